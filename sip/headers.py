@@ -1,0 +1,373 @@
+"""Header field values (RFC 3261 20) and the ordered store that keeps them as they were received.  Pure.
+
+`Headers` holds the raw lines; nothing is parsed until somebody asks, and a line nobody changed goes out byte for
+byte as it came in (16.6: a proxy must not touch what it has no business with).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sip.constants import COMMON_HEADERS, COMPACT_FORMS, SIP_PORT
+from sip.errors import HeaderError, LocalProtocolError, ParseError
+from sip.grammar import DIGITS, FOLD, HOST, LWS, TOKEN
+from sip.uri import Uri
+
+_CACHEABLE_LENGTH = 200
+_MAX_SEQUENCE = 2**31
+
+# ------------------------------------------------------------------------------------------------ text helpers
+
+
+def split_commas(text: str) -> list[str]:
+    """Items of a comma list; commas inside quoted strings and <...> belong to their item (7.3.1)."""
+    if "," not in text:
+        return [text.strip(LWS)]
+    return [item.strip(LWS) for item in _split(text, ",")]
+
+
+def parse_parameters(text: str) -> dict[str, str | None]:
+    """`;name=value` pairs; names in lower case, quoted values unquoted, None for a name without a value."""
+    parameters: dict[str, str | None] = {}
+    for item in _split(text, ";") if '"' in text else text.split(";"):
+        name, equals, value = item.partition("=")
+        name = name.strip(LWS).lower()
+        if name:
+            value = value.strip(LWS)
+            parameters.setdefault(name, unquote_string(value) if equals else None)
+    return parameters
+
+
+def unquote_string(text: str) -> str:
+    """The text inside a quoted-string, backslash escapes resolved; any other text unchanged."""
+    if len(text) >= 2 and text[0] == '"' and text[-1] == '"':
+        return _QUOTED_PAIR.sub(r"\1", text[1:-1])
+    return text
+
+
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+_SPECIAL = {",": re.compile(r'[",<>\\]'), ";": re.compile(r'[";<>\\]')}
+
+
+def _split(text: str, separator: str) -> list[str]:
+    items: list[str] = []
+    start = 0
+    quoted = bracketed = False
+    skip = -1
+    for match in _SPECIAL[separator].finditer(text):
+        at, char = match.start(), match[0]
+        if at == skip:
+            continue
+        if quoted:
+            if char == "\\":
+                skip = at + 1
+            elif char == '"':
+                quoted = False
+        elif char == '"':
+            quoted = not bracketed
+        elif char == "<":
+            bracketed = True
+        elif char == ">":
+            bracketed = False
+        elif char == separator and not bracketed:
+            items.append(text[start:at])
+            start = at + 1
+    items.append(text[start:])
+    return items
+
+
+# ------------------------------------------------------------------------------------------------ values
+
+
+@dataclass(frozen=True, slots=True)
+class Via:
+    """One Via value (20.42): who sent the request, and where the response must go."""
+
+    transport: str
+    host: str
+    port: int | None
+    parameters: dict[str, str | None]
+
+    @classmethod
+    def parse(cls, text: str) -> Via:
+        match = _VIA.fullmatch(text)
+        if match is None:
+            raise HeaderError("Via", "malformed")
+        port = int(match["port"]) if match["port"] is not None else None
+        if port is not None and not 0 < port < 65536:
+            raise HeaderError("Via", "port outside 1 to 65535")
+        return cls(match["transport"].upper(), match["host"], port, parse_parameters(match["parameters"]))
+
+    @property
+    def branch(self) -> str:
+        return self.parameters.get("branch") or ""
+
+    @property
+    def sent_by(self) -> str:
+        """Host and port in a form fit for comparison (17.2.3)."""
+        return f"{self.host.lower()}:{self.port or (SIP_PORT + 1 if self.transport == 'TLS' else SIP_PORT)}"
+
+    @property
+    def received(self) -> str | None:
+        return self.parameters.get("received")
+
+    @property
+    def rport(self) -> int | None:
+        """Filled-in rport; None when absent or still empty (RFC 3581 4)."""
+        value = self.parameters.get("rport")
+        return int(value) if value and DIGITS.fullmatch(value) and 0 < int(value) < 65536 else None
+
+
+_VIA = re.compile(
+    r"[Ss][Ii][Pp][ \t\r\n]*/[ \t\r\n]*2\.0[ \t\r\n]*/[ \t\r\n]*"
+    rf"(?P<transport>{TOKEN.pattern})[ \t\r\n]+(?P<host>{HOST.pattern})"
+    r"(?:[ \t\r\n]*:[ \t\r\n]*(?P<port>[0-9]{1,5}))?[ \t\r\n]*(?P<parameters>(?:;.*)?)",
+    re.ASCII | re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NameAddr:
+    """From, To, Contact, Route, Record-Route, Refer-To ...: an optional name, a URI and header parameters (20.10)."""
+
+    display_name: str
+    uri: Uri
+    parameters: dict[str, str | None]
+
+    @classmethod
+    def parse(cls, text: str) -> NameAddr:
+        """Without angle brackets everything after the first ";" belongs to the header, not to the URI (20.10)."""
+        return _parse_name_addr_cached(text) if len(text) <= _CACHEABLE_LENGTH else _parse_name_addr(text)
+
+    @property
+    def tag(self) -> str | None:
+        return self.parameters.get("tag")
+
+    @property
+    def expires(self) -> int | None:
+        """The `expires` parameter in seconds; None when absent or unusable (20.10: treated as the default)."""
+        return _delta_seconds(self.parameters.get("expires"))
+
+    @property
+    def q(self) -> float:
+        """Preference 0.0 to 1.0 (20.10); 1.0 when absent or malformed."""
+        value = self.parameters.get("q")
+        if value is None or not _QVALUE.fullmatch(value):
+            return 1.0
+        return float(value)
+
+
+_QVALUE = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?", re.ASCII)
+_NAME_ADDR = re.compile(
+    r"(?P<name>\"(?:[^\"\\]|\\.)*\"|[^\"<,;:]*)[ \t\r\n]*<(?P<uri>[^<>]*)>[ \t\r\n]*(?P<parameters>(?:;.*)?)",
+    re.DOTALL,
+)
+
+
+def _parse_name_addr(text: str) -> NameAddr:
+    match = _NAME_ADDR.fullmatch(text)
+    if match is not None:
+        name = unquote_string(match["name"].strip(LWS))
+        return NameAddr(name, Uri.parse(match["uri"]), parse_parameters(match["parameters"]))
+    if "<" in text or ">" in text or '"' in text.partition(";")[0]:
+        raise ParseError("malformed address")
+    uri, _, parameters = text.partition(";")
+    uri = uri.strip(LWS)
+    if "?" in uri or "," in uri:
+        # 20.10: a URI with these characters must stand in angle brackets.
+        raise ParseError("URI must be in angle brackets")
+    return NameAddr("", Uri.parse(uri), parse_parameters(parameters))
+
+
+_parse_name_addr_cached = lru_cache(maxsize=2048)(_parse_name_addr)
+
+
+@dataclass(frozen=True, slots=True)
+class CSeq:
+    """Sequence number and method (20.16)."""
+
+    number: int
+    method: str
+
+    @classmethod
+    def parse(cls, text: str) -> CSeq:
+        parts = text.split()
+        if len(parts) != 2 or not DIGITS.fullmatch(parts[0]) or not TOKEN.fullmatch(parts[1]):
+            raise HeaderError("CSeq", "malformed")
+        if len(parts[0]) > 10 or int(parts[0]) >= _MAX_SEQUENCE:
+            raise HeaderError("CSeq", "number must be below 2**31")
+        return cls(int(parts[0]), parts[1])
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.method}"
+
+
+def _delta_seconds(text: str | None) -> int | None:
+    if not text or not DIGITS.fullmatch(text):
+        return None
+    # 20.19: values above 2**32-1 are malformed; people send "infinity" as many nines, meaning "long".
+    return min(int(text), 2**32 - 1) if len(text) <= 20 else 2**32 - 1
+
+
+def delta_seconds(text: str | None) -> int | None:
+    """Expires, Min-Expires, Session-Expires: seconds, parameters ignored; None when unusable."""
+    return _delta_seconds(text.partition(";")[0].strip(LWS)) if text else None
+
+
+# ------------------------------------------------------------------------------------------------ the store
+
+_CANONICAL: dict[str, str] = {}
+for _name in COMMON_HEADERS:
+    for _spelling in (_name, _name.lower(), _name.upper()):
+        _CANONICAL[_spelling] = _name.lower()
+for _short, _long in COMPACT_FORMS.items():
+    _CANONICAL[_short] = _CANONICAL[_short.upper()] = _CANONICAL.get(_long, _long)
+
+
+def canonical_name(name: str) -> str:
+    """Long form in lower case; raises `ParseError` when the text is no header name."""
+    known = _CANONICAL.get(name)
+    if known is not None:
+        return known
+    stripped = name.rstrip(" \t")
+    if not TOKEN.fullmatch(stripped):
+        raise ParseError("malformed header name")
+    lowered = stripped.lower()
+    return COMPACT_FORMS.get(lowered, lowered)
+
+
+class Headers:
+    """Header lines in their order.  Invariant: `lines[i]` is the raw text (folds included, no final CRLF) whose
+    canonical name is `names[i]`.  All lookups take canonical names."""
+
+    __slots__ = ("lines", "names")
+
+    def __init__(self, lines: list[str] | None = None, names: list[str] | None = None) -> None:
+        self.lines: list[str] = lines if lines is not None else []
+        self.names: list[str] = names if names is not None else []
+
+    @classmethod
+    def parse(cls, lines: list[str]) -> Headers:
+        """From lines whose folds are already joined to them."""
+        known = _CANONICAL
+        names = []
+        for line in lines:
+            name, colon, _ = line.partition(":")
+            if not colon:
+                raise ParseError("header line without a colon")
+            names.append(known.get(name) or canonical_name(name))
+        return cls(lines, names)
+
+    def copy(self) -> Headers:
+        return Headers(self.lines.copy(), self.names.copy())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
+
+    def count(self, name: str) -> int:
+        """Number of lines, not of comma-separated values."""
+        return self.names.count(name)
+
+    def get(self, name: str) -> str | None:
+        """Value of the first line of that name, folds resolved, white space stripped; None when absent."""
+        try:
+            line = self.lines[self.names.index(name)]
+        except ValueError:
+            return None
+        return _value(line)
+
+    def line(self, name: str) -> str | None:
+        """The first raw line of that name."""
+        return self.lines[self.names.index(name)] if name in self.names else None
+
+    def get_all(self, name: str) -> list[str]:
+        """Value of every line of that name."""
+        return [_value(line) for line, key in zip(self.lines, self.names, strict=True) if key == name]
+
+    def values(self, name: str) -> list[str]:
+        """Every comma-separated value of every line of that name, empty ones dropped."""
+        if name not in self.names:
+            return []
+        return [item for value in self.get_all(name) for item in split_commas(value) if item]
+
+    def first_value(self, name: str) -> str | None:
+        """The topmost comma-separated value."""
+        value = self.get(name)
+        return split_commas(value)[0] if value is not None else None
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        """(canonical name, value) of every line."""
+        for line, name in zip(self.lines, self.names, strict=True):
+            yield name, _value(line)
+
+    # -------------------------------------------------------------------------------------------- changes
+
+    def append(self, name: str, value: str) -> None:
+        """`name` in its wire spelling."""
+        self.lines.append(_line(name, value))
+        self.names.append(canonical_name(name))
+
+    def push(self, name: str, value: str) -> None:
+        """Put a line above all others: the new topmost value of its name."""
+        self.lines.insert(0, _line(name, value))
+        self.names.insert(0, canonical_name(name))
+
+    def set(self, name: str, value: str) -> None:
+        """Replace the first line of that name, drop its other lines; append when there is none."""
+        key = canonical_name(name)
+        if key not in self.names:
+            self.append(name, value)
+            return
+        index = self.names.index(key)
+        self.lines[index] = _line(name, value)
+        for extra in range(len(self.names) - 1, index, -1):
+            if self.names[extra] == key:
+                del self.names[extra], self.lines[extra]
+
+    def remove(self, name: str) -> None:
+        """Drop every line of that (canonical) name."""
+        if name in self.names:
+            kept = [(line, key) for line, key in zip(self.lines, self.names, strict=True) if key != name]
+            self.lines = [line for line, _ in kept]
+            self.names = [key for _, key in kept]
+
+    def replace_first_value(self, name: str, value: str) -> None:
+        """Change the topmost comma-separated value only; the rest of its line stays."""
+        index = self.names.index(name)
+        head, colon, text = self.lines[index].partition(":")
+        values = split_commas(_unfold(text)) if "," in text else [text]
+        values[0] = value
+        self.lines[index] = f"{head}{colon} " + _checked(", ".join(values))
+
+    def pop_first_value(self, name: str) -> None:
+        """Remove the topmost comma-separated value; with the last one the line goes too."""
+        index = self.names.index(name)
+        line = self.lines[index]
+        if "," in line:
+            head, colon, text = line.partition(":")
+            values = split_commas(_unfold(text))
+            if len(values) > 1:
+                self.lines[index] = f"{head}{colon} " + ", ".join(values[1:])
+                return
+        del self.lines[index], self.names[index]
+
+
+def _unfold(text: str) -> str:
+    return FOLD.sub(" ", text) if "\r\n" in text else text
+
+
+def _value(line: str) -> str:
+    return _unfold(line.partition(":")[2]).strip(LWS)
+
+
+def _line(name: str, value: str) -> str:
+    return f"{name}: {_checked(value)}"
+
+
+def _checked(value: str) -> str:
+    if "\r" in value or "\n" in value or "\0" in value:
+        raise LocalProtocolError("CR, LF or NUL in a header value")
+    return value

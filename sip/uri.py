@@ -1,0 +1,151 @@
+"""SIP, SIPS and TEL URIs (RFC 3261 19.1, RFC 3966), and their comparison (19.1.4).  Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import unquote
+
+from sip.constants import SIP_PORT
+from sip.errors import ParseError
+from sip.grammar import ANY_SCHEME, BAD_ESCAPE, SIP_URI
+
+_CACHEABLE_LENGTH = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Uri:
+    """One URI.  `text` is the wire form as received and is what `str()` gives; the rest are its parts, unescaped
+    nowhere: escapes are part of the user until `number` or `unescaped_user` removes them, exactly once.
+
+    For schemes other than sip and sips `user` holds everything after the colon up to the first ";" and `host` is "".
+    """
+
+    text: str
+    scheme: str
+    user: str
+    password: str | None
+    host: str
+    port: int | None
+    parameters: str
+    headers: str
+
+    @classmethod
+    def parse(cls, text: str) -> Uri:
+        """Raises `ParseError` (400) when the text is no URI at all."""
+        # Phones repeat the same few URIs all day; long ones are not cached, so a flood can't fill memory.
+        return _parse_cached(text) if len(text) <= _CACHEABLE_LENGTH else _parse(text)
+
+    @classmethod
+    def sip(cls, user: str, host: str, port: int | None = None, parameters: str = "") -> Uri:
+        """Build a SIP URI of our own; `host` may be a bare IPv6 address."""
+        bracketed = bracket(host)
+        text = f"sip:{user}@{bracketed}" if user else f"sip:{bracketed}"
+        return cls.parse(f"{text}:{port}{parameters}" if port is not None else text + parameters)
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def is_sip(self) -> bool:
+        return self.scheme in ("sip", "sips")
+
+    @property
+    def unescaped_user(self) -> str:
+        return unquote(self.user, errors="surrogateescape") if "%" in self.user else self.user
+
+    @property
+    def number(self) -> str:
+        """What a person would dial: the user part, unescaped once, without user parameters (RFC 3966 3: without the
+        visual separators of a tel number)."""
+        user = self.user.partition(";")[0]
+        if "%" in user:
+            user = unquote(user, errors="surrogateescape")
+        if self.scheme == "tel":
+            user = user.translate(_VISUAL_SEPARATORS)
+        return user
+
+    @property
+    def effective_port(self) -> int:
+        """The port, or the default of the scheme (19.1.2)."""
+        if self.port is not None:
+            return self.port
+        return SIP_PORT + 1 if self.scheme == "sips" else SIP_PORT
+
+    def parameter(self, name: str) -> str | None:
+        """Value of a URI parameter, "" when it is present without one, None when it is absent."""
+        if not self.parameters:
+            return None
+        return _pairs(self.parameters, ";").get(name)
+
+    @property
+    def is_loose_router(self) -> bool:
+        """Carries `lr` (16.12: the next hop follows RFC 3261 routing)."""
+        return self.parameter("lr") is not None
+
+    def same_as(self, other: Uri) -> bool:
+        """Equivalence of 19.1.4."""
+        if not (self.is_sip and other.is_sip):
+            return self.text == other.text
+        if (self.scheme, unquote(self.user), self.password) != (
+            other.scheme,
+            unquote(other.user),
+            other.password,
+        ):
+            return False
+        if (self.host.lower(), self.port) != (other.host.lower(), other.port):
+            return False
+        mine, theirs = _pairs(self.parameters, ";"), _pairs(other.parameters, ";")
+        for name in mine.keys() | theirs.keys():
+            if name in mine and name in theirs:
+                if mine[name].lower() != theirs[name].lower():
+                    return False
+            elif name in _MUST_MATCH:
+                return False
+        return _pairs(self.headers, "&") == _pairs(other.headers, "&")
+
+
+_VISUAL_SEPARATORS = str.maketrans("", "", "-.()")
+_MUST_MATCH = frozenset({"user", "ttl", "method", "maddr", "transport"})
+
+
+def bracket(host: str) -> str:
+    """Host as it stands in a URI, Via or Record-Route: IPv6 addresses in brackets."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def unbracket(host: str) -> str:
+    """Host as sockets want it."""
+    return host[1:-1] if host.startswith("[") else host
+
+
+def _pairs(text: str, separator: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for item in text.split(separator):
+        name, _, value = item.partition("=")
+        if name:
+            pairs.setdefault(unquote(name).lower(), unquote(value))
+    return pairs
+
+
+def _parse(text: str) -> Uri:
+    match = SIP_URI.fullmatch(text)
+    if match is not None:
+        scheme, user, password, host, port_text, parameters, headers = match.groups()
+        port = int(port_text) if port_text is not None else None
+        if port is not None and not 0 < port < 65536:
+            raise ParseError(f"port {port} in URI is outside 1 to 65535")
+        if user and "%" in user and BAD_ESCAPE.search(user):
+            raise ParseError("malformed % escape in the user part of a URI")
+        return Uri(text, scheme.lower(), user or "", password, host, port, parameters or "", headers or "")
+    match = ANY_SCHEME.fullmatch(text)
+    if match is None:
+        raise ParseError("malformed URI")
+    scheme = match["scheme"].lower()
+    if scheme in ("sip", "sips"):
+        raise ParseError(f"malformed {scheme} URI")
+    user, semicolon, parameters = match["rest"].partition(";")
+    return Uri(text, scheme, user, None, "", None, semicolon + parameters, "")
+
+
+_parse_cached = lru_cache(maxsize=2048)(_parse)
