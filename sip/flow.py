@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from sip.constants import SIP_PORT
 from sip.headers import Via
@@ -45,8 +47,8 @@ class Flow:
         return f"{self.transport.lower()}:{bracket(self.remote_host)}:{self.remote_port}"
 
 
-_RPORT = re.compile(r";[ \t]*rport[ \t]*(?==|;|$)(?:=[ \t]*[0-9]*[ \t]*)?", re.IGNORECASE)
-_RECEIVED = re.compile(r";[ \t]*received[ \t]*=[^;]*", re.IGNORECASE)
+_RPORT = re.compile(r";[ \t]*rport[ \t]*(?:=[^;]*)?(?=;|$)", re.IGNORECASE | re.ASCII)
+_RECEIVED = re.compile(r";[ \t]*received[ \t]*(?:=[^;]*)?(?=;|$)", re.IGNORECASE | re.ASCII)
 
 
 def stamp_via(request: Request, flow: Flow) -> None:
@@ -56,28 +58,54 @@ def stamp_via(request: Request, flow: Flow) -> None:
     (RFC 3581 4).  What the peer itself wrote into `received` is not believed.
     """
     via = request.via
-    differs = unbracket(via.host).lower() != flow.remote_host.lower()
+    differs = not _same_host(via.host, flow.remote_host)
     wants_rport = "rport" in via.parameters
-    if not (differs or wants_rport or via.received is not None):
+    has_received = "received" in via.parameters
+    if not (differs or wants_rport or has_received):
         return
     text = request.headers.first_value("via") or ""
-    if via.received is not None:
+    stamped = dict(via.parameters)
+    if has_received:
         text = _RECEIVED.sub("", text)
+        del stamped["received"]
     if wants_rport:
-        text = _RPORT.sub("", text) + f";rport={flow.remote_port}"
+        text = _RPORT.sub(f";rport={flow.remote_port}", text)
+        stamped["rport"] = str(flow.remote_port)
     if differs or wants_rport:
-        text += f";received={flow.remote_host}"
-    request.replace_top_via(text)
+        text = text.rstrip("; \t") + f";received={flow.remote_host}"
+        stamped["received"] = flow.remote_host
+    request.replace_top_via(text, Via(via.transport, via.host, via.port, stamped))
 
 
 def behind_nat(via: Via, flow: Flow) -> bool:
     """The phone names an IP address in its Via that is not the one its packets come from."""
-    host = unbracket(via.host).lower()
-    return host != flow.remote_host.lower() and _is_ip(host)
+    return not _same_host(via.host, flow.remote_host) and _address(via.host) is not None
 
 
-def _is_ip(host: str) -> bool:
-    return ":" in host or host.replace(".", "").isdigit()
+def _same_host(sent_by_host: str, source: str) -> bool:
+    host = unbracket(sent_by_host)
+    if host == source or host.lower() == source.lower():
+        return True
+    # One IPv6 address can be written in many ways.
+    return (":" in host or ":" in source) and _address(source) is not None and _address(host) == _address(source)
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """The IP address that the text is, None when it is a name; an IPv4-mapped IPv6 address is the IPv4 one."""
+    return _address_cached(unbracket(host)) if len(host) <= _LONGEST_ADDRESS else None
+
+
+_LONGEST_ADDRESS = 64
+"""45 characters of IPv6, brackets and the name of an interface."""
+
+
+@lru_cache(maxsize=1024)
+def _address_cached(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def response_flow(via: Via, flow: Flow) -> Flow:
@@ -88,10 +116,10 @@ def response_flow(via: Via, flow: Flow) -> Flow:
     """
     if flow.reliable:
         return flow
-    maddr = via.parameters.get("maddr")
-    if maddr and _is_ip(unbracket(maddr)):
-        return replace(flow, remote_host=unbracket(maddr), remote_port=via.port or SIP_PORT)
+    port = via.port or SIP_PORT
+    maddr = _address(via.parameters.get("maddr") or "")
+    if maddr is not None:
+        return replace(flow, remote_host=str(maddr), remote_port=port)
     if via.rport is not None or behind_nat(via, flow):
         return flow
-    port = via.port or SIP_PORT
     return flow if port == flow.remote_port else replace(flow, remote_port=port)

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from sip.constants import COMMON_HEADERS, COMPACT_FORMS, SIP_PORT
 from sip.errors import HeaderError, LocalProtocolError, ParseError
-from sip.grammar import DIGITS, FOLD, HOST, LWS, TOKEN
+from sip.grammar import ADDR_SPEC, CSEQ, FOLD, LWS, NAME_ADDR, QUOTED_PAIR, TOKEN, VIA
 from sip.uri import Uri
 
 _CACHEABLE_LENGTH = 200
@@ -30,31 +30,53 @@ def split_commas(text: str) -> list[str]:
 
 
 def parse_parameters(text: str) -> dict[str, str | None]:
-    """`;name=value` pairs; names in lower case, quoted values unquoted, None for a name without a value."""
+    """`;name=value` pairs; names in lower case, quoted values unquoted, None for a name without a value.  The first of
+    two parameters of one name counts."""
     parameters: dict[str, str | None] = {}
-    for item in _split(text, ";") if '"' in text else text.split(";"):
+    for item in _split(text, ";"):
+        if not item:
+            continue
         name, equals, value = item.partition("=")
         name = name.strip(LWS).lower()
-        if name:
+        if name and name not in parameters:
             value = value.strip(LWS)
-            parameters.setdefault(name, unquote_string(value) if equals else None)
+            parameters[name] = (unquote_string(value) if value[:1] == '"' else value) if equals else None
     return parameters
 
 
 def unquote_string(text: str) -> str:
     """The text inside a quoted-string, backslash escapes resolved; any other text unchanged."""
-    if len(text) >= 2 and text[0] == '"' and text[-1] == '"':
-        return _QUOTED_PAIR.sub(r"\1", text[1:-1])
+    if text[:1] == '"' and text[-1] == '"' and len(text) > 1:
+        return QUOTED_PAIR.sub(r"\1", text[1:-1])
     return text
 
 
-_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+def parse_decimal(text: str | None) -> int | None:
+    """Value of 1*DIGIT, leading zeros allowed; None for any other text.  A number of more digits than SIP has a use
+    for comes out as 10**20: `int` refuses thousands of digits, and every limit is below that."""
+    if not text or not (text.isascii() and text.isdigit()):
+        return None
+    return int(text) if len(text) <= _MAX_DIGITS or len(text.lstrip("0")) <= _MAX_DIGITS else 10**_MAX_DIGITS
+
+
+_MAX_DIGITS = 20
 _SPECIAL = {",": re.compile(r'[",<>\\]'), ";": re.compile(r'[";<>\\]')}
 
 
 def _split(text: str, separator: str) -> list[str]:
+    if '"' not in text and "<" not in text:
+        return text.split(separator)
     items: list[str] = []
     start = 0
+    for at in _separators(text, separator):
+        items.append(text[start:at])
+        start = at + 1
+    items.append(text[start:])
+    return items
+
+
+def _separators(text: str, separator: str) -> Iterator[int]:
+    """Where `separator` stands outside quoted strings and <...>."""
     quoted = bracketed = False
     skip = -1
     for match in _SPECIAL[separator].finditer(text):
@@ -73,10 +95,17 @@ def _split(text: str, separator: str) -> list[str]:
         elif char == ">":
             bracketed = False
         elif char == separator and not bracketed:
-            items.append(text[start:at])
-            start = at + 1
-    items.append(text[start:])
-    return items
+            yield at
+
+
+def _first_item(text: str) -> tuple[int, int]:
+    """Where the topmost value of a comma list begins and ends; empty items before it are passed over."""
+    start = 0
+    for comma in _separators(text, ","):
+        if text[start:comma].strip(LWS):
+            return start, comma
+        start = comma + 1
+    return start, len(text)
 
 
 # ------------------------------------------------------------------------------------------------ values
@@ -93,13 +122,14 @@ class Via:
 
     @classmethod
     def parse(cls, text: str) -> Via:
-        match = _VIA.fullmatch(text)
+        match = VIA.fullmatch(text)
         if match is None:
             raise HeaderError("Via", "malformed")
-        port = int(match["port"]) if match["port"] is not None else None
+        transport, host, digits, parameters = match.groups()
+        port = int(digits) if digits is not None else None
         if port is not None and not 0 < port < 65536:
             raise HeaderError("Via", "port outside 1 to 65535")
-        return cls(match["transport"].upper(), match["host"], port, parse_parameters(match["parameters"]))
+        return cls(transport.upper(), host, port, parse_parameters(parameters))
 
     @property
     def branch(self) -> str:
@@ -117,16 +147,8 @@ class Via:
     @property
     def rport(self) -> int | None:
         """Filled-in rport; None when absent or still empty (RFC 3581 4)."""
-        value = self.parameters.get("rport")
-        return int(value) if value and DIGITS.fullmatch(value) and 0 < int(value) < 65536 else None
-
-
-_VIA = re.compile(
-    r"[Ss][Ii][Pp][ \t\r\n]*/[ \t\r\n]*2\.0[ \t\r\n]*/[ \t\r\n]*"
-    rf"(?P<transport>{TOKEN.pattern})[ \t\r\n]+(?P<host>{HOST.pattern})"
-    r"(?:[ \t\r\n]*:[ \t\r\n]*(?P<port>[0-9]{1,5}))?[ \t\r\n]*(?P<parameters>(?:;.*)?)",
-    re.ASCII | re.DOTALL,
-)
+        port = parse_decimal(self.parameters.get("rport"))
+        return port if port is not None and 0 < port < 65536 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +166,13 @@ class NameAddr:
 
     @property
     def tag(self) -> str | None:
-        return self.parameters.get("tag")
+        """None when absent or empty."""
+        return self.parameters.get("tag") or None
 
     @property
     def expires(self) -> int | None:
         """The `expires` parameter in seconds; None when absent or unusable (20.10: treated as the default)."""
-        return _delta_seconds(self.parameters.get("expires"))
+        return _clamped_seconds(self.parameters.get("expires"))
 
     @property
     def q(self) -> float:
@@ -161,25 +184,19 @@ class NameAddr:
 
 
 _QVALUE = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?", re.ASCII)
-_NAME_ADDR = re.compile(
-    r"(?P<name>\"(?:[^\"\\]|\\.)*\"|[^\"<,;:]*)[ \t\r\n]*<(?P<uri>[^<>]*)>[ \t\r\n]*(?P<parameters>(?:;.*)?)",
-    re.DOTALL,
-)
 
 
 def _parse_name_addr(text: str) -> NameAddr:
-    match = _NAME_ADDR.fullmatch(text)
+    match = NAME_ADDR.fullmatch(text)
     if match is not None:
-        name = unquote_string(match["name"].strip(LWS))
-        return NameAddr(name, Uri.parse(match["uri"]), parse_parameters(match["parameters"]))
-    if "<" in text or ">" in text or '"' in text.partition(";")[0]:
+        quoted, plain, uri, parameters = match.groups()
+        name = plain.strip(LWS) if quoted is None else QUOTED_PAIR.sub(r"\1", quoted)
+    elif (match := ADDR_SPEC.fullmatch(text)) is not None:
+        name = ""
+        uri, parameters = match.groups()
+    else:
         raise ParseError("malformed address")
-    uri, _, parameters = text.partition(";")
-    uri = uri.strip(LWS)
-    if "?" in uri or "," in uri:
-        # 20.10: a URI with these characters must stand in angle brackets.
-        raise ParseError("URI must be in angle brackets")
-    return NameAddr("", Uri.parse(uri), parse_parameters(parameters))
+    return NameAddr(name, Uri.parse(uri), parse_parameters(parameters))
 
 
 _parse_name_addr_cached = lru_cache(maxsize=2048)(_parse_name_addr)
@@ -194,27 +211,34 @@ class CSeq:
 
     @classmethod
     def parse(cls, text: str) -> CSeq:
-        parts = text.split()
-        if len(parts) != 2 or not DIGITS.fullmatch(parts[0]) or not TOKEN.fullmatch(parts[1]):
-            raise HeaderError("CSeq", "malformed")
-        if len(parts[0]) > 10 or int(parts[0]) >= _MAX_SEQUENCE:
-            raise HeaderError("CSeq", "number must be below 2**31")
-        return cls(int(parts[0]), parts[1])
+        return _parse_cseq_cached(text) if len(text) <= _CACHEABLE_LENGTH else _parse_cseq(text)
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"
 
 
-def _delta_seconds(text: str | None) -> int | None:
-    if not text or not DIGITS.fullmatch(text):
-        return None
-    # 20.19: values above 2**32-1 are malformed; people send "infinity" as many nines, meaning "long".
-    return min(int(text), 2**32 - 1) if len(text) <= 20 else 2**32 - 1
+def _parse_cseq(text: str) -> CSeq:
+    match = CSEQ.fullmatch(text)
+    if match is None:
+        raise HeaderError("CSeq", "malformed")
+    number = parse_decimal(match["number"])
+    if number is None or number >= _MAX_SEQUENCE:
+        raise HeaderError("CSeq", "number must be below 2**31")
+    return CSeq(number, match["method"])
+
+
+_parse_cseq_cached = lru_cache(maxsize=2048)(_parse_cseq)
 
 
 def delta_seconds(text: str | None) -> int | None:
     """Expires, Min-Expires, Session-Expires: seconds, parameters ignored; None when unusable."""
-    return _delta_seconds(text.partition(";")[0].strip(LWS)) if text else None
+    return _clamped_seconds(text.partition(";")[0].strip(LWS)) if text else None
+
+
+def _clamped_seconds(text: str | None) -> int | None:
+    seconds = parse_decimal(text)
+    # 20.19: values above 2**32-1 are malformed; people send many nines, meaning "long".
+    return None if seconds is None else min(seconds, 2**32 - 1)
 
 
 # ------------------------------------------------------------------------------------------------ the store
@@ -261,6 +285,14 @@ class Headers:
             names.append(known.get(name) or canonical_name(name))
         return cls(lines, names)
 
+    def append_line(self, line: str) -> None:
+        """A raw line, kept to the letter.  Raises `ParseError` when it is no header line."""
+        name, colon, _ = line.partition(":")
+        if not colon:
+            raise ParseError("header line without a colon")
+        self.names.append(canonical_name(name))
+        self.lines.append(line)
+
     def copy(self) -> Headers:
         return Headers(self.lines.copy(), self.names.copy())
 
@@ -277,7 +309,8 @@ class Headers:
             line = self.lines[self.names.index(name)]
         except ValueError:
             return None
-        return _value(line)
+        text = line[line.index(":") + 1 :]
+        return text.strip(LWS) if "\n" not in text else _unfold(text)
 
     def line(self, name: str) -> str | None:
         """The first raw line of that name."""
@@ -296,7 +329,10 @@ class Headers:
     def first_value(self, name: str) -> str | None:
         """The topmost comma-separated value."""
         value = self.get(name)
-        return split_commas(value)[0] if value is not None else None
+        if value is None or "," not in value:
+            return value
+        start, end = _first_item(value)
+        return value[start:end].strip(LWS)
 
     def items(self) -> Iterator[tuple[str, str]]:
         """(canonical name, value) of every line."""
@@ -307,22 +343,24 @@ class Headers:
 
     def append(self, name: str, value: str) -> None:
         """`name` in its wire spelling."""
-        self.lines.append(_line(name, value))
-        self.names.append(canonical_name(name))
+        key = _own_name(name)
+        self.lines.append(f"{name}: {checked_text(value)}")
+        self.names.append(key)
 
     def push(self, name: str, value: str) -> None:
         """Put a line above all others: the new topmost value of its name."""
-        self.lines.insert(0, _line(name, value))
-        self.names.insert(0, canonical_name(name))
+        key = _own_name(name)
+        self.lines.insert(0, f"{name}: {checked_text(value)}")
+        self.names.insert(0, key)
 
     def set(self, name: str, value: str) -> None:
         """Replace the first line of that name, drop its other lines; append when there is none."""
-        key = canonical_name(name)
+        key = _own_name(name)
         if key not in self.names:
             self.append(name, value)
             return
         index = self.names.index(key)
-        self.lines[index] = _line(name, value)
+        self.lines[index] = f"{name}: {checked_text(value)}"
         for extra in range(len(self.names) - 1, index, -1):
             if self.names[extra] == key:
                 del self.names[extra], self.lines[extra]
@@ -335,39 +373,42 @@ class Headers:
             self.names = [key for _, key in kept]
 
     def replace_first_value(self, name: str, value: str) -> None:
-        """Change the topmost comma-separated value only; the rest of its line stays."""
+        """Change the topmost comma-separated value only; the rest of its line stays to the letter."""
         index = self.names.index(name)
-        head, colon, text = self.lines[index].partition(":")
-        values = split_commas(_unfold(text)) if "," in text else [text]
-        values[0] = value
-        self.lines[index] = f"{head}{colon} " + _checked(", ".join(values))
+        head, _, text = self.lines[index].partition(":")
+        rest = text[_first_item(text)[1] :] if "," in text else ""
+        self.lines[index] = f"{head}: {checked_text(value)}{rest}"
 
     def pop_first_value(self, name: str) -> None:
         """Remove the topmost comma-separated value; with the last one the line goes too."""
         index = self.names.index(name)
-        line = self.lines[index]
-        if "," in line:
-            head, colon, text = line.partition(":")
-            values = split_commas(_unfold(text))
-            if len(values) > 1:
-                self.lines[index] = f"{head}{colon} " + ", ".join(values[1:])
-                return
-        del self.lines[index], self.names[index]
-
-
-def _unfold(text: str) -> str:
-    return FOLD.sub(" ", text) if "\r\n" in text else text
+        head, _, text = self.lines[index].partition(":")
+        rest = text[_first_item(text)[1] :].lstrip("," + LWS) if "," in text else ""
+        if rest:
+            self.lines[index] = f"{head}: {rest}"
+        else:
+            del self.lines[index], self.names[index]
 
 
 def _value(line: str) -> str:
-    return _unfold(line.partition(":")[2]).strip(LWS)
+    return _unfold(line[line.index(":") + 1 :])
 
 
-def _line(name: str, value: str) -> str:
-    return f"{name}: {_checked(value)}"
+def _unfold(text: str) -> str:
+    return (FOLD.sub(" ", text) if "\n" in text else text).strip(LWS)
 
 
-def _checked(value: str) -> str:
-    if "\r" in value or "\n" in value or "\0" in value:
-        raise LocalProtocolError("CR, LF or NUL in a header value")
-    return value
+def _own_name(name: str) -> str:
+    known = _CANONICAL.get(name)
+    if known is not None:
+        return known
+    if not TOKEN.fullmatch(name):
+        raise LocalProtocolError("malformed header name")
+    return canonical_name(name)
+
+
+def checked_text(text: str) -> str:
+    """The text itself; raises `LocalProtocolError` when it would break out of its line."""
+    if "\r" in text or "\n" in text or "\0" in text:
+        raise LocalProtocolError("CR, LF or NUL in a message of our own")
+    return text

@@ -10,12 +10,12 @@ Text is UTF-8 with undecodable bytes kept as lone surrogates, so that every byte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import NoReturn, Self
 
-from sip.constants import MAX_HEADER_LINES, MAX_MESSAGE_SIZE, REASON_PHRASES
+from sip.constants import MAX_FORWARDS, MAX_HEADER_LINES, MAX_MESSAGE_SIZE, METHODS, REASON_PHRASES
 from sip.errors import HeaderError, LocalProtocolError, MessageTooLarge, ParseError
-from sip.grammar import DIGITS, SIP_VERSION, STATUS_CODE, TOKEN
-from sip.headers import CSeq, Headers, NameAddr, Via, delta_seconds
+from sip.grammar import LINE_END, LWS, SIP_VERSION, STATUS_CODE, TOKEN
+from sip.headers import CSeq, Headers, NameAddr, Via, checked_text, delta_seconds, parse_decimal
 from sip.uri import Uri
 
 
@@ -43,7 +43,7 @@ class Message:
     def via(self) -> Via:
         """The topmost Via (20.42)."""
         if self._via is None:
-            self._via = Via.parse(self._required("via", "Via", self.headers.first_value("via")))
+            self._via = Via.parse(self.headers.first_value("via") or self._absent("via", "Via"))
         return self._via
 
     @property
@@ -64,13 +64,13 @@ class Message:
     def cseq(self) -> CSeq:
         """20.16."""
         if self._cseq is None:
-            self._cseq = CSeq.parse(self._required("cseq", "CSeq", self.headers.get("cseq")))
+            self._cseq = CSeq.parse(self.headers.get("cseq") or self._absent("cseq", "CSeq"))
         return self._cseq
 
     @property
     def call_id(self) -> str:
         """20.8."""
-        return self._required("call-id", "Call-ID", self.headers.get("call-id"))
+        return self.headers.get("call-id") or self._absent("call-id", "Call-ID")
 
     @property
     def contacts(self) -> list[NameAddr]:
@@ -102,13 +102,11 @@ class Message:
         """Tags of Require, Proxy-Require, Supported or Unsupported, in lower case (20.32)."""
         return [tag.lower() for tag in self.headers.values(name)]
 
-    def _required(self, name: str, shown: str, value: str | None) -> str:
-        if not value:
-            raise HeaderError(shown, "empty" if name in self.headers else "missing")
-        return value
+    def _absent(self, name: str, shown: str) -> NoReturn:
+        raise HeaderError(shown, "empty" if name in self.headers else "missing")
 
     def _address(self, name: str, shown: str) -> NameAddr:
-        return self._parsed(shown, self._required(name, shown, self.headers.get(name)))
+        return self._parsed(shown, self.headers.get(name) or self._absent(name, shown))
 
     @staticmethod
     def _parsed(shown: str, value: str) -> NameAddr:
@@ -128,9 +126,10 @@ class Message:
         self.headers.pop_first_value("via")
         self._via = None
 
-    def replace_top_via(self, value: str) -> None:
+    def replace_top_via(self, value: str, parsed: Via | None = None) -> None:
+        """`parsed` spares the next reader the parsing; it must be what `value` says."""
         self.headers.replace_first_value("via", value)
-        self._via = None
+        self._via = parsed
 
     def set_body(self, body: bytes, content_type: str | None = None) -> None:
         """New body with the right Content-Length; the Content-Type changes only when given."""
@@ -151,7 +150,7 @@ class Message:
         """Wire form.  A missing Content-Length is added: TCP needs it (18.3) and UDP does not mind."""
         headers = self.headers
         length = "" if "content-length" in headers.names else f"\r\nContent-Length: {len(self.body)}"
-        text = f"{self.start_line}\r\n" + "\r\n".join(headers.lines) + f"{length}\r\n\r\n"
+        text = f"{checked_text(self.start_line)}\r\n" + "\r\n".join(headers.lines) + f"{length}\r\n\r\n"
         return text.encode("utf-8", "surrogateescape") + self.body
 
 
@@ -190,9 +189,10 @@ class Request(Message):
         value = self.headers.get("max-forwards")
         if value is None:
             return None
-        if not DIGITS.fullmatch(value) or len(value) > 3 or int(value) > 255:
+        number = parse_decimal(value)
+        if number is None or number > 255:
             raise HeaderError("Max-Forwards", "must be a number from 0 to 255")
-        return int(value)
+        return number
 
     @property
     def routes(self) -> list[NameAddr]:
@@ -235,17 +235,16 @@ class Response(Message):
 def parse_datagram(data: bytes) -> Request | Response:
     """One message from one UDP datagram.  Bytes past Content-Length are dropped, fewer are an error (18.3).
 
-    Raises `ParseError`.  When the header part could be read, the error is a `MalformedMessage`, which carries the
-    request, so that it can be answered.
+    Raises `ParseError`.  When what came can be answered, the error is a `MalformedMessage`, which carries the request.
     """
     if len(data) > MAX_MESSAGE_SIZE:
         raise MessageTooLarge(f"message of more than {MAX_MESSAGE_SIZE} bytes")
-    start = _skip_line_ends(data)
-    end = data.find(b"\r\n\r\n", start)
-    if end < 0:
-        raise ParseError("no empty line after the headers")
-    message = parse_head(data[start:end])
-    body = data[end + 4 :]
+    # 7.5: line ends before the start line are ignored.
+    head, empty_line, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
+    if not empty_line:
+        message = parse_head(head.removesuffix(b"\r\n"))
+        raise MalformedMessage(ParseError("no empty line after the headers"), message)
+    message = parse_head(head)
     length = content_length(message)
     if length is not None and length != len(body):
         if length > len(body):
@@ -256,7 +255,7 @@ def parse_datagram(data: bytes) -> Request | Response:
 
 
 class MalformedMessage(ParseError):
-    """The head was read, the rest is wrong; `message` is what there is to build a 400 from."""
+    """Enough was read to answer; `message` is what there is to build the answer from, without its unreadable lines."""
 
     def __init__(self, error: ParseError, message: Request | Response) -> None:
         super().__init__(error.reason, error.status)
@@ -269,140 +268,78 @@ def parse_head(head: bytes) -> Request | Response:
     lines = text.split("\r\n")
     if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
         raise ParseError("CR or LF on its own inside the headers")
-    if "\r\n " in text or "\r\n\t" in text:
-        lines = _join_folds(lines)
-    if len(lines) > MAX_HEADER_LINES:
-        raise MessageTooLarge(f"more than {MAX_HEADER_LINES} header lines")
     start_line = lines.pop(0)
-    version, _, rest = start_line.partition(" ")
-    if version[:4].upper() == "SIP/":
-        return _parse_response(version, rest, lines)
-    return _parse_request(start_line, lines)
+    if "\0" in start_line:
+        raise ParseError("NUL in the start line")
+    headers, fault = _read_headers(lines)
+    read_start_line = _read_status_line if start_line[:4].upper() == "SIP/" else _read_request_line
+    message = read_start_line(start_line, headers)
+    if fault is not None:
+        raise MalformedMessage(fault, message)
+    return message
 
 
-def _parse_request(start_line: str, lines: list[str]) -> Request:
-    parts = start_line.split(" ")
-    if len(parts) < 3 or not TOKEN.fullmatch(parts[0]):
+def _read_headers(lines: list[str]) -> tuple[Headers, ParseError | None]:
+    """The headers, or those of them that can be read and what is wrong with the others."""
+    fault: ParseError | None = None
+    if len(lines) <= MAX_HEADER_LINES:
+        try:
+            return Headers.parse(lines), None
+        except ParseError:
+            pass  # A fold, most likely: no header name begins with white space.
+    lines = LINE_END.split("\r\n".join(lines))
+    if len(lines) > MAX_HEADER_LINES:
+        fault = MessageTooLarge(f"more than {MAX_HEADER_LINES} header lines")
+    headers = Headers()
+    for line in lines[:MAX_HEADER_LINES]:
+        try:
+            headers.append_line(line)
+        except ParseError as error:
+            fault = fault or error
+    return headers, fault
+
+
+def _read_request_line(start_line: str, headers: Headers) -> Request:
+    words = start_line.split(" ")
+    if len(words) == 3 and words[2] == "SIP/2.0" and (words[0] in METHODS or TOKEN.fullmatch(words[0])):
+        return Request(words[0], words[1], headers)
+    # Not what 7.1 wants; when it's meant to be a request, its sender is told so.
+    words = [word for word in start_line.replace("\t", " ").split(" ") if word]
+    if len(words) < 3 or not TOKEN.fullmatch(words[0]) or not SIP_VERSION.fullmatch(words[-1]):
         raise ParseError("malformed request line")
-    version = SIP_VERSION.fullmatch(parts[-1])
-    if version is None:
-        raise ParseError("malformed request line")
-    request = Request(parts[0], " ".join(parts[1:-1]), Headers.parse(lines))
-    if version[1] != "2" or version[2] != "0":
+    request = Request(words[0], " ".join(words[1:-1]), headers)
+    if words[-1].upper() != "SIP/2.0":
         raise MalformedMessage(ParseError("SIP version is not 2.0", 505), request)
-    if len(parts) != 3:
+    if len(words) != 3 or start_line != " ".join(words):
         raise MalformedMessage(ParseError("white space in the request line"), request)
     return request
 
 
-def _parse_response(version: str, rest: str, lines: list[str]) -> Response:
+def _read_status_line(start_line: str, headers: Headers) -> Response:
+    version, _, rest = start_line.partition(" ")
+    status, _, reason = rest.partition(" ")
+    if not SIP_VERSION.fullmatch(version) or not STATUS_CODE.fullmatch(status):
+        raise ParseError("malformed status line")
     if version.upper() != "SIP/2.0":
         raise ParseError("SIP version is not 2.0", 505)
-    status, _, reason = rest.partition(" ")
-    if not STATUS_CODE.fullmatch(status):
-        raise ParseError("malformed status line")
-    return Response(int(status), reason, Headers.parse(lines))
-
-
-def _join_folds(lines: list[str]) -> list[str]:
-    joined: list[str] = []
-    for line in lines:
-        if line[:1] in (" ", "\t"):
-            if len(joined) < 2:
-                raise ParseError("white space before the first header")
-            joined[-1] += "\r\n" + line
-        else:
-            joined.append(line)
-    return joined
-
-
-def _skip_line_ends(data: bytes) -> int:
-    start = 0
-    while data.startswith((b"\r\n", b"\n"), start):
-        start += 2 if data.startswith(b"\r\n", start) else 1
-    return start
+    return Response(int(status), reason, headers)
 
 
 def content_length(message: Request | Response) -> int | None:
     """20.14; None when absent.  Raises `MalformedMessage` when it is no number or two lines differ."""
-    if "content-length" not in message.headers.names:
+    headers = message.headers
+    value = headers.get("content-length")
+    if value is None:
         return None
-    values = set(message.headers.get_all("content-length"))
-    value = values.pop()
-    if values or not DIGITS.fullmatch(value) or len(value) > 9:
+    length = parse_decimal(value)
+    if length is None or (headers.count("content-length") > 1 and set(headers.get_all("content-length")) != {value}):
         raise MalformedMessage(HeaderError("Content-Length", "must be one number"), message)
-    return int(value)
-
-
-class StreamParser:
-    """Messages out of a TCP byte stream (18.3, 7.5).  Feed bytes, take messages.
-
-    An error is final for the stream: message boundaries are lost, so the connection must be closed.
-    Invariant: at most one message's bytes, `MAX_MESSAGE_SIZE`, are held.
-    """
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._scanned = 0
-        self._pending: Request | Response | None = None
-        self._body_length = 0
-        self.keepalives = 0
-        """Double CRLF pings (RFC 5626 3.5.1) since last asked; whoever answers them sets it back to 0."""
-
-    @property
-    def buffered(self) -> int:
-        """Bytes of an unfinished message."""
-        return len(self._buffer)
-
-    def feed(self, data: bytes) -> list[tuple[Request | Response, bytes]]:
-        """Complete messages, each with its bytes as received.  Raises `ParseError` when the stream is beyond repair;
-        messages complete before the fault are lost with it only if they came in the same call."""
-        self._buffer += data
-        messages = []
-        while (message := self._next()) is not None:
-            messages.append(message)
-        return messages
-
-    def _next(self) -> tuple[Request | Response, bytes] | None:
-        buffer = self._buffer
-        if self._pending is None:
-            self._drop_line_ends()
-            end = buffer.find(b"\r\n\r\n", self._scanned)
-            if end < 0:
-                if len(buffer) > MAX_MESSAGE_SIZE:
-                    raise MessageTooLarge(f"headers of more than {MAX_MESSAGE_SIZE} bytes")
-                self._scanned = max(0, len(buffer) - 3)
-                return None
-            message = parse_head(bytes(buffer[:end]))
-            length = content_length(message)
-            if length is None:
-                # 20.14: required on stream transports.
-                raise MalformedMessage(HeaderError("Content-Length", "missing"), message)
-            if end + 4 + length > MAX_MESSAGE_SIZE:
-                raise MalformedMessage(MessageTooLarge(f"message of more than {MAX_MESSAGE_SIZE} bytes"), message)
-            self._pending, self._body_length, self._scanned = message, length, end + 4
-        total = self._scanned + self._body_length
-        if len(buffer) < total:
-            return None
-        message, self._pending = self._pending, None
-        raw = bytes(buffer[:total])
-        message.body = raw[self._scanned :]
-        self._scanned = 0
-        del buffer[:total]
-        return message, raw
-
-    def _drop_line_ends(self) -> None:
-        buffer = self._buffer
-        while buffer.startswith(b"\r\n\r\n"):
-            self.keepalives += 1
-            del buffer[:4]
-        while buffer.startswith((b"\r\n", b"\n")) and not buffer.startswith(b"\r\n\r") and len(buffer) > 2:
-            del buffer[: 2 if buffer.startswith(b"\r\n") else 1]
+    return length
 
 
 # ------------------------------------------------------------------------------------------------ derived messages
 
-_COPIED = ("via", "from", "to", "call-id", "cseq")
+_COPIED = ("from", "to", "call-id", "cseq")
 
 
 def make_response(
@@ -417,17 +354,20 @@ def make_response(
     """A response by 8.2.6: Via, From, To, Call-ID and CSeq as received (absent ones stay absent), `to_tag` added
     when the request had none, then `headers`."""
     source = request.headers
-    lines, names = [], []
+    lines: list[str] = []
+    names: list[str] = []
     for line, name in zip(source.lines, source.names, strict=True):
-        if name in _COPIED:
+        # Of a header that may stand only once the first is copied: the answer to a bad request is no bad response.
+        if name == "via" or (name in _COPIED and name not in names):
             lines.append(line)
             names.append(name)
     response = Response(status, reason or REASON_PHRASES.get(status, "Unknown"), Headers(lines, names), body)
     if to_tag is not None and "to" in names and _lacks_tag(request):
         index = names.index("to")
-        lines[index] = f"{lines[index]};tag={to_tag}"
-    if status == 100 and "timestamp" in source.names:
-        response.headers.append("Timestamp", source.get("timestamp") or "")
+        lines[index] = f"{lines[index].rstrip(';' + LWS)};tag={to_tag}"
+    if status == 100 and (timestamp := source.line("timestamp")) is not None:
+        lines.append(timestamp)
+        names.append("timestamp")
     for name, value in headers:
         response.headers.append(name, value)
     response.headers.append("Content-Length", str(len(body)))
@@ -436,7 +376,7 @@ def make_response(
 
 def _lacks_tag(request: Request) -> bool:
     try:
-        return request.to.tag is None
+        return "tag" not in request.to.parameters
     except ParseError:
         return False
 
@@ -466,6 +406,6 @@ def _hop_by_hop(invite: Request, method: str, to_line: str | None) -> Request:
         made.lines.append(to_line)
         made.names.append("to")
     made.append("CSeq", f"{invite.cseq.number} {method}")
-    made.append("Max-Forwards", "70")
+    made.append("Max-Forwards", str(MAX_FORWARDS))
     made.append("Content-Length", "0")
     return Request(method, invite.uri_text, made)

@@ -51,8 +51,8 @@ class ContactSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class RegistrationSnapshot:
-    """One registered number; `contacts` newest first, never empty.  `count` is the number of REGISTER requests that made or
-    refreshed a binding of this number since the server started."""
+    """One registered number; `contacts` newest first, never empty.  `count` is the number of REGISTER requests that
+    made or refreshed a binding of this number since the server started."""
 
     number: str
     contacts: tuple[ContactSnapshot, ...]
@@ -61,8 +61,8 @@ class RegistrationSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class CallSnapshot:
-    """One call, live or ended.  `status` is the final SIP status of the INVITE (0 while there is none), `reason_text` says in
-    plain words how it ended.  Addresses are host:port of the phones' signalling ("" while unknown)."""
+    """One call, live or ended.  `status` is the final SIP status of the INVITE (0 while there is none), `reason_text`
+    says in plain words how it ended.  Addresses are host:port of the phones' signalling ("" while unknown)."""
 
     call_id: str
     from_number: str
@@ -96,3 +96,23 @@ class CallTotals:
     failed: int
     talk_s: float
     by_reason: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """Which ended calls are asked for: those with `since_at` <= `ended_at` < `until_at` (None: no bound) that
+    `extension` made or received (None: anybody's), `limit` of them after the newest `offset`."""
+
+    since_at: float | None
+    until_at: float | None
+    extension: str | None
+    limit: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Ended calls, the one that ended last first; `total` counts all that fit the query, whatever its page."""
+
+    calls: tuple[CallSnapshot, ...]
+    total: int

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
 
 from sip.constants import SIP_PORT
 from sip.errors import ParseError
-from sip.grammar import ANY_SCHEME, BAD_ESCAPE, SIP_URI
+from sip.grammar import ANY_SCHEME, BAD_ESCAPE, ESCAPE, SIP_URI
 
 _CACHEABLE_LENGTH = 160
 
@@ -38,7 +39,7 @@ class Uri:
 
     @classmethod
     def sip(cls, user: str, host: str, port: int | None = None, parameters: str = "") -> Uri:
-        """Build a SIP URI of our own; `host` may be a bare IPv6 address."""
+        """Build a SIP URI of our own; `user` is in wire form, `host` may be a bare IPv6 address."""
         bracketed = bracket(host)
         text = f"sip:{user}@{bracketed}" if user else f"sip:{bracketed}"
         return cls.parse(f"{text}:{port}{parameters}" if port is not None else text + parameters)
@@ -84,16 +85,12 @@ class Uri:
         return self.parameter("lr") is not None
 
     def same_as(self, other: Uri) -> bool:
-        """Equivalence of 19.1.4."""
+        """Equivalence of 19.1.4 for sip and sips; URIs of other schemes must be equal to the letter."""
         if not (self.is_sip and other.is_sip):
             return self.text == other.text
-        if (self.scheme, unquote(self.user), self.password) != (
-            other.scheme,
-            unquote(other.user),
-            other.password,
-        ):
+        if self.scheme != other.scheme or (self.host.lower(), self.port) != (other.host.lower(), other.port):
             return False
-        if (self.host.lower(), self.port) != (other.host.lower(), other.port):
+        if (_normal(self.user), _normal(self.password)) != (_normal(other.user), _normal(other.password)):
             return False
         mine, theirs = _pairs(self.parameters, ";"), _pairs(other.parameters, ";")
         for name in mine.keys() | theirs.keys():
@@ -107,6 +104,7 @@ class Uri:
 
 _VISUAL_SEPARATORS = str.maketrans("", "", "-.()")
 _MUST_MATCH = frozenset({"user", "ttl", "method", "maddr", "transport"})
+_NOT_UNESCAPED = frozenset(";/?:@&=+$,%")
 
 
 def bracket(host: str) -> str:
@@ -119,12 +117,22 @@ def unbracket(host: str) -> str:
     return host[1:-1] if host.startswith("[") else host
 
 
+def _normal(text: str | None) -> str | None:
+    """Userinfo in a form fit for comparison: an escape equals its character unless that is reserved (19.1.4)."""
+    return ESCAPE.sub(_unescape_unreserved, text) if text and "%" in text else text
+
+
+def _unescape_unreserved(escape: re.Match[str]) -> str:
+    char = chr(int(escape[1], 16))
+    return escape[0].upper() if char in _NOT_UNESCAPED or not " " < char < "\x7f" else char
+
+
 def _pairs(text: str, separator: str) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for item in text.split(separator):
         name, _, value = item.partition("=")
         if name:
-            pairs.setdefault(unquote(name).lower(), unquote(value))
+            pairs.setdefault(unquote(name).lower(), unquote(value, errors="surrogateescape"))
     return pairs
 
 

@@ -1,0 +1,80 @@
+"""Which address of ours a peer reaches us at.
+
+A UDP socket that is connected, but never sends, tells which local address the system would use towards a peer; that
+costs no packet.  Safe from any thread; the memory of answers is guarded by a leaf lock.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+_MAX_REMEMBERED = 4096
+
+
+class AddressBook:
+    """Our own addresses, by peer.  `fixed` (SERVER_ADDRESS, or the one address we listen on) overrides everything.
+
+    Answers are remembered until `refresh`, so that a changed address (DHCP, a new interface) is noticed.
+    """
+
+    def __init__(self, fixed: str = "") -> None:
+        self._fixed = fixed
+        self._lock = threading.Lock()
+        self._by_peer: dict[str, str] = {}
+        self._ports: set[int] = set()
+        self._own: set[str] = {fixed.lower()} if fixed else set()
+
+    def add_port(self, port: int) -> None:
+        """A port this server listens on."""
+        self._ports.add(port)
+
+    def local_host(self, peer: str) -> str:
+        """The address to tell this peer (an IP literal)."""
+        if self._fixed:
+            return self._fixed
+        known = self._by_peer.get(peer)
+        if known is None:
+            known = _route_source(peer)
+            with self._lock:
+                if len(self._by_peer) >= _MAX_REMEMBERED:
+                    self._by_peer.clear()
+                self._by_peer[peer] = known
+                self._own.add(known)
+        return known
+
+    def is_own(self, host: str, port: int) -> bool:
+        """Does a Route with this host and port lead here?  Former addresses stay ours: dialogs still name them."""
+        return port in self._ports and host.lower() in self._own
+
+    def refresh(self) -> None:
+        """Ask the system again from now on."""
+        with self._lock:
+            self._by_peer.clear()
+
+
+def _route_source(peer: str) -> str:
+    family = socket.AF_INET6 if ":" in peer else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((peer, 9))
+            return str(probe.getsockname()[0]).partition("%")[0]
+    except OSError:
+        return "::1" if family == socket.AF_INET6 else "127.0.0.1"
+
+
+def normalise(host: str) -> str:
+    """A socket's address as text: IPv4 in its own form also on a dual-stack socket, IPv6 without zone."""
+    if host.startswith("::ffff:") and "." in host:
+        return host[7:]
+    return host.partition("%")[0]
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    """Family of a listening address."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def is_wildcard(host: str) -> bool:
+    """Listens on every interface."""
+    return host in ("0.0.0.0", "::", "")

@@ -1,0 +1,277 @@
+"""The life of a call: answered, refreshed, watched, ended (RFC 3261 13-15, RFC 4028).
+
+Pure; guarded by the core lock.  A call ends because a phone says BYE, because the INVITE got a final response, or
+because the server ends it: the API, shutdown, a timer.  In the last case both phones are told as the protocol asks.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from sip.calls import CALLEE, CALLER, Call, Leg, Party
+from sip.constants import MAX_FORWARDS
+from sip.exchange import Exchange
+from sip.flow import Flow
+from sip.forwarding import Branch, ResponseContext
+from sip.headers import Headers, delta_seconds
+from sip.message import Request, Response, make_response
+from sip.routing import prepare_strict_route, split_record_route
+from sip.snapshots import CallState, TerminationReason
+from sip.transaction_client import InviteClientTransaction
+from sip.uri import Uri
+
+log = logging.getLogger(__name__)
+
+MEDIA_CHECK_S = 5.0
+"""How often the media of an answered call are looked at."""
+
+HOLD_LIMIT_S = 3600.0
+"""A call on hold sends nothing; so long it is left alone all the same."""
+
+SESSION_GRACE_S = 32.0
+"""A session that was not refreshed ends so long after its expiry (RFC 4028 10: the phones end it before that)."""
+
+
+class ServerRequest:
+    """Transaction context of a request the server made itself; nothing waits for its response."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Call | None) -> None:
+        self.call = call
+
+
+class CallControl:
+    """State changes of calls; the only place that ends them."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._x = exchange
+
+    # -------------------------------------------------------------------------------------------- set-up
+
+    def start(self, request: Request, flow: Flow, now: float) -> Call:
+        """A call for an INVITE outside a dialog; the INVITE opens its journal."""
+        x = self._x
+        contact = request.contact
+        caller = Party(
+            number=request.from_.uri.number,
+            tag=request.from_.tag or "",
+            address=request.headers.get("from") or "",
+            flow=flow,
+            contact=contact.uri if contact is not None else None,
+            cseq=request.cseq.number,
+        )
+        now_at = x.wall(now)
+        call = Call(request.call_id, caller, request.uri.number, now_at)
+        x.calls.add(call)
+        if x.current is not None:
+            call.journal.received(now_at, *x.current)
+        return call
+
+    def watch_setup(self, call: Call, now: float) -> None:
+        limit = self._x.config.call_setup_timeout
+        if limit > 0:
+            call.setup_timer = self._x.timers.start(now + limit, partial(self._setup_expired, call))
+
+    def _setup_expired(self, call: Call, now: float) -> None:
+        call.setup_timer = None
+        if call.live and call.context is not None and not call.context.decided:
+            call.journal.decided(self._x.wall(now), "nobody answered in time; the call is cancelled")
+            self.cancel_branches(call.context, "setup timeout", now)
+
+    def ringing(self, call: Call, now: float) -> None:
+        if call.state is CallState.INITIATED:
+            call.state = CallState.RINGING
+            call.ringing_at = self._x.wall(now)
+
+    def cancel_branches(self, context: ResponseContext, cause: str, now: float, reason: str | None = None) -> None:
+        """CANCEL every branch without a final response (16.10), with the Reason header given (RFC 3326)."""
+        if not context.cancel_cause:
+            context.cancel_cause = cause
+        headers = [("Reason", reason)] if reason else []
+        for branch in context.pending:
+            branch.stop_timer()
+            if isinstance(branch.client, InviteClientTransaction):
+                branch.client.cancel(now, headers)
+
+    # -------------------------------------------------------------------------------------------- answered
+
+    def early_leg(self, call: Call, branch: Branch, response: Response) -> Leg | None:
+        """The dialog a response with a To tag makes or confirms (12.1); None without a tag."""
+        tag = response.to.tag
+        if not tag:
+            return None
+        leg = call.legs.get(tag)
+        if leg is None:
+            leg = call.legs[tag] = Leg(
+                Party(branch.number, tag, response.headers.get("to") or "", branch.flow), branch.media
+            )
+        party = leg.party
+        contact = response.contact
+        if contact is not None:
+            party.contact = contact.uri
+        record_route = response.headers.values("record-route")
+        party.route_set, call.caller.route_set = split_record_route(record_route, self._x.identity)
+        return leg
+
+    def answered(self, call: Call, leg: Leg, response: Response, now: float) -> None:
+        """A 2xx to the INVITE of the call; the first one makes it established."""
+        leg.answered = True
+        if call.answered is None and call.live:
+            x = self._x
+            call.answered = leg
+            call.state = CallState.ESTABLISHED
+            call.answered_at = x.wall(now)
+            call.status = response.status
+            if call.setup_timer is not None:
+                call.setup_timer.cancel()
+                call.setup_timer = None
+            if x.config.media_timeout > 0:
+                self._watch_media(call, now)
+            log.info("call %s: %s answered %s", call.call_id, leg.party.number, call.caller.number)
+        self.session_refreshed(call, response, now)
+
+    def session_refreshed(self, call: Call, response: Response, now: float) -> None:
+        """A 2xx to INVITE or UPDATE sets the session timer anew, or takes it away (RFC 4028 8.1)."""
+        if call.session_timer is not None:
+            call.session_timer.cancel()
+            call.session_timer = None
+        interval = delta_seconds(response.headers.get("session-expires"))
+        if interval and call.live:
+            call.session_timer = self._x.timers.start(
+                now + interval + SESSION_GRACE_S, partial(self._session_expired, call)
+            )
+
+    def _session_expired(self, call: Call, now: float) -> None:
+        call.session_timer = None
+        self.end(call, TerminationReason.TIMEOUT, "neither phone refreshed the session in time", now)
+
+    # -------------------------------------------------------------------------------------------- media
+
+    def _watch_media(self, call: Call, now: float) -> None:
+        call.media_timer = self._x.timers.start(
+            now + min(MEDIA_CHECK_S, self._x.config.media_timeout), partial(self._check_media, call)
+        )
+
+    def _check_media(self, call: Call, now: float) -> None:
+        call.media_timer = None
+        leg = call.answered
+        if not call.live or leg is None:
+            return
+        media = leg.media
+        if media is not None and media.open_sessions:
+            self.note_media(call, now)
+            if self._is_silent(call, leg, now):
+                self.end(
+                    call,
+                    TerminationReason.MEDIA_TIMEOUT,
+                    f"no sound from either phone for {self._x.config.media_timeout:g} seconds",
+                    now,
+                )
+                return
+        self._watch_media(call, now)
+
+    def _is_silent(self, call: Call, leg: Leg, now: float) -> bool:
+        media = leg.media
+        assert media is not None
+        if media.held():
+            if call.held_since is None:
+                call.held_since = now
+            return now - call.held_since > HOLD_LIMIT_S
+        resumed, call.held_since = call.held_since is not None, None
+        if resumed or call.quiet_since is None:
+            call.quiet_since = now
+        last = media.last_packet_at()
+        if last is not None and last > call.quiet_since:
+            call.quiet_since = last
+        return now - call.quiet_since >= self._x.config.media_timeout
+
+    def note_media(self, call: Call, now: float) -> None:
+        """Copy what the relay noticed into the journal."""
+        offset = self._x.wall(now) - now
+        for anchor in call.anchors():
+            for event in anchor.drain_events():
+                side = "caller" if event.side == CALLER else "callee"
+                call.journal.media(event.at + offset, f"{side}: {event.text}")
+
+    # -------------------------------------------------------------------------------------------- the end
+
+    def finish(self, call: Call, reason: TerminationReason, status: int, text: str, ended_by: str, now: float) -> None:
+        """Close the books; nothing is sent."""
+        if not call.live:
+            return
+        x = self._x
+        self.note_media(call, now)
+        x.calls.finish(call, reason, status, text, ended_by, now, x.wall(now))
+        log.info(
+            "call %s: %s to %s ended: %s (%s)", call.call_id, call.caller.number, call.to_number, reason.value, text
+        )
+
+    def end(self, call: Call, reason: TerminationReason, text: str, now: float) -> None:
+        """End a live call from the server: BYE to both phones, or CANCEL and a final response while it rings."""
+        if not call.live:
+            return
+        context = call.context
+        if call.answered is not None:
+            for leg in call.legs.values():
+                if leg.answered:
+                    self.send_bye(call, leg, CALLEE, text, now)
+            self.send_bye(call, call.answered, CALLER, text, now)
+            self.finish(call, reason, call.status, text, "server", now)
+            return
+        status = 480
+        if context is not None:
+            self.cancel_branches(context, "server", now, f'SIP;cause={status};text="{text}"')
+            if not context.decided:
+                context.decided = True
+                context.server.respond(make_response(context.request, status, to_tag=self._x.identity.new_tag()), now)
+        self.finish(call, reason, status, text, "server", now)
+
+    def refuse_answer(self, call: Call | None, branch: Branch, response: Response, text: str, now: float) -> None:
+        """A 2xx that can no longer go upstream: accept it ourselves and hang up, so that the phone does not wait for
+        an ACK and then talk to nobody (13.2.2.4, 15)."""
+        request = branch.context.request
+        party = Party(
+            branch.number,
+            response.to.tag or "",
+            response.headers.get("to") or "",
+            branch.flow,
+            contact=response.contact.uri if response.contact is not None else None,
+            route_set=split_record_route(response.headers.values("record-route"), self._x.identity)[0],
+        )
+        ack = self._request_to(
+            party, "ACK", request.headers.get("from") or "", request.call_id, request.cseq.number, ""
+        )
+        self._x.send(party.flow, ack, call)
+        bye = self._request_to(
+            party, "BYE", request.headers.get("from") or "", request.call_id, request.cseq.number + 1, text
+        )
+        self._x.layer.send_request(bye, party.flow, now, ServerRequest(call))
+
+    def send_bye(self, call: Call, leg: Leg, side: int, text: str, now: float) -> None:
+        """BYE to one phone in the name of the other (15.1.1)."""
+        receiver, sender = (leg.party, call.caller) if side == CALLEE else (call.caller, leg.party)
+        bye = self._request_to(receiver, "BYE", sender.address, call.call_id, sender.cseq + 1, text)
+        self._x.layer.send_request(bye, receiver.flow, now, ServerRequest(call))
+
+    def _request_to(self, receiver: Party, method: str, from_value: str, call_id: str, cseq: int, text: str) -> Request:
+        """A request inside a dialog, as the other phone would have sent it (12.2.1.1)."""
+        x = self._x
+        flow = receiver.flow
+        uri = receiver.contact or Uri.sip(receiver.number, flow.remote_host, flow.remote_port)
+        headers = Headers()
+        headers.append("Via", x.identity.via(flow, x.identity.new_branch()))
+        headers.append("Max-Forwards", str(MAX_FORWARDS))
+        if receiver.route_set:
+            headers.append("Route", ", ".join(receiver.route_set))
+        headers.append("From", from_value)
+        headers.append("To", receiver.address)
+        headers.append("Call-ID", call_id)
+        headers.append("CSeq", f"{cseq} {method}")
+        if text:
+            headers.append("Reason", f'SIP;cause=200;text="{text}"')
+        headers.append("Content-Length", "0")
+        request = Request(method, uri.text, headers)
+        prepare_strict_route(request)
+        return request

@@ -1,0 +1,278 @@
+"""Live calls and the memory of ended ones, as the proxy sees them (RFC 3261 12: dialogs; 16.7: early dialogs of forks).
+
+Pure; guarded by the core lock.  Invariant: a call is in the table from its INVITE until a while after its end (late
+messages still find it), holds relay ports only while it lasts, and is written to the history exactly once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sip.flow import Flow
+from sip.journal import Journal
+from sip.media import MediaAnchor, StreamFigures
+from sip.snapshots import (
+    CallSnapshot,
+    CallState,
+    CallTotals,
+    HistoryPage,
+    HistoryQuery,
+    TerminationReason,
+)
+from sip.timers import Timer, TimerQueue
+from sip.uri import Uri
+
+if TYPE_CHECKING:
+    from sip.forwarding import ResponseContext
+
+HISTORY_LENGTH = 5_000
+"""Ended calls remembered."""
+
+JOURNAL_BUDGET = 8 * 1024 * 1024
+"""Bytes of message text kept for ended calls; beyond it the oldest lose their journal, not their place in history."""
+
+LINGER_S = 40.0
+"""Seconds an ended call can still be found by its messages: longer than any transaction lives (64*T1)."""
+
+CALLER, CALLEE = 0, 1
+"""Sides of a call, also of its media."""
+
+
+@dataclass(slots=True, eq=False)
+class Party:
+    """One end of a dialog: what a request to it needs (12.2.1.1).
+
+    `address` is its From or To value with the tag, `contact` its remote target, `route_set` what lies between it and us,
+    nearest first, `cseq` the highest number it has used in a request of its own.
+    """
+
+    number: str
+    tag: str
+    address: str
+    flow: Flow
+    contact: Uri | None = None
+    route_set: tuple[str, ...] = ()
+    cseq: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Leg:
+    """One early or confirmed dialog towards the callee: a fork, or a second device that answered too."""
+
+    party: Party
+    media: MediaAnchor | None
+    answered: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """From an INVITE outside a dialog to its end.  Times ending in `_at` are wall clock."""
+
+    call_id: str
+    caller: Party
+    to_number: str
+    invited_at: float
+    journal: Journal = field(default_factory=Journal)
+    state: CallState = CallState.INITIATED
+    to_address: str = ""
+    ringing_at: float | None = None
+    answered_at: float | None = None
+    ended_at: float | None = None
+    status: int = 0
+    termination_reason: TerminationReason | None = None
+    reason_text: str = ""
+    ended_by: str = ""
+    legs: dict[str, Leg] = field(default_factory=dict)
+    answered: Leg | None = None
+    context: ResponseContext | None = None
+    setup_timer: Timer | None = None
+    session_timer: Timer | None = None
+    media_timer: Timer | None = None
+    held_since: float | None = None
+    quiet_since: float | None = None
+    streams: tuple[StreamFigures, ...] = ()
+
+    @property
+    def live(self) -> bool:
+        return self.state is not CallState.TERMINATED
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.call_id, self.caller.tag
+
+    def snapshot(self) -> CallSnapshot:
+        callee = self.answered
+        return CallSnapshot(
+            call_id=self.call_id,
+            from_number=self.caller.number,
+            to_number=self.to_number,
+            state=self.state,
+            invited_at=self.invited_at,
+            ringing_at=self.ringing_at,
+            answered_at=self.answered_at,
+            ended_at=self.ended_at,
+            from_address=f"{self.caller.flow.remote_host}:{self.caller.flow.remote_port}",
+            to_address=(
+                f"{callee.party.flow.remote_host}:{callee.party.flow.remote_port}" if callee else self.to_address
+            ),
+            status=self.status,
+            termination_reason=self.termination_reason,
+            reason_text=self.reason_text,
+            ended_by=self.ended_by,
+        )
+
+    def anchors(self) -> list[MediaAnchor]:
+        """Every media anchor the call holds, of pending branches and of legs, each once."""
+        found: dict[int, MediaAnchor] = {}
+        if self.context is not None:
+            for branch in self.context.branches:
+                if branch.media is not None:
+                    found[id(branch.media)] = branch.media
+        for leg in self.legs.values():
+            if leg.media is not None:
+                found[id(leg.media)] = leg.media
+        return list(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class EndedCall:
+    """One line of the history, with what its record and its media came to."""
+
+    snapshot: CallSnapshot
+    streams: tuple[StreamFigures, ...]
+    journal: Journal
+
+
+def select_history(rows: Sequence[EndedCall], query: HistoryQuery) -> HistoryPage:
+    """Rows that match, newest first; needs no lock, since the rows are frozen."""
+    matching = [
+        row.snapshot
+        for row in reversed(rows)
+        if (query.extension is None or query.extension in (row.snapshot.from_number, row.snapshot.to_number))
+        and (query.since_at is None or (row.snapshot.ended_at or 0.0) >= query.since_at)
+        and (query.until_at is None or (row.snapshot.ended_at or 0.0) < query.until_at)
+    ]
+    return HistoryPage(tuple(matching[query.offset : query.offset + query.limit]), len(matching))
+
+
+class CallTable:
+    """Calls by Call-ID and tags, and the history."""
+
+    def __init__(self, timers: TimerQueue) -> None:
+        self._timers = timers
+        self._calls: dict[tuple[str, str], Call] = {}
+        self._by_call_id: dict[str, Call] = {}
+        self._history: deque[EndedCall] = deque(maxlen=HISTORY_LENGTH)
+        self._with_journal: deque[tuple[Journal, int]] = deque()
+        self._journal_bytes = 0
+        self._live: dict[tuple[str, str], Call] = {}
+        self._completed = 0
+        self._failed = 0
+        self._talk_s = 0.0
+        self._by_reason: dict[str, int] = {}
+
+    # -------------------------------------------------------------------------------------------- finding
+
+    def by_call_id(self, call_id: str) -> Call | None:
+        """The newest call of that Call-ID, live or lingering."""
+        return self._by_call_id.get(call_id)
+
+    def find(self, call_id: str, from_tag: str, to_tag: str) -> tuple[Call, int, Leg] | None:
+        """The dialog a request belongs to: the call, the side that sent it, and the callee's leg (12.2)."""
+        call = self._calls.get((call_id, from_tag))
+        if call is not None and (leg := call.legs.get(to_tag)) is not None:
+            return call, CALLER, leg
+        call = self._calls.get((call_id, to_tag))
+        if call is not None and (leg := call.legs.get(from_tag)) is not None:
+            return call, CALLEE, leg
+        return None
+
+    def live(self) -> list[Call]:
+        return list(self._live.values())
+
+    def __len__(self) -> int:
+        """Calls that can be found, lingering ones included."""
+        return len(self._calls)
+
+    # -------------------------------------------------------------------------------------------- changing
+
+    def add(self, call: Call) -> None:
+        self._calls[call.key] = call
+        self._by_call_id[call.call_id] = call
+        self._live[call.key] = call
+
+    def finish(
+        self, call: Call, reason: TerminationReason, status: int, text: str, ended_by: str, now: float, now_at: float
+    ) -> None:
+        """End a live call: free its ports, stop its timers, write it to the history.  A second call does nothing."""
+        if not call.live:
+            return
+        call.state = CallState.TERMINATED
+        call.ended_at = now_at
+        call.termination_reason = reason
+        call.status = status
+        call.reason_text = text
+        call.ended_by = ended_by
+        call.journal.decided(now_at, f"call ended: {reason.value}: {text}")
+        for timer in (call.setup_timer, call.session_timer, call.media_timer):
+            if timer is not None:
+                timer.cancel()
+        call.setup_timer = call.session_timer = call.media_timer = None
+        figures: list[StreamFigures] = []
+        for anchor in call.anchors():
+            figures.extend(anchor.close())
+        call.streams = tuple(figures)
+        call.context = None
+        self._remember(call)
+        self._timers.start(now + LINGER_S, partial(self._forget, call))
+
+    def _remember(self, call: Call) -> None:
+        if self._live.get(call.key) is call:
+            del self._live[call.key]
+        if call.answered_at is not None and call.ended_at is not None:
+            self._talk_s += call.ended_at - call.answered_at
+        reason = call.termination_reason or TerminationReason.ERROR
+        self._by_reason[reason.value] = self._by_reason.get(reason.value, 0) + 1
+        if call.answered_at is not None and reason in (TerminationReason.NORMAL, TerminationReason.ADMIN):
+            self._completed += 1
+        else:
+            self._failed += 1
+        self._history.append(EndedCall(call.snapshot(), call.streams, call.journal))
+        size = call.journal.size
+        self._with_journal.append((call.journal, size))
+        self._journal_bytes += size
+        while self._journal_bytes > JOURNAL_BUDGET or len(self._with_journal) > HISTORY_LENGTH:
+            journal, size = self._with_journal.popleft()
+            self._journal_bytes -= size
+            journal.clear()
+
+    def _forget(self, call: Call, _now: float) -> None:
+        """Late messages of this call are strangers from now on."""
+        if self._calls.get(call.key) is call:
+            del self._calls[call.key]
+        if self._by_call_id.get(call.call_id) is call:
+            del self._by_call_id[call.call_id]
+        call.legs.clear()
+
+    # -------------------------------------------------------------------------------------------- views
+
+    def snapshot(self) -> tuple[CallSnapshot, ...]:
+        return tuple(call.snapshot() for call in self._live.values())
+
+    def ended(self) -> list[EndedCall]:
+        """The history, oldest first: a copy of references, cheap enough to make under the lock."""
+        return list(self._history)
+
+    def totals(self) -> CallTotals:
+        ended = self._completed + self._failed
+        return CallTotals(
+            total=ended + len(self._live),
+            completed=self._completed,
+            failed=self._failed,
+            talk_s=self._talk_s,
+            by_reason=dict(self._by_reason),
+        )

@@ -1,0 +1,347 @@
+"""The signalling core: messages, commands and `now` in; effects and the next deadline out.
+
+Pure, and not thread-safe: the engine's core lock guards it and everything below it.  Contract:
+
+    core.receive(message, data, flow, now)     or core.reject(error, flow, now), core.connection_closed(...), commands
+    core.handle_timeout(now)                   fires every timer due
+    core.take_effects() -> list[Send]          after each of the above
+    core.next_deadline() -> float | None       monotonic seconds
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from config import Config
+from sip.call_control import CallControl
+from sip.calls import Call, CallTable, EndedCall
+from sip.constants import METHODS
+from sip.errors import ParseError
+from sip.exchange import Exchange
+from sip.flow import Flow, response_flow, stamp_via
+from sip.forwarding import Branch
+from sip.keepalive import NatKeepAlive, Ping
+from sip.location import Binding, LocationService
+from sip.media import MediaRelay
+from sip.message import MalformedMessage, Message, Request, Response, make_response
+from sip.numbering import NumberPlan
+from sip.proxy import Proxy
+from sip.registrar import Registrar
+from sip.responses import ResponseProcessor
+from sip.routing import Identity, remove_own_routes
+from sip.snapshots import CallSnapshot, CallTotals, RegistrationSnapshot, TerminationReason
+from sip.timers import TimerQueue, TimerSettings
+from sip.transaction_client import ClientTransaction
+from sip.transaction_layer import TransactionLayer
+from sip.transaction_server import InviteServerTransaction, ServerTransaction
+from sip.uri import unbracket
+from sip.validation import validate_request, validate_response
+
+log = logging.getLogger(__name__)
+
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, REFER, NOTIFY, SUBSCRIBE, MESSAGE"
+"""Methods this server handles or forwards (20.5)."""
+
+_OWN_METHODS = frozenset({"OPTIONS", "SUBSCRIBE", "PUBLISH"})
+
+
+class Send(NamedTuple):
+    """Put these bytes on the wire.  When that fails, tell `transaction.transport_error`, if there is one."""
+
+    flow: Flow
+    data: bytes
+    transaction: ServerTransaction | ClientTransaction | None
+
+
+class SipCore:
+    """Composes registrar, proxy and transactions; the transaction user of RFC 3261 5."""
+
+    def __init__(
+        self,
+        config: Config,
+        relay: MediaRelay,
+        is_own_address: Callable[[str, int], bool],
+        settings: TimerSettings | None = None,
+        wall_offset: float = 0.0,
+    ) -> None:
+        """`is_own_address(host, port)` says whether a Route leads to this server; `wall_offset` is wall clock minus
+        monotonic seconds, and is kept true by the driver."""
+        self.wall_offset = wall_offset
+        self._effects: list[Send] = []
+        self._now = 0.0
+        settings = settings or TimerSettings()
+        timers = TimerQueue()
+        plan = NumberPlan(config.ext_min, config.ext_max)
+        self._exchange = x = Exchange(
+            config=config,
+            plan=plan,
+            identity=Identity(is_own_address),
+            timers=timers,
+            settings=settings,
+            location=LocationService(timers, self),
+            calls=CallTable(timers),
+            relay=relay,
+            layer=TransactionLayer(timers, settings, self._transmit, self),
+            send=self._send_message,
+            wall=self._wall,
+        )
+        self._keepalive = NatKeepAlive(x)
+        self._registrar = Registrar(config, plan, x.location)
+        self._control = CallControl(x)
+        self._responses = ResponseProcessor(x, self._control)
+        self._proxy = Proxy(x, self._control, self._responses)
+
+    # -------------------------------------------------------------------------------------------- driver's side
+
+    def receive(self, message: Request | Response, data: bytes, flow: Flow, now: float) -> None:
+        """A parsed message and the bytes it was parsed from."""
+        self._now = now
+        x = self._exchange
+        x.current = (flow, data)
+        try:
+            if isinstance(message, Request):
+                self._receive_request(message, data, flow, now)
+            else:
+                validate_response(message)
+                self._note_received(message, data, flow)
+                x.layer.receive_response(message, flow, now)
+        except ParseError as error:
+            log.debug("response from %s dropped: %s", flow, error)
+        finally:
+            x.current = None
+
+    def reject(self, error: ParseError, flow: Flow, now: float) -> None:
+        """A message that could not be parsed: say so if there is enough of a request to answer (8.1.3, 18.3)."""
+        self._now = now
+        message = error.message if isinstance(error, MalformedMessage) else None
+        if isinstance(message, Request):
+            self._answer_malformed(message, error, flow)
+        else:
+            log.debug("message from %s dropped: %s", flow, error)
+
+    def handle_timeout(self, now: float) -> None:
+        self._now = now
+        self._exchange.timers.fire_due(now)
+
+    def next_deadline(self) -> float | None:
+        return self._exchange.timers.next_deadline()
+
+    def take_effects(self) -> list[Send]:
+        effects, self._effects = self._effects, []
+        return effects
+
+    def transport_error(self, transaction: ServerTransaction | ClientTransaction, reason: str, now: float) -> None:
+        """What that transaction sent last did not go out."""
+        self._now = now
+        transaction.transport_error(reason, now)
+
+    def connection_closed(self, flow: Flow, now: float) -> None:
+        """A TCP connection is gone.  What was reached by it is reached by a new one to the address of its Contact."""
+        self._now = now
+        for binding in self._exchange.location.on_connection(flow.connection):
+            contact = binding.contact
+            lost = replace(flow, remote_host=unbracket(contact.host), remote_port=contact.effective_port, connection=0)
+            binding.flow = lost
+        for call in self._exchange.calls.live():
+            for party in (call.caller, *(leg.party for leg in call.legs.values())):
+                if party.flow.connection == flow.connection:
+                    party.flow = replace(party.flow, connection=0)
+
+    # -------------------------------------------------------------------------------------------- commands
+
+    def remove_registrations(self, number: str, now: float) -> int:
+        """Drop every binding of a number; the phone notices at its next refresh."""
+        self._now = now
+        bindings = self._exchange.location.bindings(number)
+        for binding in bindings:
+            self._exchange.location.remove(binding)
+            log.info("%s unregistered by the administrator: %s", number, binding.flow)
+        return len(bindings)
+
+    def clear_registrations(self, now: float) -> int:
+        return sum(self.remove_registrations(number, now) for number in self._exchange.location.numbers())
+
+    def end_calls(self, reason: TerminationReason, text: str, now: float) -> int:
+        """Hang up every live call on both phones."""
+        self._now = now
+        calls = self._exchange.calls.live()
+        for call in calls:
+            self._control.end(call, reason, text, now)
+        return len(calls)
+
+    # -------------------------------------------------------------------------------------------- views
+
+    def registrations(self, now: float) -> tuple[RegistrationSnapshot, ...]:
+        return self._exchange.location.snapshot(now, self._wall(now))
+
+    def calls(self) -> tuple[CallSnapshot, ...]:
+        return self._exchange.calls.snapshot()
+
+    def ended_calls(self) -> list[EndedCall]:
+        return self._exchange.calls.ended()
+
+    def call_totals(self) -> CallTotals:
+        return self._exchange.calls.totals()
+
+    # -------------------------------------------------------------------------------------------- requests
+
+    def _receive_request(self, request: Request, data: bytes, flow: Flow, now: float) -> None:
+        try:
+            validate_request(request)
+        except ParseError as error:
+            self._answer_malformed(request, error, flow)
+            return
+        stamp_via(request, flow)
+        self._note_received(request, data, flow)
+        self._exchange.layer.receive_request(request, flow, now)
+
+    def _answer_malformed(self, request: Request, error: ParseError, flow: Flow) -> None:
+        """A stateless error response; never to an ACK (17)."""
+        if request.method == "ACK":
+            return
+        try:
+            stamp_via(request, flow)
+            target = response_flow(request.via, flow)
+        except ParseError:
+            log.debug("request from %s without a usable Via dropped: %s", flow, error)
+            return
+        log.debug("request from %s refused: %s", flow, error)
+        response = make_response(request, error.status, error.reason, to_tag=self._exchange.identity.new_tag())
+        self._send_message(target, response, None)
+
+    def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        method = request.method
+        if method not in METHODS:
+            self._reply(transaction, request, 501, now, ("Allow", ALLOW))
+            return
+        if method == "REGISTER":
+            self._register(transaction, request, now)
+            return
+        unsupported = request.option_tags("proxy-require")
+        if unsupported:
+            self._reply(transaction, request, 420, now, ("Unsupported", ", ".join(unsupported)))
+            return
+        remove_own_routes(request, self._exchange.identity)
+        in_dialog = request.to.tag is not None
+        if not in_dialog and self._is_for_server(request):
+            self._serve(transaction, request, now)
+        elif request.max_forwards == 0:
+            self._reply(transaction, request, 483, now)
+        elif in_dialog:
+            self._proxy.in_dialog(transaction, request, now)
+        elif method in ("BYE", "UPDATE", "PRACK"):
+            self._reply(transaction, request, 481, now)
+        elif method == "PUBLISH":
+            self._reply(transaction, request, 489, now)
+        else:
+            self._proxy.initial(transaction, request, now)
+
+    def _register(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        response = self._registrar.process(
+            request, transaction.flow, now, self._wall(now), self._exchange.identity.new_tag()
+        )
+        transaction.respond(response, now)
+
+    @staticmethod
+    def _is_for_server(request: Request) -> bool:
+        """No number is dialled, or the phone talks about its own number: message waiting, presence, a ping."""
+        number = request.uri.number
+        if not number:
+            return request.method != "INVITE"
+        return request.method in _OWN_METHODS and number == request.from_.uri.number
+
+    def _serve(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        """Requests to the server itself."""
+        required = request.option_tags("require")
+        if required:
+            self._reply(transaction, request, 420, now, ("Unsupported", ", ".join(required)))
+        elif request.method == "OPTIONS":
+            self._reply(transaction, request, 200, now, ("Allow", ALLOW), ("Accept", "application/sdp"))
+        elif request.method in ("SUBSCRIBE", "PUBLISH"):
+            self._reply(transaction, request, 489, now)
+        else:
+            self._reply(transaction, request, 405, now, ("Allow", "OPTIONS, REGISTER"))
+
+    def _reply(
+        self, transaction: ServerTransaction, request: Request, status: int, now: float, *headers: tuple[str, str]
+    ) -> None:
+        to_tag = self._exchange.identity.new_tag()
+        transaction.respond(make_response(request, status, to_tag=to_tag, headers=headers), now)
+
+    # -------------------------------------------------------------------------------------------- transaction user
+
+    def on_cancel(
+        self, transaction: ServerTransaction, invite: InviteServerTransaction | None, request: Request, now: float
+    ) -> None:
+        self._proxy.cancel(transaction, invite, request, now)
+
+    def on_ack(self, ack: Request, flow: Flow, _invite: InviteServerTransaction | None, now: float) -> None:
+        self._proxy.ack(ack, flow, now)
+
+    def on_response(self, transaction: ClientTransaction, response: Response, flow: Flow, now: float) -> None:
+        context = transaction.context
+        if isinstance(context, Branch):
+            self._responses.on_response(context, response, flow, now)
+        elif isinstance(context, Ping):
+            self._keepalive.answered(context.binding, now)
+
+    def on_stray_response(self, response: Response, flow: Flow, _now: float) -> None:
+        log.debug("response %d from %s belongs to no transaction; dropped (RFC 6026 8.9)", response.status, flow)
+
+    def on_client_timeout(self, transaction: ClientTransaction, now: float) -> None:
+        context = transaction.context
+        if isinstance(context, Branch):
+            self._responses.on_timeout(context, now)
+        elif isinstance(context, Ping):
+            self._keepalive.unanswered(context.binding)
+
+    def on_ack_timeout(self, transaction: InviteServerTransaction, now: float) -> None:
+        call = transaction.context.call if transaction.context is not None else None
+        if call is not None:
+            call.journal.decided(self._wall(now), "the caller's phone never acknowledged the final response")
+
+    def on_transport_error(self, transaction: ServerTransaction | ClientTransaction, reason: str, now: float) -> None:
+        context = transaction.context
+        if isinstance(transaction, ClientTransaction):
+            if isinstance(context, Branch):
+                self._responses.on_unreachable(context, reason, now)
+            elif isinstance(context, Ping):
+                self._keepalive.unanswered(context.binding)
+        elif context is not None and context.call is not None:
+            context.call.journal.decided(self._wall(now), f"a response could not be sent: {reason}")
+
+    def on_terminated(self, transaction: ServerTransaction | ClientTransaction) -> None:
+        """Nothing here is kept by transaction."""
+
+    # -------------------------------------------------------------------------------------------- bindings
+
+    def bound(self, binding: Binding, now: float) -> None:
+        self._keepalive.bound(binding, now)
+
+    def unbound(self, binding: Binding) -> None:
+        self._keepalive.unbound(binding)
+
+    # -------------------------------------------------------------------------------------------- effects
+
+    def _wall(self, now: float) -> float:
+        return now + self.wall_offset
+
+    def _note_received(self, message: Message, data: bytes, flow: Flow) -> None:
+        call = self._exchange.calls.by_call_id(message.call_id)
+        if call is not None:
+            call.journal.received(self._wall(self._now), flow, data)
+
+    def _send_message(self, flow: Flow, message: Message, call: Call | None) -> None:
+        data = message.to_bytes()
+        if call is not None:
+            call.journal.sent(self._wall(self._now), flow, data)
+        self._effects.append(Send(flow, data, None))
+
+    def _transmit(self, flow: Flow, data: bytes, transaction: ServerTransaction | ClientTransaction | None) -> None:
+        context = transaction.context if transaction is not None else None
+        if context is not None and context.call is not None:
+            context.call.journal.sent(self._wall(self._now), flow, data)
+        self._effects.append(Send(flow, data, transaction))

@@ -1,0 +1,224 @@
+"""The driver of the signalling core: threads, sockets and time.
+
+Owns the core lock `_lock` and the condition `_wake` on it.  Threads: `sip-udp` and the TCP threads bring messages,
+`sip-timer` brings time.  Effects are carried out before the lock is released, so the order on the wire is the order of
+the states; nothing under the lock blocks.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from math import inf
+
+from config import Config
+from sip.addresses import AddressBook, is_wildcard
+from sip.calls import EndedCall, select_history
+from sip.core import SipCore
+from sip.errors import ParseError
+from sip.flow import Flow
+from sip.media import MediaRelay
+from sip.message import Request, Response
+from sip.snapshots import (
+    CallSnapshot,
+    CallTotals,
+    HistoryPage,
+    HistoryQuery,
+    RegistrationSnapshot,
+    TerminationReason,
+)
+from sip.timers import TimerSettings
+from sip.transaction_client import ClientTransaction
+from sip.transaction_server import InviteServerTransaction, NonInviteServerTransaction
+from sip.transport import TransportTable
+from sip.transport_tcp import TcpTransport
+from sip.transport_udp import UdpTransport
+
+log = logging.getLogger(__name__)
+
+_LONGEST_SLEEP_S = 1.0
+"""The timer thread looks at the wall clock at least so often."""
+
+_ADDRESS_REFRESH_S = 30.0
+"""How long an address of ours is believed before the system is asked again."""
+
+_PORT_TRIES = 20
+
+_Transaction = ClientTransaction | InviteServerTransaction | NonInviteServerTransaction
+
+
+class SipEngine:
+    """Start it, stop it, ask it for snapshots.  Every method may be called from any thread."""
+
+    def __init__(self, config: Config, relay: MediaRelay, settings: TimerSettings | None = None) -> None:
+        self._config = config
+        fixed = config.server_address or ("" if is_wildcard(config.sip_host) else config.sip_host)
+        self._addresses = AddressBook(fixed)
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        self._core = SipCore(config, relay, self._addresses.is_own, settings, time.time() - time.monotonic())
+        self._transports = TransportTable()
+        self._udp: UdpTransport | None = None
+        self._stopping = False
+        self._sleeps_until = 0.0
+        self._refresh_at = 0.0
+        self._timer_thread = threading.Thread(target=self._run_timers, name="sip-timer", daemon=True)
+        self.port = 0
+
+    # -------------------------------------------------------------------------------------------- life
+
+    def bind(self) -> None:
+        """Bind UDP and TCP to the same port.  Raises `OSError`; nothing stays bound then."""
+        host, port = self._config.sip_host, self._config.sip_port
+        for attempt in range(_PORT_TRIES):
+            udp = UdpTransport(host, port, self._addresses, self._on_message, self._on_malformed)
+            try:
+                tcp = TcpTransport(
+                    host,
+                    udp.port,
+                    self._addresses,
+                    self._on_message,
+                    self._on_malformed,
+                    self._on_closed,
+                    self._on_failed,
+                )
+            except OSError:
+                udp.stop()
+                # Any free UDP port was asked for, and the same TCP port happened to be taken.
+                if port == 0 and attempt < _PORT_TRIES - 1:
+                    continue
+                raise
+            self._udp = udp
+            self._transports.add(udp)
+            self._transports.add(tcp)
+            self._addresses.add_port(udp.port)
+            self.port = udp.port
+            return
+
+    def start(self) -> None:
+        """Begin to receive; `bind` came before."""
+        self._transports.start()
+        self._timer_thread.start()
+
+    def stop(self) -> None:
+        """Hang up every call on both phones, then close the sockets and join the threads."""
+        with self._lock:
+            if self._stopping:
+                return
+            self._core.end_calls(TerminationReason.ADMIN, "the server is shutting down", time.monotonic())
+            self._carry_out()
+            self._stopping = True
+            self._wake.notify()
+        if self._timer_thread.is_alive():
+            self._timer_thread.join()
+        self._transports.stop()
+
+    # -------------------------------------------------------------------------------------------- input
+
+    def _on_message(self, message: Request | Response, data: bytes, flow: Flow) -> None:
+        with self._lock:
+            self._core.receive(message, data, flow, time.monotonic())
+            self._carry_out()
+
+    def _on_malformed(self, error: ParseError, flow: Flow) -> None:
+        with self._lock:
+            self._core.reject(error, flow, time.monotonic())
+            self._carry_out()
+
+    def _on_closed(self, flow: Flow) -> None:
+        with self._lock:
+            self._core.connection_closed(flow, time.monotonic())
+            self._carry_out()
+
+    def _on_failed(self, token: object, reason: str) -> None:
+        """A TCP connection could not deliver what it had accepted."""
+        if not isinstance(token, _Transaction):
+            return
+        with self._lock:
+            self._core.transport_error(token, reason, time.monotonic())
+            self._carry_out()
+
+    def _run_timers(self) -> None:
+        with self._lock:
+            while not self._stopping:
+                now = time.monotonic()
+                try:
+                    self._core.wall_offset = time.time() - now
+                    self._refresh_addresses(now)
+                    self._core.handle_timeout(now)
+                    self._carry_out()
+                except Exception:
+                    log.exception("a timer caused a fault")
+                deadline = self._core.next_deadline()
+                self._sleeps_until = min(deadline if deadline is not None else inf, now + _LONGEST_SLEEP_S)
+                self._wake.wait(max(0.0, self._sleeps_until - time.monotonic()))
+
+    def _refresh_addresses(self, now: float) -> None:
+        if now >= self._refresh_at:
+            self._refresh_at = now + _ADDRESS_REFRESH_S
+            self._addresses.refresh()
+            if self._udp is not None:
+                self._udp.forget_flows()
+
+    # -------------------------------------------------------------------------------------------- output
+
+    def _carry_out(self) -> None:
+        """Send what the core wants sent; wake the timer thread if it would sleep too long.  Core lock held."""
+        core = self._core
+        while effects := core.take_effects():
+            for effect in effects:
+                reason = self._transports.send(effect.flow, effect.data, effect.transaction)
+                if reason is not None:
+                    log.debug("sending to %s failed: %s", effect.flow, reason)
+                    if effect.transaction is not None:
+                        core.transport_error(effect.transaction, reason, time.monotonic())
+        deadline = core.next_deadline()
+        if deadline is not None and deadline < self._sleeps_until:
+            self._sleeps_until = deadline
+            self._wake.notify()
+
+    # -------------------------------------------------------------------------------------------- commands, views
+
+    def remove_registrations(self, number: str) -> int:
+        with self._lock:
+            removed = self._core.remove_registrations(number, time.monotonic())
+            self._carry_out()
+            return removed
+
+    def clear_registrations(self) -> int:
+        with self._lock:
+            removed = self._core.clear_registrations(time.monotonic())
+            self._carry_out()
+            return removed
+
+    def clear_calls(self) -> int:
+        """Hang up every call on both phones; how many there were."""
+        with self._lock:
+            ended = self._core.end_calls(TerminationReason.ADMIN, "ended by the administrator", time.monotonic())
+            self._carry_out()
+            return ended
+
+    def registrations(self) -> tuple[RegistrationSnapshot, ...]:
+        with self._lock:
+            return self._core.registrations(time.monotonic())
+
+    def calls(self) -> tuple[CallSnapshot, ...]:
+        with self._lock:
+            return self._core.calls()
+
+    def ended_calls(self) -> list[EndedCall]:
+        """Oldest first."""
+        with self._lock:
+            return self._core.ended_calls()
+
+    def history(self, query: HistoryQuery) -> HistoryPage:
+        return select_history(self.ended_calls(), query)
+
+    def call_totals(self) -> CallTotals:
+        with self._lock:
+            return self._core.call_totals()
+
+    def is_running(self) -> bool:
+        """Every thread of the engine lives."""
+        return self._timer_thread.is_alive() and self._transports.is_running()

@@ -1,0 +1,97 @@
+"""The record of one call: every SIP message in and out, every decision of the server, every change of media state.
+
+History, statistics, explanations and traces read from it; nothing else keeps a copy.  Pure; guarded by the core lock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+from typing import NamedTuple
+
+from sip.flow import Flow
+
+MAX_ENTRIES = 200
+"""The first so many entries are kept ..."""
+MAX_TAIL = 100
+"""... and the last so many; what lies between is dropped and counted."""
+MAX_BYTES = 256 * 1024
+"""Bytes of message text kept in each of the two parts; entries beyond it keep their facts but lose their text."""
+
+
+class EntryKind(StrEnum):
+    RECEIVED = "received"
+    SENT = "sent"
+    DECISION = "decision"
+    MEDIA = "media"
+
+
+class Entry(NamedTuple):
+    """`at` is wall clock, seconds since the epoch.  `flow` and `data` belong to messages, `text` to the other kinds;
+    `size` is that of the message on the wire, also where its text was dropped."""
+
+    at: float
+    kind: EntryKind
+    flow: Flow | None
+    size: int
+    data: bytes
+    text: str
+
+
+class Journal:
+    """Append-only, bounded by count and bytes."""
+
+    __slots__ = ("_head", "_head_bytes", "_tail", "_tail_bytes", "dropped")
+
+    def __init__(self) -> None:
+        self._head: list[Entry] = []
+        self._head_bytes = 0
+        self._tail: deque[Entry] = deque()
+        self._tail_bytes = 0
+        self.dropped = 0
+
+    def received(self, at: float, flow: Flow, data: bytes) -> None:
+        self._append(Entry(at, EntryKind.RECEIVED, flow, len(data), data, ""))
+
+    def sent(self, at: float, flow: Flow, data: bytes) -> None:
+        self._append(Entry(at, EntryKind.SENT, flow, len(data), data, ""))
+
+    def decided(self, at: float, text: str) -> None:
+        """A decision of the server, as a sentence."""
+        self._append(Entry(at, EntryKind.DECISION, None, 0, b"", text))
+
+    def media(self, at: float, text: str) -> None:
+        """A change of media state, as a sentence."""
+        self._append(Entry(at, EntryKind.MEDIA, None, 0, b"", text))
+
+    @property
+    def size(self) -> int:
+        """Bytes of message text held."""
+        return self._head_bytes + self._tail_bytes
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self.dropped += len(self._head) + len(self._tail)
+        self._head.clear()
+        self._tail.clear()
+        self._head_bytes = self._tail_bytes = 0
+
+    def entries(self) -> tuple[Entry, ...]:
+        """In the order they happened, without those dropped."""
+        return (*self._head, *self._tail)
+
+    def _append(self, entry: Entry) -> None:
+        if len(self._head) < MAX_ENTRIES:
+            if self._head_bytes + entry.size > MAX_BYTES:
+                entry = entry._replace(data=b"")
+            self._head_bytes += len(entry.data)
+            self._head.append(entry)
+            return
+        if entry.size > MAX_BYTES:
+            entry = entry._replace(data=b"")
+        self._tail.append(entry)
+        self._tail_bytes += len(entry.data)
+        while len(self._tail) > MAX_TAIL or self._tail_bytes > MAX_BYTES:
+            oldest = self._tail.popleft()
+            self._tail_bytes -= len(oldest.data)
+            self.dropped += 1

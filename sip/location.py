@@ -1,0 +1,186 @@
+"""The location service: which devices can be reached under which number (RFC 3261 10, 16.5).
+
+Pure; guarded by the core lock.  Invariant: every binding held is indexed by its contact and has one running timer that
+fires at or before its expiry, so an expired binding goes without anybody looking for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from sip.flow import Flow
+from sip.snapshots import ContactSnapshot, RegistrationSnapshot
+from sip.timers import Timer, TimerQueue
+from sip.uri import Uri
+
+log = logging.getLogger(__name__)
+
+MAX_BINDINGS_PER_NUMBER = 10
+"""Devices under one number; one more drops the one heard of longest ago."""
+
+ContactKey = tuple[str, str, int]
+
+
+@dataclass(slots=True, eq=False)
+class Binding:
+    """One device: the Contact it gave, and the flow its REGISTER came by, which is how requests reach it.
+
+    `contact` and `parameters` (the rest of the Contact, without expires) are kept to the letter.  `device` tells devices apart when their contact changes: `+sip.instance` with
+    `reg-id`, else the Call-ID of the registration.  Deadlines are monotonic seconds, `*_at` are wall clock.
+    """
+
+    number: str
+    contact: Uri
+    parameters: str
+    device: str
+    call_id: str
+    cseq: int
+    flow: Flow
+    expires: float
+    granted_s: int
+    q: float
+    user_agent: str
+    behind_nat: bool
+    registered_at: float
+    last_seen_at: float
+    timer: Timer | None = field(default=None, repr=False)
+    timer_deadline: float = 0.0
+
+    def snapshot(self, now: float, now_at: float) -> ContactSnapshot:
+        remaining = max(0.0, self.expires - now)
+        return ContactSnapshot(
+            uri=self.contact.text,
+            address=self.flow.remote_host,
+            port=self.flow.remote_port,
+            transport=self.flow.transport,
+            expires_s=int(remaining + 0.5),
+            expires_at=now_at + remaining,
+            registered_at=self.registered_at,
+            last_seen_at=self.last_seen_at,
+            user_agent=self.user_agent,
+            behind_nat=self.behind_nat,
+        )
+
+
+def contact_key(uri: Uri) -> ContactKey:
+    """What a Request-URI must share with a contact to mean the same device."""
+    return uri.user, uri.host.lower(), uri.effective_port
+
+
+class LocationObserver(Protocol):
+    """Who wants to know what becomes of bindings."""
+
+    def bound(self, binding: Binding, now: float) -> None:
+        """Made or refreshed."""
+
+    def unbound(self, binding: Binding) -> None:
+        """Expired or removed."""
+
+
+class LocationService:
+    """Bindings by number and by contact."""
+
+    def __init__(self, timers: TimerQueue, observer: LocationObserver) -> None:
+        self._timers = timers
+        self._observer = observer
+        self._bindings: dict[str, list[Binding]] = {}
+        self._by_contact: dict[ContactKey, Binding] = {}
+        self._counts: dict[str, int] = {}
+
+    # -------------------------------------------------------------------------------------------- reading
+
+    def bindings(self, number: str) -> list[Binding]:
+        """Live bindings of a number, most preferred first (16.6: by q), then the most recently registered."""
+        found = self._bindings.get(number)
+        if not found:
+            return []
+        if len(found) == 1:
+            return [found[0]]
+        return sorted(reversed(found), key=lambda binding: -binding.q)
+
+    def is_registered(self, number: str) -> bool:
+        return number in self._bindings
+
+    def numbers(self) -> list[str]:
+        return list(self._bindings)
+
+    def all(self) -> Iterator[Binding]:
+        for bindings in self._bindings.values():
+            yield from bindings
+
+    def count(self, number: str) -> int:
+        """REGISTER requests that made or refreshed a binding of this number since the start."""
+        return self._counts.get(number, 0)
+
+    def find_contact(self, uri: Uri) -> Binding | None:
+        """The device a contact URI belongs to: requests inside subscriptions carry it as Request-URI."""
+        return self._by_contact.get(contact_key(uri))
+
+    def on_connection(self, connection: int) -> list[Binding]:
+        """Bindings whose phone is reached over that TCP connection."""
+        return [binding for binding in self.all() if binding.flow.connection == connection]
+
+    # -------------------------------------------------------------------------------------------- changing
+
+    def add(self, binding: Binding, now: float) -> None:
+        self._bindings.setdefault(binding.number, []).append(binding)
+        self._by_contact[contact_key(binding.contact)] = binding
+        self._counts[binding.number] = self._counts.get(binding.number, 0) + 1
+        self._arm(binding)
+        self._observer.bound(binding, now)
+
+    def refreshed(self, binding: Binding, now: float) -> None:
+        """The caller changed fields of a binding held here, its expiry among them; the contact URI stays equivalent."""
+        self._counts[binding.number] = self._counts.get(binding.number, 0) + 1
+        # A timer that fires early re-arms itself, so a longer expiry, the usual case, costs nothing here.
+        if binding.timer is None or binding.timer_deadline > binding.expires:
+            self._arm(binding)
+        self._observer.bound(binding, now)
+
+    def remove(self, binding: Binding) -> None:
+        bindings = self._bindings.get(binding.number, [])
+        if binding not in bindings:
+            return
+        bindings.remove(binding)
+        if not bindings:
+            del self._bindings[binding.number]
+        key = contact_key(binding.contact)
+        if self._by_contact.get(key) is binding:
+            del self._by_contact[key]
+        if binding.timer is not None:
+            binding.timer.cancel()
+            binding.timer = None
+        self._observer.unbound(binding)
+
+    def _arm(self, binding: Binding) -> None:
+        if binding.timer is not None:
+            binding.timer.cancel()
+        binding.timer_deadline = binding.expires
+        binding.timer = self._timers.start(binding.expires, partial(self._expire, binding))
+
+    def _expire(self, binding: Binding, now: float) -> None:
+        binding.timer = None
+        if binding.expires > now:
+            self._arm(binding)
+            return
+        log.info("%s expired: %s did not register again in time", binding.number, binding.flow)
+        self.remove(binding)
+
+    # -------------------------------------------------------------------------------------------- views
+
+    def snapshot(self, now: float, now_at: float) -> tuple[RegistrationSnapshot, ...]:
+        return tuple(
+            RegistrationSnapshot(
+                number=number,
+                contacts=tuple(
+                    binding.snapshot(now, now_at)
+                    for binding in sorted(bindings, key=lambda item: item.last_seen_at, reverse=True)
+                ),
+                count=self.count(number),
+            )
+            for number, bindings in self._bindings.items()
+        )

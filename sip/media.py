@@ -1,0 +1,390 @@
+"""Media anchoring: offers and answers (RFC 3264) to relay sessions, and the descriptions that lead both sides to the
+relay.  Pure; guarded by the core lock.
+
+The relay itself is somebody else's: this module knows it by the protocols below and never waits for it.
+
+What an SDP is, offer or answer, follows from who spoke: after `begin`, and at first, the next description is an offer;
+one of the other side is its answer; one more of the side that offered is a new offer.
+
+Ports of a stream that one side gave up (port 0, or no longer RTP) are freed when the exchange is over, at `commit` or,
+after it, with the answer; not before, because a rejected re-INVITE brings the stream back (RFC 3261 14.1) and because
+several early answers may judge a stream differently.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final, NamedTuple, Protocol
+
+from sip.errors import SipError
+from sip.media_stream import NOBODY, Announcement, StreamDescription, announce
+from sip.multipart import change_part, media_type
+from sip.sdp import MediaDescription, SdpError, SessionDescription, connection_value
+
+CALLER: Final = 0
+CALLEE: Final = 1
+
+_SDP: Final = "application/sdp"
+
+_MAX_KEPT: Final = 256
+"""Figures and events kept of closed streams: a phone that adds and removes streams all day fills no memory."""
+
+
+class NoMediaPorts(SipError):
+    """The relay has no ports left for a stream."""
+
+
+# ------------------------------------------------------------------------------------------------ the relay's side
+
+
+class MediaEvent(Protocol):
+    """A change of media state: when (monotonic seconds), whose packets, and one plain sentence."""
+
+    @property
+    def at(self) -> float: ...
+    @property
+    def side(self) -> int: ...
+    @property
+    def text(self) -> str: ...
+
+
+class StreamFigures(Protocol):
+    """What was counted of one direction of one stream; `side` is who sent.  Wall times are seconds since the epoch."""
+
+    @property
+    def call_id(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def side(self) -> int: ...
+    @property
+    def from_address(self) -> str | None: ...
+    @property
+    def from_port(self) -> int | None: ...
+    @property
+    def to_address(self) -> str | None: ...
+    @property
+    def to_port(self) -> int | None: ...
+    @property
+    def relay_port(self) -> int: ...
+    @property
+    def packets(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def lost(self) -> int: ...
+    @property
+    def out_of_order(self) -> int: ...
+    @property
+    def duplicates(self) -> int: ...
+    @property
+    def rejected(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+    @property
+    def jitter_ms(self) -> float: ...
+    @property
+    def codec(self) -> str | None: ...
+    @property
+    def mos(self) -> float | None: ...
+    @property
+    def first_packet_at(self) -> float | None: ...
+    @property
+    def last_packet_at(self) -> float | None: ...
+
+
+class RelaySession(Protocol):
+    """One stream's two legs in the relay.  Side 0 is the caller, side 1 the callee."""
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        """RTP port facing the caller, RTP port facing the callee; RTCP is one above each."""
+
+    def set_peer(
+        self,
+        side: int,
+        rtp: tuple[str, int] | None,
+        rtcp: tuple[str, int] | None,
+        hosts: frozenset[str],
+        codecs: Mapping[int, tuple[str, int]],
+    ) -> None:
+        """Where that side wants its packets, and the hosts its own may come from."""
+
+    def last_packet_at(self) -> float | None:
+        """Monotonic seconds of the last packet relayed in either direction."""
+
+    def drain_events(self) -> Sequence[MediaEvent]: ...
+
+    def close(self) -> tuple[StreamFigures, StreamFigures]:
+        """Free the ports; figures of what came from side 0 and from side 1."""
+
+
+class MediaRelay(Protocol):
+    """Gives out sessions."""
+
+    def open(self, call_id: str, kind: str) -> RelaySession | None:
+        """None when no ports are left."""
+
+
+class _Repeat(NamedTuple):
+    """The last description of one side with what became of it: the same again gets the same answer."""
+
+    key: tuple[str, bytes, str, str]
+    result: bytes
+
+
+class _State(NamedTuple):
+    """Everything `rollback` brings back."""
+
+    sides: tuple[tuple[Announcement, ...] | None, tuple[Announcement, ...] | None]
+    sessions: tuple[RelaySession | None, ...]
+    repeats: tuple[_Repeat | None, _Repeat | None]
+    offerer: int | None
+
+
+# ------------------------------------------------------------------------------------------------ the anchor
+
+
+class MediaAnchor:
+    """All streams between the caller and one callee branch of a call.  Core lock.
+
+    Invariant: `_sessions[i]` is the relay session of the i-th m= line, open from the first live description of it until
+    one side has given it up and the exchange is over; no session of this call is open that is not in that list.
+    """
+
+    def __init__(self, relay: MediaRelay, call_id: str) -> None:
+        self._relay = relay
+        self._call_id = call_id
+        self._sessions: list[RelaySession | None] = []
+        self._sides: list[tuple[Announcement, ...] | None] = [None, None]
+        self._repeats: list[_Repeat | None] = [None, None]
+        self._offerer: int | None = None
+        self._answered = False
+        self._saved: _State | None = None
+        self._begun = 0
+        self._established = False
+        self._closed = False
+        self._figures: deque[StreamFigures] = deque(maxlen=_MAX_KEPT)
+        self._events: deque[MediaEvent] = deque(maxlen=_MAX_KEPT)
+
+    # -------------------------------------------------------------------------------------------- descriptions
+
+    def rewrite(self, sender: int, content_type: str, body: bytes, sender_host: str, advertised_host: str) -> bytes:
+        """The body for the other side of `sender` (0 caller, 1 callee), leading it to the relay.
+
+        `content_type` is the header's text; what is neither application/sdp nor multipart comes back unchanged.
+        `sender_host` is the address the sender's signalling came from, `advertised_host` is ours as the receiver
+        reaches it.  The same body again gives the same bytes and changes nothing.  After `close` every stream is
+        written as rejected, so that a late answer opens nothing.
+
+        Raises `NoMediaPorts`, `SdpError` or another `ParseError` (a malformed multipart); nothing has changed then.
+        """
+        kind = media_type(content_type)
+        if not body or not (kind == _SDP or kind.startswith("multipart/")):
+            return body
+        key = (content_type, body, sender_host, advertised_host)
+        repeat = self._repeats[sender]
+        if repeat is not None and repeat.key == key:
+            return repeat.result
+        change = partial(self._rewrite, sender, sender_host, advertised_host)
+        result = change_part(content_type, body, _SDP, change)
+        self._repeats[sender] = _Repeat(key, result)
+        return result
+
+    def _rewrite(self, sender: int, sender_host: str, advertised_host: str, body: bytes) -> bytes:
+        description = SessionDescription.parse(body)
+        is_answer = self._offerer is not None and self._offerer != sender
+        offer = self._sides[1 - sender] if is_answer else None
+        if offer is not None and len(description.media) > len(offer):
+            raise SdpError("the answer has more streams than the offer", 488)
+        announced = tuple(
+            announce(media, sender_host, offered=offer is None or offer[index].live)
+            for index, media in enumerate(description.media)
+        )
+        if not self._closed:
+            self._open_missing(announced)
+            self._apply(sender, announced)
+            self._answered = is_answer
+            if not is_answer:
+                self._offerer = sender
+            elif self._established and not self._begun:
+                self._settle()
+        return self._describe_to(1 - sender, description, announced, advertised_host)
+
+    def _open_missing(self, announced: Sequence[Announcement]) -> None:
+        """Sessions for live streams that have none: all or nothing."""
+        opened: dict[int, RelaySession] = {}
+        for index, stream in enumerate(announced):
+            if stream.live and stream.media.port and self._session(index) is None:
+                session = self._relay.open(self._call_id, stream.media.kind)
+                if session is None:
+                    for unused in opened.values():
+                        unused.close()
+                    raise NoMediaPorts(f"no media ports left for stream {index + 1} ({stream.media.kind})")
+                opened[index] = session
+        self._sessions += [None] * (len(announced) - len(self._sessions))
+        for index, session in opened.items():
+            self._sessions[index] = session
+
+    def _apply(self, side: int, announced: tuple[Announcement, ...] | None) -> None:
+        """Make `announced` what `side` says, in the relay too (which ignores what it knows already)."""
+        self._sides[side] = announced
+        for index, session in enumerate(self._sessions):
+            if session is not None:
+                known = announced is not None and index < len(announced)
+                session.set_peer(side, *(announced[index].peer if announced is not None and known else NOBODY))
+
+    def _describe_to(
+        self, receiver: int, description: SessionDescription, announced: Sequence[Announcement], advertised_host: str
+    ) -> bytes:
+        """Every address of ours in its place."""
+        description.remove_ice()
+        address = connection_value(advertised_host)
+        anchors = any(stream.media.is_rtp for stream in announced)
+        session_line = description.lines[description.connection_lines[0][0]] if description.connection_lines else b""
+        for index, stream in enumerate(announced):
+            media = stream.media
+            if media.is_rtp:
+                if media.port:
+                    session = self._session(index) if stream.live else None
+                    _lead(description, media, session.ports[receiver] if session is not None else 0, address)
+                description.set_connection(media, address)
+            elif anchors and media.port and session_line and not media.connection_lines:
+                # It goes past the relay and must not follow the session's c= line, which is about to be ours.
+                description.insert_connection(media, session_line)
+        if anchors:
+            description.set_connection(description, address)
+        return description.to_bytes()
+
+    # -------------------------------------------------------------------------------------------- exchanges
+
+    def begin(self) -> None:
+        """A new offer is about to be rewritten (re-INVITE, UPDATE): remember the state before it.
+
+        Offers of both sides may cross (491): the state before the first of them is kept until all were rejected or
+        one was accepted.
+        """
+        if not self._begun:
+            self._settle()
+            self._saved = _State(
+                (self._sides[CALLER], self._sides[CALLEE]),
+                tuple(self._sessions),
+                (self._repeats[CALLER], self._repeats[CALLEE]),
+                self._offerer,
+            )
+        self._begun += 1
+        self._offerer = None
+        self._answered = False
+        self._repeats = [None, None]
+
+    def commit(self) -> None:
+        """The request with the offer was answered 2xx, the initial INVITE too: rejected streams free their ports."""
+        self._begun = max(0, self._begun - 1)
+        self._saved = None
+        self._established = True
+        self._settle()
+
+    def rollback(self) -> None:
+        """The offer was rejected: peers as before, sessions opened for it closed (RFC 3261 14.1).  Without a `begin`
+        there is nothing to go back to."""
+        if not self._begun:
+            return
+        self._begun -= 1
+        saved = self._saved
+        if self._begun or saved is None or self._closed:
+            return
+        self._saved = None
+        for index, session in enumerate(self._sessions):
+            if index >= len(saved.sessions) or saved.sessions[index] is not session:
+                self._close_session(index)
+        for side in (CALLER, CALLEE):
+            self._apply(side, saved.sides[side])
+        self._repeats = list(saved.repeats)
+        self._offerer = saved.offerer
+        self._answered = False  # What had been answered was settled by `begin`.
+
+    def _settle(self) -> None:
+        """Close the sessions of streams that one side has given up; while an offer has no answer, nobody knows."""
+        if not self._answered:
+            return
+        for index in range(len(self._sessions)):
+            if any(_gives_up(announced, index) for announced in self._sides):
+                self._close_session(index)
+
+    # -------------------------------------------------------------------------------------------- state
+
+    def held(self) -> bool:
+        """No stream is meant to carry media both ways, so silence is no sign of trouble (RFC 3264 8.4, RFC 2543 B.5).
+        Also true when no stream is left that the relay could hear."""
+        return all(
+            any(announced is not None and index < len(announced) and announced[index].held for announced in self._sides)
+            for index, session in enumerate(self._sessions)
+            if session is not None
+        )
+
+    def last_packet_at(self) -> float | None:
+        """Monotonic seconds of the last packet of any open stream."""
+        times = [session.last_packet_at() for session in self._sessions if session is not None]
+        return max((time for time in times if time is not None), default=None)
+
+    def drain_events(self) -> list[MediaEvent]:
+        """Media events since last asked, of open and closed streams, in the order they happened."""
+        events = list(self._events)
+        self._events.clear()
+        for session in self._sessions:
+            if session is not None:
+                events += session.drain_events()
+        events.sort(key=lambda event: event.at)
+        return events
+
+    def describe(self) -> tuple[StreamDescription, ...]:
+        """What was offered and answered, stream by stream."""
+        return tuple(self._describe(index) for index in range(max(len(side or ()) for side in self._sides)))
+
+    def _describe(self, index: int) -> StreamDescription:
+        caller, callee = (side[index] if side is not None and index < len(side) else None for side in self._sides)
+        media = next(stream.media for stream in (caller, callee) if stream is not None)
+        session = self._session(index)
+        return StreamDescription(
+            index=index,
+            kind=media.kind,
+            protocol=media.protocol,
+            caller=None if caller is None else caller.describe(),
+            callee=None if callee is None else callee.describe(),
+            relay_ports=session.ports if session is not None else None,
+        )
+
+    @property
+    def open_sessions(self) -> int:
+        return sum(session is not None for session in self._sessions)
+
+    def close(self) -> tuple[StreamFigures, ...]:
+        """Free everything; figures of all streams this call ever had, the caller's packets before the callee's, the
+        streams in the order they were closed.  Idempotent."""
+        self._closed = True
+        for index in range(len(self._sessions)):
+            self._close_session(index)
+        return tuple(self._figures)
+
+    def _session(self, index: int) -> RelaySession | None:
+        return self._sessions[index] if index < len(self._sessions) else None
+
+    def _close_session(self, index: int) -> None:
+        session = self._sessions[index]
+        if session is not None:
+            self._sessions[index] = None
+            self._events += session.drain_events()
+            self._figures += session.close()
+
+
+def _lead(description: SessionDescription, media: MediaDescription, port: int, address: bytes) -> None:
+    """Write our port (0: rejected).  A side that wants RTCP on its RTP port says so to the other (RFC 8035 3)."""
+    description.set_port(media, port)
+    if port and media.rtcp_lines:
+        description.set_rtcp(media, port if media.rtcp_port == media.port else port + 1, address)
+
+
+def _gives_up(announced: tuple[Announcement, ...] | None, index: int) -> bool:
+    return announced is not None and (index >= len(announced) or not announced[index].live)

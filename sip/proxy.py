@@ -1,0 +1,298 @@
+"""The proxy: requests from phones to phones (RFC 3261 16.3 to 16.6, 16.10).
+
+Pure; guarded by the core lock.  Transaction-stateful and record-routing; requests inside the dialog of a call go to the
+flow of the other party, which is also what reaches a phone behind NAT.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from sip.call_control import CallControl
+from sip.calls import CALLER, Call, Leg, Party
+from sip.errors import ParseError
+from sip.exchange import Exchange
+from sip.flow import Flow
+from sip.forwarding import Branch, ResponseContext
+from sip.location import Binding
+from sip.media import MediaAnchor, NoMediaPorts
+from sip.message import Request, make_response
+from sip.responses import ResponseProcessor
+from sip.routing import (
+    add_record_route,
+    decrement_max_forwards,
+    loop_hash,
+    max_breadth,
+    prepare_strict_route,
+    remove_own_routes,
+)
+from sip.snapshots import TerminationReason
+from sip.transaction_server import InviteServerTransaction, ServerTransaction
+
+log = logging.getLogger(__name__)
+
+_RECORD_ROUTED = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
+_CALL_METHODS = frozenset({"INVITE", "BYE", "UPDATE", "PRACK", "INFO"})
+_BODY_METHODS = frozenset({"INVITE", "ACK", "UPDATE", "PRACK"})
+
+
+class Proxy:
+    """Where each request goes."""
+
+    def __init__(self, exchange: Exchange, control: CallControl, responses: ResponseProcessor) -> None:
+        self._x = exchange
+        self._control = control
+        self._responses = responses
+
+    # -------------------------------------------------------------------------------------------- outside a dialog
+
+    def initial(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        """A request outside a dialog, for one of our numbers."""
+        flow = transaction.flow
+        call = self._control.start(request, flow, now) if request.method == "INVITE" else None
+        refusal = self._admit(request, flow)
+        if refusal is not None:
+            self._refuse(transaction, request, call, *refusal, now=now)
+            return
+        number = request.uri.number
+        bindings = self._x.location.bindings(number)
+        if not bindings:
+            text = f"{number} is not registered: its phone is off, offline or not set up"
+            reason = TerminationReason.UNREACHABLE
+            self._refuse(transaction, request, call, 480, "Number Not Registered", reason, text, now=now)
+            return
+        if isinstance(transaction, InviteServerTransaction):
+            transaction.respond(make_response(request, 100), now)
+        context = ResponseContext(transaction, request, flow, call)
+        transaction.context = context
+        if call is not None:
+            call.context = context
+            call.to_address = f"{bindings[0].flow.remote_host}:{bindings[0].flow.remote_port}"
+            self._control.watch_setup(call, now)
+        self._fork(context, bindings, now)
+
+    def _admit(self, request: Request, flow: Flow) -> tuple[int, str, TerminationReason, str] | None:
+        """16.3 and the house rules: None, or status, phrase, reason and sentence of the refusal."""
+        x = self._x
+        if x.identity.is_loop(request, loop_hash(request)):
+            return 482, "Loop Detected", TerminationReason.ERROR, "the call came back to this server in a loop"
+        caller = request.from_.uri.number
+        if not any(binding.flow.remote_host == flow.remote_host for binding in x.location.bindings(caller)):
+            text = f"{caller or 'the caller'} may not call: it is not registered from {flow.remote_host}"
+            return 403, "Caller Not Registered", TerminationReason.REJECTED, text
+        if "route" in request.headers:
+            return 403, "Relaying Not Allowed", TerminationReason.REJECTED, "the phone asked to relay to another server"
+        if request.uri.number not in x.plan:
+            text = f"{request.uri.number or 'the dialled address'} is no number of this office ({x.plan})"
+            return 404, f"Number Not In Range {x.plan}", TerminationReason.REJECTED, text
+        return None
+
+    def _refuse(
+        self,
+        transaction: ServerTransaction,
+        request: Request,
+        call: Call | None,
+        status: int,
+        phrase: str,
+        reason: TerminationReason,
+        text: str,
+        *,
+        now: float,
+    ) -> None:
+        transaction.context = ResponseContext(transaction, request, transaction.flow, call, decided=True)
+        transaction.respond(make_response(request, status, phrase, to_tag=self._x.identity.new_tag()), now)
+        if call is not None:
+            self._control.finish(call, reason, status, text, "server", now)
+
+    def _fork(self, context: ResponseContext, bindings: list[Binding], now: float) -> None:
+        """16.6 for every contact of the number at once."""
+        request, call = context.request, context.call
+        breadth = max_breadth(request)
+        if breadth < len(bindings):
+            text = "the request may not be split among so many phones"
+            self._abandon(context, 440, "Max-Breadth Exceeded", text, now)
+            return
+        for binding in bindings:
+            branch = Branch(context, binding.number, binding.flow)
+            context.branches.append(branch)
+            if call is not None:
+                branch.media = MediaAnchor(self._x.relay, call.call_id)
+        prepared: list[tuple[Branch, Request]] = []
+        for branch, binding in zip(context.branches, bindings, strict=True):
+            copy = request.copy()
+            copy.set_uri(binding.contact)
+            if len(bindings) > 1 or "max-breadth" in request.headers:
+                copy.headers.set("Max-Breadth", str(breadth // len(bindings)))
+            if not self._rewrite(branch, copy, CALLER, now):
+                return
+            prepared.append((branch, copy))
+        for branch, copy in prepared:
+            if copy.method in _RECORD_ROUTED:
+                add_record_route(copy, context.sender_flow, branch.flow)
+            self._send(branch, copy, now)
+
+    def _rewrite(self, branch: Branch, request: Request, side: int, now: float) -> bool:
+        """Lead the media of a request through the relay; False when the request was answered with an error instead."""
+        media = branch.media
+        if media is None or not request.body or request.method not in _BODY_METHODS:
+            return True
+        context = branch.context
+        try:
+            body = media.rewrite(
+                side,
+                request.headers.get("content-type") or "",
+                request.body,
+                context.sender_flow.remote_host,
+                branch.flow.local_host,
+            )
+        except NoMediaPorts:
+            self._abandon(context, 503, "No Free Media Ports", "all media ports of the server are in use", now)
+            return False
+        except ParseError as error:
+            self._abandon(context, error.status, error.reason, f"the phone's audio offer is broken: {error}", now)
+            return False
+        if body is not request.body:
+            request.set_body(body)
+        return True
+
+    def _abandon(self, context: ResponseContext, status: int, phrase: str, text: str, now: float) -> None:
+        """A request that can't be forwarded after all."""
+        context.decided = True
+        response = make_response(context.request, status, phrase, to_tag=self._x.identity.new_tag())
+        context.server.respond(response, now)
+        call = context.call
+        if call is not None and call.context is context:
+            self._control.finish(call, TerminationReason.ERROR, status, text, "server", now)
+        for branch in context.branches:
+            if branch.offer_pending and branch.media is not None:
+                branch.media.rollback()
+                branch.offer_pending = False
+
+    def _send(self, branch: Branch, request: Request, now: float) -> None:
+        """16.6 steps 3, 6, 8, 10 and 11."""
+        x = self._x
+        decrement_max_forwards(request)
+        prepare_strict_route(request)
+        request.push_via(x.identity.via(branch.flow, x.identity.new_branch(loop_hash(branch.context.request))))
+        if request.method == "INVITE":
+            self._responses.start_timer_c(branch, now)
+        branch.client = x.layer.send_request(request, branch.flow, now, branch)
+
+    # -------------------------------------------------------------------------------------------- inside a dialog
+
+    def in_dialog(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        """A request with a To tag."""
+        found = self._x.calls.find(request.call_id, request.from_.tag or "", request.to.tag or "")
+        if found is None:
+            self._outside_calls(transaction, request, now)
+            return
+        call, side, leg = found
+        sender, receiver = (call.caller, leg.party) if side == CALLER else (leg.party, call.caller)
+        self._note_sender(sender, request, transaction.flow)
+        context = ResponseContext(transaction, request, transaction.flow, call)
+        transaction.context = context
+        branch = Branch(context, receiver.number, self._reach(receiver), leg.media, side, leg)
+        context.branches.append(branch)
+        if isinstance(transaction, InviteServerTransaction):
+            transaction.respond(make_response(request, 100), now)
+        if request.method in ("INVITE", "UPDATE") and leg.media is not None and call.live:
+            leg.media.begin()
+            branch.offer_pending = True
+        copy = request.copy()
+        if not self._rewrite(branch, copy, side, now):
+            return
+        if request.method == "BYE":
+            self._on_bye(call, leg, side, now)
+        self._send(branch, copy, now)
+
+    def _on_bye(self, call: Call, leg: Leg, side: int, now: float) -> None:
+        """The call is over when its BYE arrives, whatever the other phone makes of it (15.1.2)."""
+        if call.answered is leg:
+            caller, callee = call.caller.number, leg.party.number
+            who, number = ("caller", caller) if side == CALLER else ("callee", callee)
+            self._control.finish(call, TerminationReason.NORMAL, call.status, f"{number} hung up", who, now)
+        elif call.answered is not None and leg.media is not None and leg.media is not call.answered.media:
+            leg.media.close()
+
+    def _note_sender(self, sender: Party, request: Request, flow: Flow) -> None:
+        """Follow a phone whose port or address changed, if the packet comes from where the phone may be."""
+        sender.cseq = max(sender.cseq, request.cseq.number)
+        if flow is not sender.flow and flow != sender.flow and self._may_be(sender, flow):
+            sender.flow = flow
+        if request.method in ("INVITE", "UPDATE"):
+            contact = request.contact
+            if contact is not None:
+                sender.contact = contact.uri
+
+    def _may_be(self, party: Party, flow: Flow) -> bool:
+        if flow.remote_host == party.flow.remote_host:
+            return True
+        return any(binding.flow == flow for binding in self._x.location.bindings(party.number))
+
+    def _reach(self, party: Party) -> Flow:
+        """The flow to a party; a phone whose TCP connection is gone may have come back on another."""
+        flow = party.flow
+        if flow.reliable and flow.connection == 0:
+            bindings = self._x.location.bindings(party.number)
+            if len(bindings) == 1:
+                party.flow = bindings[0].flow
+        return party.flow
+
+    def _outside_calls(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        """Inside a subscription, or after its call was forgotten: the Request-URI is the contact of a phone of ours."""
+        binding = self._x.location.find_contact(request.uri)
+        sender = request.from_.uri.number
+        if request.method in _CALL_METHODS or binding is None or not self._x.location.is_registered(sender):
+            transaction.context = ResponseContext(transaction, request, transaction.flow, decided=True)
+            response = make_response(request, 481, to_tag=self._x.identity.new_tag())
+            transaction.respond(response, now)
+            return
+        context = ResponseContext(transaction, request, transaction.flow)
+        transaction.context = context
+        branch = Branch(context, binding.number, binding.flow)
+        context.branches.append(branch)
+        self._send(branch, request.copy(), now)
+
+    # -------------------------------------------------------------------------------------------- ACK, CANCEL
+
+    def ack(self, ack: Request, flow: Flow, now: float) -> None:
+        """ACK to a 2xx: travels like any request of the dialog, without a transaction (13.2.2.4, 17)."""
+        remove_own_routes(ack, self._x.identity)
+        found = self._x.calls.find(ack.call_id, ack.from_.tag or "", ack.to.tag or "")
+        if found is None or ack.max_forwards == 0:
+            log.debug("ACK of %s belongs to no call here", ack.call_id)
+            return
+        call, side, leg = found
+        sender, receiver = (call.caller, leg.party) if side == CALLER else (leg.party, call.caller)
+        self._note_sender(sender, ack, flow)
+        target = self._reach(receiver)
+        copy = ack.copy()
+        if copy.body and leg.media is not None:
+            try:
+                content_type = copy.headers.get("content-type") or ""
+                body = leg.media.rewrite(side, content_type, copy.body, flow.remote_host, target.local_host)
+            except (ParseError, NoMediaPorts) as error:
+                self._control.end(call, TerminationReason.ERROR, f"the answer in the ACK can't be used: {error}", now)
+                return
+            if body is not copy.body:
+                copy.set_body(body)
+        decrement_max_forwards(copy)
+        prepare_strict_route(copy)
+        copy.push_via(self._x.identity.via(target, self._x.identity.new_branch()))
+        self._x.send(target, copy, call)
+
+    def cancel(
+        self, transaction: ServerTransaction, invite: InviteServerTransaction | None, request: Request, now: float
+    ) -> None:
+        """16.10: answer the CANCEL, cancel the branches, let their 487 answer the INVITE."""
+        context = invite.context if invite is not None else None
+        if not isinstance(context, ResponseContext):
+            transaction.respond(make_response(request, 481, to_tag=self._x.identity.new_tag()), now)
+            return
+        transaction.context = context
+        transaction.respond(make_response(request, 200, to_tag=self._x.identity.new_tag()), now)
+        if context.decided:
+            return
+        if context.call is not None:
+            context.call.journal.decided(self._x.wall(now), "the caller cancelled")
+        self._control.cancel_branches(context, "caller", now, request.headers.get("reason"))

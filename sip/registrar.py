@@ -1,0 +1,238 @@
+"""The registrar: REGISTER in the order of RFC 3261 10.3.
+
+Pure; guarded by the core lock.  `process` checks everything before it changes anything, so a refused REGISTER leaves
+the bindings as they were (10.3: all or nothing).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from email.utils import formatdate
+
+from config import Config
+from sip.errors import HeaderError
+from sip.flow import Flow, behind_nat
+from sip.headers import NameAddr
+from sip.location import MAX_BINDINGS_PER_NUMBER, Binding, LocationService
+from sip.message import Request, Response, make_response
+from sip.numbering import NumberPlan
+from sip.uri import unbracket
+
+log = logging.getLogger(__name__)
+
+_ONE_HOUR_S = 3600
+
+
+class Refusal(Exception):
+    """A REGISTER that is answered with something else than 200."""
+
+    def __init__(self, status: int, reason: str, *headers: tuple[str, str]) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """One Contact of the request: bind it for `expires_s`, or remove it with 0."""
+
+    contact: NameAddr
+    parameters: str
+    expires_s: int
+    existing: Binding | None
+
+
+class Registrar:
+    """Answers REGISTER from and to the location service."""
+
+    def __init__(self, config: Config, plan: NumberPlan, location: LocationService) -> None:
+        self._config = config
+        self._plan = plan
+        self._location = location
+        self._date = ""
+        self._date_second = 0
+
+    def process(self, request: Request, flow: Flow, now: float, now_at: float, to_tag: str) -> Response:
+        """The response to a validated REGISTER; bindings are changed on the way."""
+        try:
+            number = self._register(request, flow, now, now_at)
+        except Refusal as refusal:
+            return make_response(request, refusal.status, refusal.reason, to_tag=to_tag, headers=refusal.headers)
+        except HeaderError as error:
+            return make_response(request, error.status, error.reason, to_tag=to_tag)
+        headers = [
+            (
+                "Contact",
+                f"<{binding.contact.text}>{binding.parameters};expires={max(1, int(binding.expires - now + 0.5))}",
+            )
+            for binding in self._location.bindings(number)
+        ]
+        headers.append(("Date", self._http_date(now_at)))
+        return make_response(request, 200, to_tag=to_tag, headers=headers)
+
+    def _register(self, request: Request, flow: Flow, now: float, now_at: float) -> str:
+        required = request.option_tags("require")
+        if required:
+            raise Refusal(420, "Bad Extension", ("Unsupported", ", ".join(required)))
+        number = request.to.uri.number
+        if number not in self._plan:
+            raise Refusal(404, f"Number Not In Range {self._plan}")
+        values = request.headers.values("contact")
+        if len(values) > MAX_BINDINGS_PER_NUMBER:
+            raise Refusal(403, "Too Many Contacts")
+        if "*" in values:
+            self._remove_all(request, number, values)
+            return number
+        changes = [self._change(request, number, value) for value in values]
+        for change in changes:
+            self._apply(change, number, request, flow, now, now_at, changes)
+        return number
+
+    def _remove_all(self, request: Request, number: str, values: list[str]) -> None:
+        """10.3 step 6: "*" stands alone and with Expires: 0."""
+        if len(values) != 1 or request.expires != 0:
+            raise Refusal(400, "Contact * Needs Expires 0 And No Other Contact")
+        bindings = self._location.bindings(number)
+        for binding in bindings:
+            self._check_order(binding, request)
+        for binding in bindings:
+            self._location.remove(binding)
+            log.info("%s unregistered %s", number, binding.flow)
+
+    def _change(self, request: Request, number: str, value: str) -> _Change:
+        contact = NameAddr.parse(value)
+        if not contact.uri.is_sip:
+            raise Refusal(400, "Contact Must Be A SIP URI")
+        existing = next(
+            (binding for binding in self._location.bindings(number) if binding.contact.same_as(contact.uri)), None
+        )
+        if existing is not None:
+            self._check_order(existing, request)
+        return _Change(contact, _parameters_text(value, contact), self._granted(request, contact), existing)
+
+    @staticmethod
+    def _check_order(binding: Binding, request: Request) -> None:
+        """10.3 step 7: within one Call-ID the CSeq must grow; anything else is an old copy."""
+        if binding.call_id == request.call_id and request.cseq.number <= binding.cseq:
+            raise Refusal(500, "CSeq Not Higher Than In The Last REGISTER")
+
+    def _granted(self, request: Request, contact: NameAddr) -> int:
+        """Seconds granted: the Contact's parameter, else the Expires header, else our default (10.3 step 7)."""
+        config = self._config
+        asked = contact.expires
+        if asked is None:
+            asked = request.expires
+        if asked is None:
+            return config.expires_default
+        if 0 < asked < config.expires_min and asked < _ONE_HOUR_S:
+            raise Refusal(423, "Interval Too Brief", ("Min-Expires", str(config.expires_min)))
+        return min(asked, config.expires_max)
+
+    def _apply(
+        self,
+        change: _Change,
+        number: str,
+        request: Request,
+        flow: Flow,
+        now: float,
+        now_at: float,
+        changes: list[_Change],
+    ) -> None:
+        binding = change.existing
+        if change.expires_s == 0:
+            if binding is not None:
+                self._location.remove(binding)
+                log.info("%s unregistered %s", number, binding.flow)
+            return
+        device = _device(change.contact, request)
+        if binding is None:
+            self._displace(number, device, flow, changes)
+            binding = Binding(
+                number=number,
+                contact=change.contact.uri,
+                parameters=change.parameters,
+                device=device,
+                call_id=request.call_id,
+                cseq=request.cseq.number,
+                flow=flow,
+                expires=now + change.expires_s,
+                granted_s=change.expires_s,
+                q=change.contact.q,
+                user_agent=request.user_agent,
+                behind_nat=_is_behind_nat(request, change.contact, flow),
+                registered_at=now_at,
+                last_seen_at=now_at,
+            )
+            self._location.add(binding, now)
+            log.info("%s registered from %s for %d s (%s)", number, flow, change.expires_s, binding.user_agent)
+            return
+        if binding.flow is not flow and binding.flow != flow:
+            log.info("%s moved from %s to %s", number, binding.flow, flow)
+        binding.contact = change.contact.uri
+        binding.parameters = change.parameters
+        binding.device = device
+        binding.call_id = request.call_id
+        binding.cseq = request.cseq.number
+        binding.flow = flow
+        binding.expires = now + change.expires_s
+        binding.granted_s = change.expires_s
+        binding.q = change.contact.q
+        binding.user_agent = request.user_agent
+        binding.behind_nat = _is_behind_nat(request, change.contact, flow)
+        binding.last_seen_at = now_at
+        self._location.refreshed(binding, now)
+
+    def _displace(self, number: str, device: str, flow: Flow, changes: list[_Change]) -> None:
+        """A device that shows up with another contact replaces its old binding: phones learn their public address by
+        `rport` and register again at once.  The oldest makes room when the number is full."""
+        mentioned = {id(change.existing) for change in changes}
+        bindings = [binding for binding in self._location.bindings(number) if id(binding) not in mentioned]
+        for binding in bindings:
+            same_connection = flow.connection != 0 and binding.flow.connection == flow.connection
+            if binding.device == device or same_connection:
+                self._location.remove(binding)
+                log.info("%s: new contact of the same device replaces %s", number, binding.flow)
+        bindings = self._location.bindings(number)
+        if len(bindings) >= MAX_BINDINGS_PER_NUMBER:
+            oldest = min(bindings, key=lambda binding: binding.last_seen_at)
+            self._location.remove(oldest)
+            log.warning("%s has too many devices; %s was dropped", number, oldest.flow)
+
+    def _http_date(self, now_at: float) -> str:
+        """Date header value (20.17); made once a second."""
+        if int(now_at) != self._date_second:
+            self._date_second = int(now_at)
+            self._date = formatdate(now_at, usegmt=True)
+        return self._date
+
+
+_EXPIRES = re.compile(r";[ \t]*expires[ \t]*=[^;]*", re.IGNORECASE)
+
+
+def _parameters_text(value: str, contact: NameAddr) -> str:
+    """Header parameters of a Contact as they were written, without `expires`: echoed in the 200 to the letter."""
+    uri = contact.uri.text
+    start = value.find(f"<{uri}>")
+    tail = value[start + len(uri) + 2 :] if start >= 0 else value[value.index(uri) + len(uri) :]
+    return _EXPIRES.sub("", tail.strip()) if tail else ""
+
+
+def _device(contact: NameAddr, request: Request) -> str:
+    instance = contact.parameters.get("+sip.instance")
+    if instance:
+        return f"{instance};{contact.parameters.get('reg-id') or ''}"
+    return request.call_id
+
+
+def _is_behind_nat(request: Request, contact: NameAddr, flow: Flow) -> bool:
+    if behind_nat(request.via, flow):
+        return True
+    host = unbracket(contact.uri.host).lower()
+    return _is_ip(host) and host != flow.remote_host.lower()
+
+
+def _is_ip(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()

@@ -1,0 +1,188 @@
+"""Route, Record-Route, Via and loop handling of the proxy (RFC 3261 16.3, 16.4, 16.6; RFC 5393; RFC 5658).
+
+Pure functions on messages; `Identity` knows what this server calls itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable
+
+from sip.constants import MAGIC_COOKIE, MAX_FORWARDS
+from sip.errors import ParseError
+from sip.flow import Flow
+from sip.message import Request
+from sip.uri import Uri, bracket, unbracket
+
+DEFAULT_MAX_BREADTH = 60
+"""RFC 5393 5.3.3.2."""
+
+
+class Identity:
+    """Names this server goes by, and the branches and tags it makes.
+
+    `is_own_address` says whether a host and port are ours to be reached at.
+    """
+
+    def __init__(self, is_own_address: Callable[[str, int], bool]) -> None:
+        self._is_own_address = is_own_address
+        self._instance = secrets.token_hex(4)
+        self._counter = itertools.count(1)
+
+    def new_tag(self) -> str:
+        """19.3: at least 32 random bits."""
+        return secrets.token_hex(6)
+
+    def new_call_id(self) -> str:
+        return secrets.token_hex(16)
+
+    def new_branch(self, loop_hash: int = 0) -> str:
+        """Unique over time and restarts (8.1.1.7), the loop hash at its end (16.6 step 8)."""
+        return f"{MAGIC_COOKIE}{self._instance}.{next(self._counter):x}.{loop_hash & 0xFFFFFFFFFFFF:x}"
+
+    def via(self, flow: Flow, branch: str) -> str:
+        return f"SIP/2.0/{flow.transport} {flow.sent_by};branch={branch}"
+
+    def is_own(self, uri: Uri) -> bool:
+        return uri.is_sip and self._is_own_address(unbracket(uri.host), uri.effective_port)
+
+    # -------------------------------------------------------------------------------------------- loops
+
+    def is_loop(self, request: Request, loop_hash: int) -> bool:
+        """We forwarded this very request before: one of our Vias carries the same hash (16.3 step 4, RFC 5393 4.2)."""
+        vias = request.headers.values("via")
+        if len(vias) < 2:
+            return False
+        ours = f"branch={MAGIC_COOKIE}{self._instance}."
+        suffix = f".{loop_hash & 0xFFFFFFFFFFFF:x}"
+        for via in vias[1:]:
+            start = via.find(ours)
+            if start >= 0 and via[start:].partition(";")[0].rstrip().endswith(suffix):
+                return True
+        return False
+
+
+def loop_hash(request: Request) -> int:
+    """Over what routing depends on (RFC 5393 4.2.2): a spiral differs in it, a loop does not."""
+    headers = request.headers
+    return hash(
+        (
+            request.uri_text,
+            headers.get("call-id"),
+            headers.get("from"),
+            headers.get("to"),
+            request.cseq.number,
+            headers.get("route"),
+            headers.get("proxy-require"),
+        )
+    )
+
+
+# ------------------------------------------------------------------------------------------------ Route
+
+
+def remove_own_routes(request: Request, identity: Identity) -> None:
+    """16.4: undo strict routing, then take our own topmost Route off, and only that.
+
+    A request that we recorded twice (two networks or transports, RFC 5658) carries both marks on top; both go.
+    """
+    headers = request.headers
+    if "route" not in headers.names:
+        return
+    if identity.is_own(request.uri) and request.uri.is_loose_router and not request.uri.user:
+        # A strict router put our Record-Route into the Request-URI and the real one at the end.
+        last = request.routes[-1].uri
+        values = headers.values("route")[:-1]
+        headers.remove("route")
+        if values:
+            headers.append("Route", ", ".join(values))
+        request.set_uri(last)
+        if "route" not in headers.names:
+            return
+    top = request.routes[0].uri
+    if not _leads_here(top, request, identity):
+        return
+    headers.pop_first_value("route")
+    if top.parameter("r2") is not None and "route" in headers.names:
+        second = request.routes[0].uri
+        if second.parameter("r2") is not None and identity.is_own(second):
+            headers.pop_first_value("route")
+
+
+def _leads_here(route: Uri, request: Request, identity: Identity) -> bool:
+    """Ours by address, or by the domain name under which this phone knows us (its "outbound proxy" setting)."""
+    if identity.is_own(route):
+        return True
+    host = route.host.lower()
+    if _is_ip(host):
+        return False
+    return host in (request.uri.host.lower(), request.from_.uri.host.lower())
+
+
+def _is_ip(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
+
+
+def prepare_strict_route(request: Request) -> None:
+    """16.6 step 6: a next hop without `lr` wants itself as Request-URI and the real one as last Route."""
+    if "route" not in request.headers.names:
+        return
+    top = request.routes[0].uri
+    if top.is_loose_router:
+        return
+    request.headers.pop_first_value("route")
+    request.headers.append("Route", f"<{request.uri_text}>")
+    request.set_uri(top)
+
+
+# ------------------------------------------------------------------------------------------------ Record-Route
+
+
+def add_record_route(request: Request, sender_flow: Flow, receiver_flow: Flow) -> None:
+    """16.6 step 4: stay on the path of the dialog.  Two values where the two sides know us by different addresses or
+    transports (RFC 5658 5), so that each finds one it can reach on its side."""
+    incoming, outgoing = _record_route(sender_flow), _record_route(receiver_flow)
+    if incoming == outgoing:
+        request.headers.push("Record-Route", f"<{outgoing}>")
+        return
+    request.headers.push("Record-Route", f"<{incoming};r2>")
+    request.headers.push("Record-Route", f"<{outgoing};r2>")
+
+
+def _record_route(flow: Flow) -> str:
+    transport = "" if flow.transport == "UDP" else f";transport={flow.transport.lower()}"
+    return f"sip:{bracket(flow.local_host)}:{flow.local_port}{transport};lr"
+
+
+def split_record_route(values: list[str], identity: Identity) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Record-Route values of a response, around ours: (towards the callee, towards the caller), each nearest to us
+    first.  They are the route sets for requests that we make ourselves (12.1)."""
+    own = [index for index, value in enumerate(values) if _is_own_value(value, identity)]
+    if not own:
+        return tuple(reversed(values)), ()
+    return tuple(reversed(values[: own[0]])), tuple(values[own[-1] + 1 :])
+
+
+def _is_own_value(value: str, identity: Identity) -> bool:
+    try:
+        return identity.is_own(Uri.parse(value[value.index("<") + 1 : value.index(">")]))
+    except (ValueError, ParseError):
+        return False
+
+
+# ------------------------------------------------------------------------------------------------ hops and breadth
+
+
+def decrement_max_forwards(request: Request) -> None:
+    """16.6 step 3; the caller has checked that it is not 0."""
+    hops = request.max_forwards
+    request.headers.set("Max-Forwards", str(MAX_FORWARDS if hops is None else hops - 1))
+
+
+def max_breadth(request: Request) -> int:
+    """RFC 5393 5.3.3: how many branches may exist at once because of this request."""
+    value = request.headers.get("max-breadth")
+    if value is None or not (value.isascii() and value.isdigit()) or len(value) > 6:
+        return DEFAULT_MAX_BREADTH
+    return int(value)

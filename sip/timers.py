@@ -1,0 +1,251 @@
+"""Deadlines of the signalling core and the durations of RFC 3261 (table 4), RFC 6026 8.11 and RFC 4320 4.1.
+
+Pure: time is the argument `now`, monotonic seconds.  Run by whichever thread holds the core lock, which guards
+every object here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from typing import Final, Generic, TypeVar
+
+logger = logging.getLogger(__name__)
+
+_COMPACTION_FLOOR: Final = 64
+"""So many cancelled entries may lie in the heap before it is worth looking."""
+
+_EXTRA_FIRINGS: Final = 100
+"""Timers started during a `fire_due` and due at once that one call still fires, beyond those it found."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimerSettings:
+    """The durations of every timer, in seconds, under the letters of the RFC.
+
+    A, E and G are first intervals; the transactions double them.  D, I, J and K hold for unreliable transports and are
+    0 on reliable ones, which the transactions see to.
+    """
+
+    t1_s: float = 0.5
+    t2_s: float = 4.0
+    t4_s: float = 5.0
+    timer_d_s: float = 32.0
+    """At least 32 s whatever T1 is: the server's T1 is not known (17.1.1.2)."""
+    timer_c_s: float = 181.0
+    """More than three minutes (16.6 step 11)."""
+
+    @property
+    def timer_a_s(self) -> float:
+        return self.t1_s
+
+    @property
+    def timer_b_s(self) -> float:
+        return 64 * self.t1_s
+
+    @property
+    def timer_e_s(self) -> float:
+        return min(self.t1_s, self.t2_s)
+
+    @property
+    def timer_f_s(self) -> float:
+        return 64 * self.t1_s
+
+    @property
+    def timer_g_s(self) -> float:
+        return min(self.t1_s, self.t2_s)
+
+    @property
+    def timer_h_s(self) -> float:
+        return 64 * self.t1_s
+
+    @property
+    def timer_i_s(self) -> float:
+        return self.t4_s
+
+    @property
+    def timer_j_s(self) -> float:
+        return 64 * self.t1_s
+
+    @property
+    def timer_k_s(self) -> float:
+        return self.t4_s
+
+    @property
+    def timer_l_s(self) -> float:
+        return 64 * self.t1_s
+
+    @property
+    def timer_m_s(self) -> float:
+        return 64 * self.t1_s
+
+    @property
+    def cancel_s(self) -> float:
+        """How long a cancelled INVITE may stay without a final response (9.1)."""
+        return 64 * self.t1_s
+
+    @property
+    def expiry_s(self) -> float:
+        """When the client of a non-INVITE request has given up, counted from the request (RFC 4320 2.2)."""
+        return 64 * self.t1_s
+
+    @property
+    def trying_s(self) -> float:
+        """When a client's Timer E reaches T2: the time for 100 to a non-INVITE request (RFC 4320 4.1)."""
+        elapsed, interval = 0.0, self.timer_e_s
+        while interval < self.t2_s:
+            elapsed += interval
+            interval = min(2 * interval, self.t2_s)
+        return elapsed
+
+
+class Timer:
+    """One deadline.  Invariant: after firing or `cancel` it holds no reference to the callback nor to the queue."""
+
+    __slots__ = ("_callback", "_queue")
+
+    def __init__(self, queue: TimerQueue, callback: Callable[[float], None]) -> None:
+        self._queue: TimerQueue | None = queue
+        self._callback: Callable[[float], None] | None = callback
+
+    @property
+    def active(self) -> bool:
+        """Neither fired nor cancelled."""
+        return self._queue is not None
+
+    def cancel(self) -> None:
+        """Harmless when it fired or was cancelled before."""
+        queue, self._queue, self._callback = self._queue, None, None
+        if queue is not None:
+            queue._note_cancelled()
+
+    def _take(self) -> Callable[[float], None] | None:
+        """The callback, which the timer then lets go; None when cancelled."""
+        callback, self._queue, self._callback = self._callback, None, None
+        return callback
+
+
+class TimerQueue:
+    """Timers in the order of their deadlines, those of one deadline in the order they were started.
+
+    Invariant: `_cancelled` of the entries in `_heap` belong to cancelled timers, and no more than half of a heap beyond
+    `_COMPACTION_FLOOR` entries.
+    """
+
+    __slots__ = ("_cancelled", "_heap", "_started")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._cancelled = 0
+        self._started = 0
+
+    def __len__(self) -> int:
+        """Live timers."""
+        return len(self._heap) - self._cancelled
+
+    def start(self, deadline: float, callback: Callable[[float], None]) -> Timer:
+        """Have `callback(now)` called by the first `fire_due` at or after `deadline` (monotonic seconds)."""
+        timer = Timer(self, callback)
+        # The running number keeps the order of equal deadlines and the comparison away from Timer.
+        self._started += 1
+        heappush(self._heap, (deadline, self._started, timer))
+        return timer
+
+    def next_deadline(self) -> float | None:
+        """Monotonic seconds; None when nothing waits."""
+        self._drop_cancelled_top()
+        return self._heap[0][0] if self._heap else None
+
+    def fire_due(self, now: float) -> int:
+        """Fire what is due, earliest deadline first; the number of timers fired.
+
+        Timers that callbacks start with a due deadline fire too, up to a bound; the rest stays for the next call.  A
+        callback that raises is logged and does not stop the others.
+        """
+        heap = self._heap
+        fired = 0
+        limit = len(self) + _EXTRA_FIRINGS
+        while heap and heap[0][0] <= now and fired < limit:
+            callback = heappop(heap)[2]._take()
+            if callback is None:
+                self._cancelled -= 1
+                continue
+            fired += 1
+            try:
+                callback(now)
+            except Exception:
+                logger.exception("timer callback failed")
+        return fired
+
+    def _drop_cancelled_top(self) -> None:
+        heap = self._heap
+        while heap and not heap[0][2].active:
+            heappop(heap)
+            self._cancelled -= 1
+
+    def _note_cancelled(self) -> None:
+        self._cancelled += 1
+        if self._cancelled > _COMPACTION_FLOOR and 2 * self._cancelled > len(self._heap):
+            # In place: fire_due may be iterating over this very list.
+            self._heap[:] = [entry for entry in self._heap if entry[2].active]
+            heapify(self._heap)
+            self._cancelled = 0
+
+
+Item = TypeVar("Item")
+
+
+class TimerLane(Generic[Item]):
+    """Any number of waits of one and the same length, for the price of one timer.
+
+    Equal waits end in the order they began, so a FIFO does for them what a heap would do, without its cost per entry.
+    Invariant: while items wait, one timer is started, due no later than the oldest of them.
+    """
+
+    __slots__ = ("_deadlines", "_expire", "_items", "_timer", "_timers", "_wait_s")
+
+    def __init__(self, timers: TimerQueue, wait_s: float, expire: Callable[[Item, float], None]) -> None:
+        """`expire(item, now)` is called once for each item, after `wait_s` seconds or by `expire_oldest`."""
+        self._timers = timers
+        self._wait_s = wait_s
+        self._expire = expire
+        # Side by side: no tuple per item for the garbage collector to visit.
+        self._items: deque[Item] = deque()
+        self._deadlines: deque[float] = deque()
+        self._timer: Timer | None = None
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def append(self, item: Item, now: float) -> None:
+        deadline = now + self._wait_s
+        self._items.append(item)
+        self._deadlines.append(deadline)
+        if self._timer is None:
+            self._timer = self._timers.start(deadline, self._fire)
+
+    def expire_oldest(self, now: float) -> None:
+        """End the longest wait early; there must be one."""
+        item = self._take_oldest()
+        if not self._items and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._expire(item, now)
+
+    def _take_oldest(self) -> Item:
+        self._deadlines.popleft()
+        return self._items.popleft()
+
+    def _fire(self, now: float) -> None:
+        deadlines = self._deadlines
+        try:
+            while deadlines and deadlines[0] <= now:
+                self._expire(self._take_oldest(), now)
+        finally:
+            # Only now: until here the spent timer keeps `append` from starting one that is not for the oldest item.
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._timers.start(deadlines[0], self._fire) if deadlines else None

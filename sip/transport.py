@@ -1,0 +1,62 @@
+"""What the engine needs of a transport, and the table that finds the right one for a flow (RFC 3261 18)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from sip.errors import ParseError
+from sip.flow import Flow
+from sip.message import Request, Response
+
+OnMessage = Callable[[Request | Response, bytes, Flow], None]
+OnMalformed = Callable[[ParseError, Flow], None]
+OnClosed = Callable[[Flow], None]
+OnFailed = Callable[[object, str], None]
+
+
+class Transport(Protocol):
+    """One of UDP, TCP.  `send` never blocks and is called under the core lock."""
+
+    name: str
+    port: int
+
+    def start(self) -> None:
+        """Begin to receive; the socket is bound already."""
+
+    def stop(self) -> None:
+        """Close every socket and join every thread."""
+
+    def is_running(self) -> bool:
+        """Its receiving thread lives."""
+
+    def send(self, flow: Flow, data: bytes, token: object) -> str | None:
+        """None when the bytes are on their way, else why they can't be sent.  When it turns out only later that
+        they could not be delivered, `on_failed(token, reason)` is called instead."""
+
+
+class TransportTable:
+    """Transports by the name they have in Via."""
+
+    def __init__(self) -> None:
+        self._transports: dict[str, Transport] = {}
+
+    def add(self, transport: Transport) -> None:
+        self._transports[transport.name] = transport
+
+    def send(self, flow: Flow, data: bytes, token: object) -> str | None:
+        transport = self._transports.get(flow.transport)
+        if transport is None:
+            return f"no transport {flow.transport}"
+        return transport.send(flow, data, token)
+
+    def start(self) -> None:
+        for transport in self._transports.values():
+            transport.start()
+
+    def is_running(self) -> bool:
+        return all(transport.is_running() for transport in self._transports.values())
+
+    def stop(self) -> None:
+        for transport in self._transports.values():
+            transport.stop()

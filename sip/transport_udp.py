@@ -1,0 +1,130 @@
+"""SIP over UDP (RFC 3261 18): one socket, one blocking receive thread, sends that never wait.
+
+Thread `sip-udp` runs the receive loop and parses outside the core lock; `send` is called by whoever holds that lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Callable
+
+from sip.addresses import AddressBook, family_of, is_wildcard, normalise
+from sip.errors import ParseError
+from sip.flow import Flow
+from sip.message import parse_datagram
+from sip.transport import OnMalformed, OnMessage
+
+log = logging.getLogger(__name__)
+
+_RECEIVE_BUFFER = 1 << 20
+_MAX_DATAGRAM = 65_535
+_MAX_FLOWS = 4096
+_MSG_DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
+
+
+class UdpTransport:
+    """Invariant: `_flows` holds at most `_MAX_FLOWS` flows, each equal to what `_flow` would make anew until the
+    address book is refreshed."""
+
+    name = "UDP"
+
+    def __init__(
+        self, host: str, port: int, addresses: AddressBook, on_message: OnMessage, on_malformed: OnMalformed
+    ) -> None:
+        """Binds at once; raises `OSError`."""
+        self._addresses = addresses
+        self._on_message = on_message
+        self._on_malformed = on_malformed
+        self._dual_stack = family_of(host) == socket.AF_INET6
+        self._socket = bound_udp_socket(host, port)
+        self.port: int = self._socket.getsockname()[1]
+        self._wake_host = ("::1" if self._dual_stack else "127.0.0.1") if is_wildcard(host) else host
+        self._flows: dict[tuple[str, int], Flow] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sip-udp", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        # Closing does not wake a blocked recvfrom; shutdown does on Linux, a datagram to ourselves does everywhere.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError), socket.socket(self._socket.family, socket.SOCK_DGRAM) as waker:
+            waker.sendto(b"\r\n", (self._wake_host, self.port))
+        if self._thread.is_alive():
+            self._thread.join()
+        self._socket.close()
+
+    def forget_flows(self) -> None:
+        """Our own addresses may have changed: make every flow anew."""
+        self._flows.clear()
+
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
+    def send(self, flow: Flow, data: bytes, token: object) -> str | None:
+        host = flow.remote_host
+        if self._dual_stack and ":" not in host:
+            host = f"::ffff:{host}"
+        try:
+            self._socket.sendto(data, _MSG_DONTWAIT, (host, flow.remote_port))
+        except (BlockingIOError, InterruptedError):
+            # A full send buffer is packet loss; the transaction's timer repeats the message.
+            return None
+        except (OSError, OverflowError, ValueError) as error:
+            return str(error)
+        return None
+
+    def flow_to(self, host: str, port: int) -> Flow:
+        return Flow("UDP", self._addresses.local_host(host), self.port, host, port)
+
+    def _run(self) -> None:
+        receive: Callable[[int], tuple[bytes, tuple[str, int]]] = self._socket.recvfrom
+        flows = self._flows
+        while not self._stopping.is_set():
+            try:
+                data, source = receive(_MAX_DATAGRAM)
+            except OSError as error:
+                # An ICMP error of an earlier send may surface here; it says nothing about this socket.
+                if not self._stopping.is_set():
+                    log.debug("receive: %s", error)
+                continue
+            try:
+                # SIP begins with a letter, perhaps after line ends: keep-alives, STUN and junk end here.
+                if len(data) < 16 or not (data[:1].isalpha() or data[:1] in b"\r\n"):
+                    continue
+                flow = flows.get(source[:2]) or self._flow(source)
+                try:
+                    message = parse_datagram(data)
+                except ParseError as error:
+                    self._on_malformed(error, flow)
+                    continue
+                self._on_message(message, data, flow)
+            except Exception:
+                log.exception("a datagram from %s caused a fault", source)
+
+    def _flow(self, source: tuple[str, int]) -> Flow:
+        if len(self._flows) >= _MAX_FLOWS:
+            self._flows.clear()
+        flow = self._flows[source[:2]] = self.flow_to(normalise(source[0]), source[1])
+        return flow
+
+
+def bound_udp_socket(host: str, port: int) -> socket.socket:
+    """A UDP socket for a listening address; `::` takes IPv4 too."""
+    sock = socket.socket(family_of(host), socket.SOCK_DGRAM)
+    try:
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if is_wildcard(host) else 1)
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,263 @@
+"""The program: wires configuration, media relay, signalling and HTTP together, starts them in order and stops them in
+reverse.
+
+`SipServer` is the whole server as an object; several may run in one process.  Threads and locks are described in
+docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+from api.access import load_or_create_token
+from api.server import HttpServer
+from api.services import HealthSnapshot
+from config import Config, ConfigError, dotenv_warnings, load, wrong_value
+from log_setup import start_logging
+from rtp.figures import RelayTotals, StreamSnapshot
+from rtp.relay import RtpRelay
+from sip.addresses import AddressBook, is_wildcard
+from sip.engine import SipEngine
+from sip.numbering import NumberPlan
+from sip.snapshots import CallSnapshot, CallTotals, HistoryPage, HistoryQuery, RegistrationSnapshot
+
+__version__ = "0.1.0"
+
+log = logging.getLogger("sipserver")
+
+EPHEMERAL_PORTS = (49_152, 65_535)
+"""Where media ports come from when RTP_PORT is 0 (RFC 6335 6: the dynamic range)."""
+
+EXIT_USAGE = 2
+"""Exit status for settings or ports that can't be used."""
+
+
+class SipServer:
+    """One telephone exchange.  `start` returns when every socket is bound and every thread runs; `stop` hangs up all
+    calls and returns when everything is closed.  Also what the HTTP API reads from (`api.services.Services`)."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        first, last = (config.rtp_port, config.rtp_port_max) if config.rtp_port else EPHEMERAL_PORTS
+        self._relay = RtpRelay(config.rtp_host, first, last)
+        self._engine = SipEngine(config, self._relay)
+        self._http: HttpServer | None = None
+        self._started_at = 0.0
+        self._plan = NumberPlan(config.ext_min, config.ext_max)
+
+    @property
+    def sip_port(self) -> int:
+        """The port bound for UDP and TCP."""
+        return self._engine.port
+
+    @property
+    def api_port(self) -> int:
+        """The port the HTTP API listens on."""
+        return self._http.port if self._http is not None else self.config.api_port
+
+    def start(self) -> None:
+        """Raises `ConfigError`, one line, when a port is taken or a setting can't be used on this machine."""
+        config = self.config
+        token = load_or_create_token(config)
+        try:
+            self._engine.bind()
+        except OSError as error:
+            raise _bind_error("SIP_PORT", config.sip_port, "SIP_HOST", config.sip_host, error) from error
+        try:
+            self._relay.start()
+            self._http = self._start_http(token)
+        except BaseException:
+            self.stop()
+            raise
+        self._started_at = time.time()
+        self._engine.start()
+        log.info("ready: SIP on port %d, HTTP API on port %d", self.sip_port, self.api_port)
+
+    def _start_http(self, token: str | None) -> HttpServer:
+        # Flask takes longer to import than everything else to start: the phones need not wait for it.
+        from api import create_app  # noqa: PLC0415
+
+        config = self.config
+        http = HttpServer(create_app(self, config, version=__version__, token=token), config.api_host, config.api_port)
+        try:
+            http.start()
+        except OSError as error:
+            raise _bind_error("API_PORT", config.api_port, "API_HOST", config.api_host, error) from error
+        return http
+
+    def stop(self) -> None:
+        """Idempotent."""
+        if self._http is not None:
+            self._http.stop()
+        self._engine.stop()
+        self._relay.stop()
+
+    # -------------------------------------------------------------------------------------------- api.services
+
+    def registrations(self) -> Sequence[RegistrationSnapshot]:
+        return self._engine.registrations()
+
+    def remove_registrations(self, number: str) -> int:
+        return self._engine.remove_registrations(number)
+
+    def clear_registrations(self) -> int:
+        return self._engine.clear_registrations()
+
+    def calls(self) -> Sequence[CallSnapshot]:
+        return self._engine.calls()
+
+    def clear_calls(self) -> int:
+        return self._engine.clear_calls()
+
+    def history(self, query: HistoryQuery) -> HistoryPage:
+        return self._engine.history(query)
+
+    def streams(self) -> Sequence[StreamSnapshot]:
+        return self._relay.snapshot()
+
+    def call_totals(self) -> CallTotals:
+        return self._engine.call_totals()
+
+    def relay_totals(self) -> RelayTotals:
+        return self._relay.totals()
+
+    def extensions(self) -> Sequence[str]:
+        return self._plan.numbers()
+
+    def started_at(self) -> float:
+        return self._started_at
+
+    def health(self) -> HealthSnapshot:
+        problems = []
+        if not self._engine.is_running():
+            problems.append("signalling has stopped: phones can neither register nor call")
+        if not self._relay.is_running():
+            problems.append("the media relay has stopped: calls have no sound")
+        return HealthSnapshot(ready=not problems, problems=tuple(problems))
+
+
+def _bind_error(port_name: str, port: int, host_name: str, host: str, error: OSError) -> ConfigError:
+    if error.errno == errno.EADDRINUSE:
+        allowed = f"a free port; {port} on {host} is used by another program: stop that one, or set {port_name}"
+        return wrong_value(port_name, port, allowed)
+    if error.errno == errno.EADDRNOTAVAIL:
+        return wrong_value(host_name, host, "an address of this machine, or 0.0.0.0 for all of them")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return wrong_value(port_name, port, "a port this user may open (1024 and above without special rights)")
+    return wrong_value(port_name, port, f"a port that can be opened ({error.strerror or error})")
+
+
+# ------------------------------------------------------------------------------------------------ command line
+
+
+def reachable_address(config: Config) -> str:
+    """The address a person enters into a phone on the local network."""
+    if config.server_address:
+        return config.server_address
+    if not is_wildcard(config.sip_host):
+        return config.sip_host
+    # TEST-NET-1 (RFC 5737): no packet is sent, the system only says which of its addresses it would use.
+    return AddressBook().local_host("192.0.2.1")
+
+
+def banner(config: Config, sip_port: int, api_port: int) -> str:
+    """What the admin needs to set up the first phone."""
+    address = reachable_address(config)
+    api_host = config.api_host if not is_wildcard(config.api_host) else address
+    media = f"{config.rtp_port}-{config.rtp_port_max}" if config.rtp_port else "any free ports"
+    return "\n".join(
+        [
+            f"sipserver {__version__}",
+            f"  SIP    {address}:{sip_port}  UDP and TCP",
+            f"  media  {address}  UDP {media}",
+            f"  API    http://{f'[{api_host}]' if ':' in api_host else api_host}:{api_port}/api/users",
+            "",
+            "Set up each phone like this:",
+            f"  server / domain   {address}" + ("" if sip_port == 5060 else f":{sip_port}"),
+            f"  user / number     one of {config.ext_min} to {config.ext_max}, each phone its own",
+            "  password          leave it empty or enter anything: none is asked for",
+            "  transport         UDP (TCP works too)",
+            "",
+            "Then dial the other phone's number.  Ctrl+C stops the server.",
+        ]
+    )
+
+
+def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="sipserver.py",
+        description="A telephone exchange for a small office: phones register, call one another, and talk.",
+        epilog="Settings come from environment variables and from .env; env.example lists them all.",
+    )
+    parser.add_argument("--version", action="version", version=f"sipserver {__version__}")
+    parser.add_argument(
+        "--check", action="store_true", help="check the settings and the ports, say what would be used, and end"
+    )
+    return parser.parse_args(arguments)
+
+
+def check(config: Config) -> int:
+    """Open everything, say so, close it again."""
+    server = SipServer(config)
+    server.start()
+    session = server._relay.open("check", "audio")
+    sip_port, api_port = server.sip_port, server.api_port
+    server.stop()
+    if session is None:
+        raise wrong_value("RTP_PORT", config.rtp_port, "the first port of a range with four free UDP ports in it")
+    print(banner(config, sip_port, api_port).partition("\n\n")[0])
+    print("The settings and ports are fine; nothing was started.")
+    return 0
+
+
+def run(config: Config) -> int:
+    """Serve until SIGINT or SIGTERM."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    logs = start_logging(config)
+    server = SipServer(config)
+    try:
+        for warning in dotenv_warnings():
+            log.warning("%s", warning)
+        server.start()
+        print(banner(config, server.sip_port, server.api_port), flush=True)
+        # A timeout lets the interpreter run the signal handler on every platform.
+        while not stop.wait(1.0):
+            pass
+        log.info("stopping")
+    finally:
+        server.stop()
+        log.info("stopped")
+        logs.stop()
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 after an orderly stop, 2 when a setting or a port can't be used."""
+    options = _parse_arguments(arguments)
+    try:
+        config = load()
+        return check(config) if options.check else run(config)
+    except ConfigError as error:
+        print(f"sipserver: {error}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
