@@ -1,0 +1,114 @@
+"""The HTTP API: one Flask app whose routes turn frozen snapshots into JSON; no logic beyond shape and paging.
+
+Waitress workers run everything in here but `create_app`. They share the immutable `Context` and `Gate`, and the
+`RateLimiter` with its leaf lock; no lock of the core is held while JSON is made.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from flask import Flask, Response, g, request
+from flask.json.provider import DefaultJSONProvider
+
+from api import admin, calls, health, media, registrations, statistics
+from api.access import Gate
+from api.errors import Problem, register_errors
+from api.headers import SECURITY_HEADERS
+from api.limits import check_size
+from api.rate_limit import RateLimiter
+from api.services import Context, Services, attach
+from config import Config
+
+__all__ = ["Services", "create_app"]
+
+log = logging.getLogger(__name__)
+
+_OPEN_PATHS = frozenset({health.PATH})
+_READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def create_app(
+    services: Services,
+    config: Config,
+    *,
+    version: str,
+    token: str | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    wall_clock: Callable[[], float] = time.time,
+) -> Flask:
+    """The app for one server; `token` is what `load_or_create_token` gave, None only on a loopback address."""
+    app = Flask(__name__, static_folder=None, template_folder=None)
+    app.json = _Json(app)
+    # A redirect to the path without doubled slashes would be an error that isn't JSON.
+    app.url_map.merge_slashes = False
+    attach(app, Context(services, config, version, clock, wall_clock))
+    register_errors(app)
+    _install_door(app, Gate(config.api_host, token), config.api_rate_limit, clock)
+    for bp in (health.bp, registrations.bp, calls.bp, media.bp, statistics.bp):
+        app.register_blueprint(bp)
+    if config.app_env == "development":
+        app.register_blueprint(admin.bp)
+    return app
+
+
+class _Json(DefaultJSONProvider):
+    """Fields in the order in which they are written, ASCII only."""
+
+    sort_keys = False
+
+
+def _install_door(app: Flask, gate: Gate, limit: int, clock: Callable[[], float]) -> None:
+    """What happens to every request before its route, and to every response after it."""
+    limiter = RateLimiter(limit) if limit else None
+
+    def admit() -> None:
+        g.began = clock()
+        # First, so that a foreign web page can't use up the quota of the programs on this machine.
+        gate.check_source(request)
+        if request.path not in _OPEN_PATHS:
+            if limiter is not None:
+                _count(limiter)
+            gate.check_token(request)
+        check_size(request)
+        g.admitted = True
+
+    def finish(response: Response) -> Response:
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        if "quota" in g:
+            response.headers.update(g.quota.headers())
+        _log_request(response, clock() - g.began)
+        return response
+
+    app.before_request(admit)
+    app.after_request(finish)
+
+
+def _count(limiter: RateLimiter) -> None:
+    g.quota = limiter.take(request.remote_addr or "", g.began)
+    if not g.quota.allowed:
+        raise Problem(
+            429,
+            "Too many requests.",
+            f"This address has made {g.quota.limit} requests within a minute, which is all that API_RATE_LIMIT allows. "
+            f"Wait {g.quota.reset_s} s.",
+        )
+
+
+def _log_request(response: Response, took_s: float) -> None:
+    """A line at debug for every request, and an audit line for one that was to change something."""
+    client, status = request.remote_addr, response.status_code
+    log.debug("%s %s %s: %d in %.1f ms", client, request.method, request.path, status, took_s * 1000)
+    if request.method not in _READING_METHODS and "admitted" in g:
+        log.info(
+            "audit: %s asked for %s %s: %d %s",
+            client,
+            request.method,
+            request.path,
+            status,
+            g.get("outcome", ""),
+            extra={"client": client, "method": request.method, "path": request.path, "status": status},
+        )

@@ -1,0 +1,172 @@
+"""The HTTP server: one Flask (or other WSGI) app on waitress, in threads of its own.
+
+Thread `http` owns all connections; threads `waitress-N` run the app. Waitress guards what they share. What waitress
+itself refuses (malformed, too large) is answered as problem details too. Slow clients cost no worker: a request is
+handed to one when it has arrived whole, and the answer is sent by `http`.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from waitress import create_server, wasyncore  # type: ignore[import-untyped]
+from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
+from waitress.task import ErrorTask  # type: ignore[import-untyped]
+
+from api import limits
+from api.errors import MEDIA_TYPE, Problem, fault_problem, new_fault_id, problem, sentences
+from api.headers import SECURITY_HEADERS
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+log = logging.getLogger(__name__)
+
+WORKERS = 4
+"""Answers are short work on memory; more workers would only fight the media relay for the interpreter."""
+
+# Larger than what the app takes, so that a client which sends somewhat too much is heard out and gets its 431 or 413. A
+# connection that is closed while data still arrive may be reset before the client reads the answer.
+MAX_HEADER_BYTES = 4 * limits.MAX_HEADER_BYTES
+MAX_BODY_BYTES = 8 * limits.MAX_BODY_BYTES
+
+MAX_CONNECTIONS = 200
+IDLE_TIMEOUT_S = 30
+BACKLOG = 128
+
+_STOP_TIMEOUT_S = 1.0
+_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+_DESCRIPTOR_PAUSE_S = 0.1
+
+# Waitress warns whenever all workers are busy for a moment, which a browser's burst of requests is enough for.
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+
+class HttpServer:
+    """Listens between `start` and `stop`, which one thread calls; each instance is started once."""
+
+    def __init__(self, app: WSGIApplication, host: str, port: int) -> None:
+        """Nothing is bound yet; `host` is an IP literal, `port` 0 means any free one."""
+        self._app = app
+        self._host = host
+        self._port = port
+        self._server: Any = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def host(self) -> str:
+        return self._host
+
+    @property
+    def port(self) -> int:
+        """The port asked for; after `start` the one that is bound."""
+        return self._port
+
+    def start(self) -> None:
+        """Bind and serve; OSError when the address can't be had."""
+        listener = _listen(self._host, self._port)
+        self._port = listener.getsockname()[1]
+        self._server = create_server(
+            self._app,
+            map={},  # several servers in one process must not share waitress's table of sockets
+            sockets=[listener],
+            threads=WORKERS,
+            ident="",  # no Server header
+            max_request_header_size=MAX_HEADER_BYTES,
+            max_request_body_size=MAX_BODY_BYTES,
+            connection_limit=MAX_CONNECTIONS,
+            backlog=BACKLOG,
+            channel_timeout=IDLE_TIMEOUT_S,
+            cleanup_interval=IDLE_TIMEOUT_S // 6,
+            asyncore_use_poll=True,  # select() fails for descriptors above 1023, which media sockets can take up
+            log_socket_errors=False,  # a client that hangs up is no event
+        )
+        self._server.channel_class = _Channel
+        self._server.accept = _patient(self._server.accept)
+        self._thread = threading.Thread(target=self._run, args=(self._server,), name="http", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the requests that are being answered (one second at most), close all connections, join the thread."""
+        server, thread = self._server, self._thread
+        if server is None or thread is None:
+            return
+        self._server = self._thread = None
+        server.trigger.pull_trigger(lambda: wasyncore.dispatcher.close(server))
+        server.task_dispatcher.shutdown(timeout=_STOP_TIMEOUT_S)
+        server.trigger.pull_trigger(lambda: _close_connections(server))
+        thread.join(_STOP_TIMEOUT_S)
+
+    @staticmethod
+    def _run(server: Any) -> None:
+        try:
+            server.run()
+        except Exception:
+            log.exception("the HTTP server has stopped")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket; bound here, because waitress would leave threads and pipes behind when it fails."""
+    if ":" not in host:
+        return socket.create_server((host, port), backlog=BACKLOG)
+    both = host == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server((host, port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=both)
+
+
+def _close_connections(server: Any) -> None:
+    """Thread `http`: close what is open, so that its loop ends."""
+    for channel in list(server.active_channels.values()):
+        channel.handle_close()
+    if server.task_dispatcher.threads:
+        # A worker still runs and will pull the trigger when it is done. Were its descriptor closed, another socket of
+        # this process could have the same number by then and get the byte.
+        server.trigger.del_channel()
+    else:
+        server.trigger.close()
+
+
+def _patient(accept: Any) -> Any:
+    """`accept` that waits when descriptors have run out: the listener stays readable, and the loop would spin."""
+
+    def patient_accept() -> Any:
+        try:
+            return accept()
+        except OSError as error:
+            if error.errno in _OUT_OF_DESCRIPTORS:
+                time.sleep(_DESCRIPTOR_PAUSE_S)
+            raise
+
+    return patient_accept
+
+
+class _ProblemTask(ErrorTask):  # type: ignore[misc]
+    """Answers what never reached the app, and closes the connection."""
+
+    def execute(self) -> None:
+        status = self.request.error.code
+        body = json.dumps(_problem_of(status)).encode() + b"\n"
+        self.status = f"{status} {self.request.error.reason}"
+        self.response_headers += [("Content-Type", MEDIA_TYPE), *SECURITY_HEADERS.items()]
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    error_task_class = _ProblemTask
+
+
+def _problem_of(status: int) -> dict[str, object]:
+    fault: Problem | None = None
+    if status == 500:
+        fault_id = new_fault_id()
+        log.error("fault %s: the line before this one tells what happened", fault_id)
+        fault = fault_problem(fault_id)
+        return problem(500, fault.error, fault.detail, **fault.members)
+    return problem(status, *sentences(status))

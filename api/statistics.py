@@ -1,0 +1,91 @@
+"""Figures since the start of the server. Waitress workers.
+
+`calls`: `averageDuration` is the seconds of talk per completed call; `stateStats` counts the calls in progress by
+state, and under TERMINATED those that ended. `users`: `totalUsers` are the numbers registered now, `activeUsers` those
+of them with a binding whose time has not run out; `addressStats` counts bindings by the phone's address;
+`recentRegistrations` lists the newest bindings made within the last hour, ten at most. `rtp`: packets, bytes and losses
+include ended calls.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Sequence
+
+from flask import Blueprint, Response, jsonify
+
+from api.memory import memory_bytes
+from api.query import Query
+from api.services import Services, current
+from api.views import Json, iso_time
+from sip.snapshots import CallState, RegistrationSnapshot
+
+bp = Blueprint("statistics", __name__)
+
+RECENT_S = 3600
+MAX_RECENT = 10
+
+
+@bp.get("/api/statistics")
+def statistics() -> Response:
+    Query()
+    services, now_at = current().services, current().wall_clock()
+    return jsonify(
+        {
+            "calls": _calls(services),
+            "users": _users(services.registrations(), now_at),
+            "rtp": _rtp(services),
+            "server": {
+                "uptime": round(max(0.0, now_at - services.started_at()), 3),
+                "memory": memory_bytes(),
+                "version": current().version,
+                "pythonVersion": platform.python_version(),
+                "startedAt": iso_time(services.started_at()),
+            },
+        }
+    )
+
+
+def _calls(services: Services) -> Json:
+    live, totals = services.calls(), services.call_totals()
+    states = Counter(call.state for call in live)
+    states[CallState.TERMINATED] += totals.completed + totals.failed
+    return {
+        "activeCalls": len(live),
+        "totalCalls": totals.total,
+        "completedCalls": totals.completed,
+        "failedCalls": totals.failed,
+        "averageDuration": round(totals.talk_s / totals.completed, 3) if totals.completed else 0.0,
+        "stateStats": {state.value: states[state] for state in CallState},
+    }
+
+
+def _users(registrations: Sequence[RegistrationSnapshot], now_at: float) -> Json:
+    bindings = [(each.number, contact) for each in registrations for contact in each.contacts]
+    recent = sorted(
+        (binding for binding in bindings if binding[1].registered_at > now_at - RECENT_S),
+        key=lambda binding: binding[1].registered_at,
+        reverse=True,
+    )
+    return {
+        "totalUsers": len(registrations),
+        "activeUsers": len({number for number, contact in bindings if contact.expires_at > now_at}),
+        "addressStats": dict(Counter(contact.address for _, contact in bindings).most_common()),
+        "recentRegistrations": [
+            {"number": number, "address": contact.address, "registeredAt": iso_time(contact.registered_at)}
+            for number, contact in recent[:MAX_RECENT]
+        ],
+    }
+
+
+def _rtp(services: Services) -> Json:
+    totals = services.relay_totals()
+    return {
+        "activeStreams": totals.active_streams,
+        "packets": totals.packets,
+        "bytes": totals.bytes,
+        "lost": totals.lost,
+        "rejected": totals.rejected,
+        "dropped": totals.dropped,
+    }

@@ -1,0 +1,129 @@
+"""Frozen snapshots to JSON objects: field names, ISO times, seconds. Pure.
+
+The field names are a promise to clients: one may be added, none changed or removed.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from rtp.figures import StreamSnapshot
+from sip.snapshots import CallSnapshot, ContactSnapshot, RegistrationSnapshot
+
+Json = dict[str, object]
+
+# What stands at the top of a user, of its newest contact.
+_NEWEST = (
+    "uri",
+    "address",
+    "port",
+    "transport",
+    "expires",
+    "expiresAt",
+    "registeredAt",
+    "lastSeen",
+    "userAgent",
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def iso_time(at: float | None) -> str | None:
+    """ISO 8601, UTC, milliseconds, `Z`; None stays None."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def clean(text: str) -> str:
+    """Text off the network as valid Unicode: bytes that were no UTF-8 (lone surrogates) become U+FFFD."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+def contact_view(contact: ContactSnapshot) -> Json:
+    return {
+        "uri": clean(contact.uri),
+        "address": contact.address,
+        "port": contact.port,
+        "transport": contact.transport,
+        "expires": contact.expires_s,
+        "expiresAt": iso_time(contact.expires_at),
+        "registeredAt": iso_time(contact.registered_at),
+        "lastSeen": iso_time(contact.last_seen_at),
+        "userAgent": clean(contact.user_agent),
+        "behindNat": contact.behind_nat,
+    }
+
+
+def user_view(registration: RegistrationSnapshot) -> Json:
+    """One extension, with its newest contact's values at the top and all of them in `contacts`."""
+    contacts = [contact_view(contact) for contact in registration.contacts]
+    return {
+        "number": registration.number,
+        **{name: contacts[0][name] for name in _NEWEST},
+        "status": "REGISTERED",
+        "registrationCount": registration.count,
+        "contacts": contacts,
+    }
+
+
+def expiring_view(number: str, contact: ContactSnapshot, now_at: float) -> Json:
+    return {
+        "number": number,
+        "uri": clean(contact.uri),
+        "address": contact.address,
+        "port": contact.port,
+        "expiresAt": iso_time(contact.expires_at),
+        "minutesUntilExpiry": round(max(0.0, contact.expires_at - now_at) / 60, 2),
+    }
+
+
+def call_view(call: CallSnapshot, now_at: float) -> Json:
+    """One call, live or ended; what has not happened yet is null."""
+    return {
+        "callId": clean(call.call_id),
+        "fromNumber": clean(call.from_number),
+        "toNumber": clean(call.to_number),
+        "state": call.state.value,
+        "inviteTime": iso_time(call.invited_at),
+        "ringTime": iso_time(call.ringing_at),
+        "answerTime": iso_time(call.answered_at),
+        "endTime": iso_time(call.ended_at),
+        "duration": round(call.duration_s(now_at), 3),
+        "fromAddress": call.from_address,
+        "toAddress": call.to_address,
+        "terminationReason": call.termination_reason.value if call.termination_reason else None,
+        "statusCode": call.status or None,
+        "reasonText": clean(call.reason_text),
+        "endedBy": clean(call.ended_by),
+    }
+
+
+def stream_view(stream: StreamSnapshot) -> Json:
+    """One direction of a media stream; `jitter` and `remoteJitter` in milliseconds, `roundTrip` in seconds."""
+    return {
+        "callId": clean(stream.call_id),
+        "kind": stream.kind,
+        "sender": ("caller", "callee")[stream.side],
+        "fromAddress": stream.from_address,
+        "fromPort": stream.from_port,
+        "toAddress": stream.to_address,
+        "toPort": stream.to_port,
+        "relayPort": stream.relay_port,
+        "packets": stream.packets,
+        "bytes": stream.bytes,
+        "lost": stream.lost,
+        "outOfOrder": stream.out_of_order,
+        "duplicates": stream.duplicates,
+        "rejected": stream.rejected,
+        "dropped": stream.dropped,
+        "jitter": round(stream.jitter_ms, 3),
+        "codec": None if stream.codec is None else clean(stream.codec),
+        "firstPacketAt": iso_time(stream.first_packet_at),
+        "lastPacketAt": iso_time(stream.last_packet_at),
+        "remoteLost": stream.remote_lost,
+        "remoteJitter": None if stream.remote_jitter_ms is None else round(stream.remote_jitter_ms, 3),
+        "roundTrip": None if stream.rtt_ms is None else round(stream.rtt_ms / 1000, 4),
+        "mos": None if stream.mos is None else round(stream.mos, 2),
+        "active": stream.active,
+    }

@@ -1,0 +1,387 @@
+"""Settings: the environment and `.env` become one frozen, checked, typed `Config`.
+
+The fields of `Config` are the only table of settings: names, defaults, parsers, error texts and `env.example`
+all come from them. Pure but for `load` and `dotenv_warnings`, which read `os.environ` and the `.env` file;
+the main thread calls these before it starts others. A `Config` never changes, so it needs no lock.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from dotenv.parser import Binding, parse_stream
+
+T = TypeVar("T")
+
+ERROR_LOG_NAME = "error.log"
+"""Name of the errors-only log file that stands beside LOG_FILE."""
+
+MAX_EXTENSIONS = 10_000
+PORTS_PER_CALL = 4
+"""Smallest media range: an RTP and an RTCP port for each of the two legs of one call."""
+
+_MAX_PORT = 65_535
+_DAY_S = 86_400
+_SHOWN_CHARS = 80
+_WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]*")
+_SIZE = re.compile(r"([1-9][0-9]*)([kmg]?)b?", re.IGNORECASE)
+_SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+# RFC 3261 25.1 `hostname`: the last label starts with a letter, so that 300.1.1.1 is no host name.
+_HOSTNAME = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.?")
+_TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+
+
+class ConfigError(ValueError):
+    """A setting that can't be used. `str()` is one line: the variable, its value and what is allowed."""
+
+
+def wrong_value(name: str, value: object, allowed: str) -> ConfigError:
+    """The error for `name` set to `value`; `allowed` completes the sentence "must be ..."."""
+    return ConfigError(f"{name}={_one_line(str(value))}: must be {allowed}")
+
+
+def _one_line(text: str) -> str:
+    if len(text) > _SHOWN_CHARS:
+        text = text[:_SHOWN_CHARS] + "..."
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind(Generic[T]):
+    """What a value may be: `parse` raises ValueError for anything else, `allowed` says it in words."""
+
+    parse: Callable[[str], T]
+    allowed: str
+
+
+def _whole(low: int, high: int, what: str, note: str = "") -> _Kind[int]:
+    def parse(text: str) -> int:
+        if not _WHOLE_NUMBER.fullmatch(text) or not low <= (number := int(text)) <= high:
+            raise ValueError(text)
+        return number
+
+    return _Kind(parse, f"{what} from {low} to {high}{note}")
+
+
+def _choice(*words: str) -> _Kind[str]:
+    def parse(text: str) -> str:
+        return words[words.index(text.lower())]
+
+    return _Kind(parse, f"{', '.join(words[:-1])} or {words[-1]}")
+
+
+def _parse_listen_host(text: str) -> str:
+    if text.lower() == "localhost":
+        return "127.0.0.1"
+    address = ipaddress.ip_address(text)
+    if address.is_multicast:
+        raise ValueError(text)
+    return str(address)
+
+
+def _parse_advertised_address(text: str) -> str:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        if text and not (len(text) < 254 and _HOSTNAME.fullmatch(text)):
+            raise
+        return text
+    if address.is_unspecified or address.is_multicast:
+        raise ValueError(text)
+    return str(address)
+
+
+def _parse_size(text: str) -> int:
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    size = int(match[1]) * _SIZE_UNITS[match[2].lower()]
+    if not _SIZE_UNITS["k"] <= size <= 100 * _SIZE_UNITS["g"]:
+        raise ValueError(text)
+    return size
+
+
+def _parse_path(text: str) -> Path:
+    if not text.isprintable():
+        raise ValueError(text)
+    return Path(text)
+
+
+def _parse_log_file(text: str) -> Path:
+    path = _parse_path(text)
+    if path.name in ("", "..", ERROR_LOG_NAME):
+        raise ValueError(text)
+    return path
+
+
+def _parse_token(text: str) -> str:
+    if text and not _TOKEN68.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+_LISTEN_PORT = _whole(0, _MAX_PORT, "a port", " (0 = any free port)")
+_LISTEN_HOST = _Kind(_parse_listen_host, "an IP address of this machine, 0.0.0.0 or :: for all of them, or localhost")
+_SECONDS = _whole(1, _DAY_S, "whole seconds")
+_MAX_DELTA_SECONDS = 2**32 - 1  # RFC 3261 20.19
+
+
+def _setting(default: str, kind: _Kind[T], explanation: str, *, secret: bool = False) -> T:
+    """A dataclass field whose metadata describe the setting; typed as its value, so that mypy checks it."""
+    result: Any = field(
+        default=kind.parse(default),
+        metadata={"default": default, "kind": kind, "explanation": explanation, "secret": secret},
+        repr=not secret,
+    )
+    return result  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings, one field per variable (the name in lower case).
+
+    The relations between fields hold in every instance, `dataclasses.replace` included. The limits of
+    a single value hold in what `load` returns; code may go below them (a timeout of half a second in a test).
+    Hosts are IP literals. Durations are seconds, `log_max_size` is bytes.
+    """
+
+    server_address: str = _setting(
+        "",
+        _Kind(
+            _parse_advertised_address,
+            "an IP address or host name that the phones can reach (not 0.0.0.0 or ::), or empty",
+        ),
+        "Address written into SDP, Via and Record-Route; empty = for each phone the one it is reached from.",
+    )
+    sip_host: str = _setting("0.0.0.0", _LISTEN_HOST, "Address to listen on for SIP; never advertised.")
+    sip_port: int = _setting("5060", _LISTEN_PORT, "Port for SIP over UDP and TCP; 0 = any free port.")
+    api_host: str = _setting(
+        "127.0.0.1",
+        _LISTEN_HOST,
+        "Address to listen on for HTTP; on any but a loopback address every request needs API_TOKEN.",
+    )
+    api_port: int = _setting("3000", _LISTEN_PORT, "Port for the HTTP API; 0 = any free port.")
+    rtp_host: str = _setting("0.0.0.0", _LISTEN_HOST, "Address to listen on for media; never advertised.")
+    rtp_port: int = _setting(
+        "10000",
+        _whole(0, _MAX_PORT, "a port", " (0 = any free ports)"),
+        "First port of the media range; 0 = any free ports, and RTP_PORT_MAX has no effect.",
+    )
+    rtp_port_max: int = _setting(
+        "10999",
+        _whole(1, _MAX_PORT, "a port"),
+        "Last port of the media range; a call with sound alone takes four ports.",
+    )
+    ext_min: int = _setting("100", _whole(1, 999_999_999, "an extension number"), "First valid extension number.")
+    ext_max: int = _setting(
+        "110",
+        _whole(1, 999_999_999, "an extension number"),
+        f"Last valid extension number; at most {MAX_EXTENSIONS} numbers in all.",
+    )
+    log_level: str = _setting(
+        "info", _choice("error", "warn", "info", "debug"), "What is logged: error, warn, info or debug."
+    )
+    log_file: Path = _setting(  # noqa: RUF009 - a Path is immutable
+        "./logs/sip-server.log",
+        _Kind(_parse_log_file, f"the path of a file not named {ERROR_LOG_NAME}"),
+        f"Log file, one JSON object a line; {ERROR_LOG_NAME} beside it holds the errors alone.",
+    )
+    log_max_size: int = _setting(
+        "10m",
+        _Kind(_parse_size, "a size from 1k to 100g, such as 500k, 10m or 1g"),
+        "Size at which a log file is rotated; k, m and g stand for KiB, MiB and GiB.",
+    )
+    log_max_files: int = _setting(
+        "5", _whole(1, 1000, "a number"), "How many log files are kept in all, the current one included."
+    )
+    app_env: str = _setting(
+        "production",
+        _choice("production", "development"),
+        "production, or development, which opens the API's admin routes.",
+    )
+    data_dir: Path = _setting(  # noqa: RUF009
+        "./data", _Kind(_parse_path, "the path of a directory"), "Directory for what the server keeps."
+    )
+    expires_default: int = _setting(
+        "3600",
+        _whole(1, _MAX_DELTA_SECONDS, "whole seconds"),
+        "Seconds a registration lasts when the phone names no time.",
+    )
+    # RFC 3261 10.3 step 7: a registrar may refuse an interval as too brief only when it is under one hour.
+    expires_min: int = _setting(
+        "60",
+        _whole(1, 3600, "whole seconds"),
+        "Shortest registration in seconds; a phone that asks for less is told so (423).",
+    )
+    expires_max: int = _setting(
+        "86400",
+        _whole(1, _MAX_DELTA_SECONDS, "whole seconds"),
+        "Longest registration in seconds; a phone that asks for more gets this.",
+    )
+    call_setup_timeout: float = _setting(
+        "180", _SECONDS, "Seconds after which a call that nobody has answered is ended."
+    )
+    media_timeout: float = _setting(
+        "60", _SECONDS, "Seconds without media in either direction after which a call is ended."
+    )
+    api_token: str = _setting(
+        "",
+        _Kind(_parse_token, "made of letters, digits and ._~+/- (= at the end), as in Authorization: Bearer"),
+        "Token for the API; empty = made at the first start if needed and kept in DATA_DIR.",
+        secret=True,
+    )
+    api_rate_limit: int = _setting(
+        "600",
+        _whole(0, 1_000_000, "a number", " (0 = no limit)"),
+        "HTTP requests a minute allowed to one address; 0 = no limit.",
+    )
+    nat_keepalive: float = _setting(
+        "20",
+        _whole(0, 3600, "whole seconds", " (0 = off)"),
+        "Seconds between the OPTIONS pings to a phone behind NAT; 0 = off.",
+    )
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError where two settings contradict each other."""
+        if self.sip_port == self.api_port != 0:
+            raise wrong_value(
+                "API_PORT", self.api_port, f"another port than SIP_PORT={self.sip_port}, which takes TCP too"
+            )
+        if self.rtp_port:
+            self._check_media_range()
+        if self.ext_min > self.ext_max:
+            raise wrong_value("EXT_MIN", self.ext_min, f"at most EXT_MAX={self.ext_max}")
+        if self.ext_max - self.ext_min >= MAX_EXTENSIONS:
+            raise wrong_value(
+                "EXT_MAX",
+                self.ext_max,
+                f"at most {self.ext_min + MAX_EXTENSIONS - 1}: {MAX_EXTENSIONS} from EXT_MIN={self.ext_min}",
+            )
+        if self.expires_min > self.expires_max:
+            raise wrong_value("EXPIRES_MIN", self.expires_min, f"at most EXPIRES_MAX={self.expires_max}")
+        if not self.expires_min <= self.expires_default <= self.expires_max:
+            raise wrong_value(
+                "EXPIRES_DEFAULT",
+                self.expires_default,
+                f"from EXPIRES_MIN={self.expires_min} to EXPIRES_MAX={self.expires_max}",
+            )
+
+    def _check_media_range(self) -> None:
+        # RFC 3550 11: RTP takes an even port and RTCP the next one, so an odd first port is of no use.
+        first_even = self.rtp_port + self.rtp_port % 2
+        lowest_last = first_even + PORTS_PER_CALL - 1
+        if lowest_last > _MAX_PORT:
+            raise wrong_value(
+                "RTP_PORT",
+                self.rtp_port,
+                f"at most {_MAX_PORT - PORTS_PER_CALL + 1}: a call takes {PORTS_PER_CALL} ports",
+            )
+        if self.rtp_port_max < lowest_last:
+            raise wrong_value(
+                "RTP_PORT_MAX",
+                self.rtp_port_max,
+                f"at least {lowest_last}: a call takes {PORTS_PER_CALL} ports from RTP_PORT={self.rtp_port}",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One variable as the outside sees it; `default` is the text that stands in `env.example`."""
+
+    name: str
+    default: str
+    explanation: str
+    allowed: str
+    secret: bool
+    parse: Callable[[str], object]
+
+    def read(self, text: str) -> object:
+        """The typed value of `text`; ConfigError when it can't be used, with a secret's value masked."""
+        try:
+            return self.parse(text)
+        except ValueError:
+            raise wrong_value(self.name, "***" if self.secret else text, self.allowed) from None
+
+
+def _settings() -> Iterator[Setting]:
+    for each in fields(Config):
+        about, kind = each.metadata, each.metadata["kind"]
+        yield Setting(
+            name=each.name.upper(),
+            default=about["default"],
+            explanation=about["explanation"],
+            allowed=kind.allowed,
+            secret=about["secret"],
+            parse=kind.parse,
+        )
+
+
+SETTINGS: tuple[Setting, ...] = tuple(_settings())
+
+
+def load(env: Mapping[str, str] | None = None, dotenv_path: Path | None = None) -> Config:
+    """Read and check all settings; what `env` holds wins over the `.env` file, even when it is empty.
+
+    Without `env` that is the process environment together with `./.env`; with `env` and no `dotenv_path` no
+    file is read. A missing file counts as an empty one, an empty value as none; unknown names are ignored.
+    """
+    if env is None:
+        env, dotenv_path = os.environ, dotenv_path or Path(".env")
+    texts = {**(_read_dotenv(dotenv_path) if dotenv_path else {}), **env}
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        if text := _trimmed(texts.get(setting.name, "")):
+            values[setting.name.lower()] = setting.read(text)
+    return Config(**values)
+
+
+def dotenv_warnings(dotenv_path: Path | None = None) -> list[str]:
+    """One line for each name in the `.env` file (`./.env` by default) that looks like a setting misspelt."""
+    names = [setting.name for setting in SETTINGS]
+    warnings = []
+    for name in _read_dotenv(dotenv_path or Path(".env")):
+        close = difflib.get_close_matches(name.upper(), names, n=1, cutoff=0.8)
+        if name not in names and close:
+            warnings.append(f"{_one_line(name)} in .env is not a setting and has no effect; is {close[0]} meant?")
+    return warnings
+
+
+def env_example() -> str:
+    """The text of `env.example`: every setting with one line of explanation and its default."""
+    head = "# Copy this file to .env and change what you need; the process environment wins over .env.\n"
+    return head + "".join(f"\n# {setting.explanation}\n{setting.name}={setting.default}\n" for setting in SETTINGS)
+
+
+def _trimmed(text: str) -> str:
+    text = text.strip()
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1].strip()
+    return text
+
+
+def _read_dotenv(path: Path) -> dict[str, str]:
+    """Names and values of a `.env` file, without `${...}` expansion (a token may hold a dollar sign)."""
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{_one_line(str(path))}: can't be read ({reason})") from None
+    return {binding.key: binding.value or "" for binding in _bindings(path, text) if binding.key is not None}
+
+
+def _bindings(path: Path, text: str) -> Iterator[Binding]:
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error:
+            # The line itself isn't shown: it may hold a secret.
+            raise ConfigError(f"{_one_line(str(path))}: line {binding.original.line} must be NAME=value")
+        yield binding

@@ -1,0 +1,452 @@
+"""Structured logging: one JSON object a line in rotating files, readable lines on stderr.
+
+Any thread logs through the standard `logging` loggers; there the line is only merged and put on a queue (no lock, no
+disk). One thread per process, `log-writer`, masks secrets, formats and writes. Several servers in one process share
+it: a line goes once to each file that some server asked for, and once to the console. `_lock` guards starting and
+stopping; a log call never takes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from itertools import count
+from json import JSONEncoder
+from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TextIO
+
+from config import ERROR_LOG_NAME, Config, wrong_value
+
+PROJECT_LOGGERS = ("api", "config", "log_setup", "rtp", "sip", "sipserver")
+"""These log from LOG_LEVEL on; any other library only what the root logger lets through (warnings and worse)."""
+
+MAX_QUEUED_LINES = 100_000
+"""A disk that hangs costs at most so many lines of memory; what comes on top is counted and dropped."""
+
+_LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
+_CONSOLE = "console"
+_MASK = "***"
+_SECRET_FIELDS = frozenset(
+    ("authorization", "proxy-authorization", "api_token", "apitoken", "token", "password", "secret")
+)
+# (what the text must contain in lower case, what is replaced); the group before the secret stays.
+_SECRETS = (
+    # A header value runs to the end of its line and over folded lines (RFC 3261 7.3.1).
+    (
+        "authorization",
+        re.compile(r"(authorization[\"']?[ \t]*:)[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*", re.IGNORECASE),
+    ),
+    ("bearer", re.compile(r"(\bbearer[ \t]+)[\w.~+/=-]+", re.IGNORECASE)),
+    ("inline:", re.compile(r"(\binline:)[^|;\s\"']+", re.IGNORECASE)),  # RFC 4568 6.1
+    ("response=", re.compile(r"(\bresponse=\"?)[0-9a-f]+", re.IGNORECASE)),  # RFC 7616 3.4
+    ("token=", re.compile(r"(token=)[^\s&]+", re.IGNORECASE)),
+)
+_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_OWN_FIELDS = frozenset(("time", "level", "logger", "message", "thread", "exception", "stack"))
+# ASCII output: neither C1 controls nor line separators of Unicode reach a file or a terminal, and bytes = characters.
+_encode = JSONEncoder(ensure_ascii=True).encode
+
+_lock = threading.Lock()
+
+
+def mask_secrets(text: str) -> str:
+    """`text` with the values of credentials, tokens and SRTP keys replaced by `***`."""
+    lower = text.lower()
+    for needle, pattern in _SECRETS:
+        if needle in lower:
+            text = pattern.sub(rf"\1{_MASK}", text)
+    return text
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return mask_secrets(value)
+    if isinstance(value, dict):
+        return {key: _MASK if key.lower() in _SECRET_FIELDS else _masked(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item) for item in value]
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """A copy in JSON's own types, so that the writer thread never reads what its owner may be changing."""
+    if isinstance(value, Enum):
+        return value.value if isinstance(value.value, str) else value.name
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, bytes | bytearray):
+        return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    return str(value)
+
+
+def _extras(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
+    for name, value in vars(record).items():
+        if name not in _STANDARD_FIELDS:
+            yield name, value
+
+
+def _level_name(levelno: int) -> str:
+    return next((name for name, level in _LEVELS.items() if levelno >= level), "debug")
+
+
+def _printable(text: str) -> str:
+    """`text` with control characters and line ends escaped: it may come from the network."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def _say(line: str) -> None:
+    """Write to stderr; a console that has gone away is nobody's fault and has no other place to be told."""
+    stream: TextIO | None = sys.stderr
+    if stream is not None:
+        with contextlib.suppress(OSError, ValueError):
+            stream.write(line + "\n")
+            stream.flush()
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object: time, level, logger, message, thread, then the `extra` fields, then exception and stack.
+
+    An `extra` that bears one of our own names appears as `extra_<name>`.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, Any] = {
+            "time": at.replace("+00:00", "Z"),
+            "level": _level_name(record.levelno),
+            "logger": record.name,
+            "message": record.msg,
+            "thread": record.threadName,
+        }
+        for name, value in _extras(record):
+            line[f"extra_{name}" if name in _OWN_FIELDS else name] = value
+        if record.exc_text:
+            line["exception"] = record.exc_text
+        if record.stack_info:
+            line["stack"] = record.stack_info
+        return _encode(line)
+
+
+class ConsoleFormatter(logging.Formatter):
+    """A line for people, in local time, with the `extra` fields as name=value; a traceback follows indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created).isoformat(" ", "milliseconds")
+        parts = [at, f"{_level_name(record.levelno).upper():5}", f"{record.name}:", record.msg]
+        for name, value in _extras(record):
+            plain_word = isinstance(value, str) and value and " " not in value
+            parts.append(f"{name}={value if plain_word else _encode(value)}")
+        lines = [_printable(" ".join(parts))]
+        for text in (record.exc_text, record.stack_info):
+            lines += (f"    {_printable(line)}" for line in (text or "").splitlines())
+        return "\n".join(lines)
+
+
+class _Entrance(QueueHandler):
+    """What a log call runs through: merge the message, copy the extras, enqueue.
+
+    Arguments are merged in the calling thread because they may belong to state under that caller's lock. The record
+    isn't copied, as the standard handler does at twice the cost: `msg` with its arguments merged in reads the same
+    to every other handler. A traceback is formatted by the writer, since that reads source files.
+    """
+
+    def __init__(self, queue: SimpleQueue[Any]) -> None:
+        super().__init__(queue)
+        self._lines = queue
+        self.dropped = 0
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        self.emit(record)  # without Handler's lock: SimpleQueue.put is atomic
+        return True
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        record.msg = record.getMessage()
+        record.args = None
+        for name, value in list(_extras(record)):
+            setattr(record, name, _plain(value))
+        return record
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        if self._lines.qsize() < MAX_QUEUED_LINES:
+            self._lines.put(record)
+        else:
+            self.dropped += 1
+
+
+class _ConsoleHandler(logging.Handler):
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.setFormatter(ConsoleFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _say(self.format(record))
+
+
+class _JsonFileHandler(RotatingFileHandler):
+    """A rotated file of whole JSON lines, `max_files` files in all; used by the writer thread only.
+
+    A fault of the disk never leaves `emit`: it is reported once, `failed` says that lines are missing from the
+    file, and each further line tries again.
+    """
+
+    def __init__(self, path: Path, level: int, max_bytes: int, max_files: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_from(path, max_files)
+        super().__init__(path, maxBytes=max_bytes, backupCount=max_files - 1, encoding="utf-8")
+        self.setLevel(level)
+        self.setFormatter(JsonFormatter())
+        self.failed = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record) + "\n"
+        whole_lines_end = None
+        try:
+            if self.stream is None:
+                self.stream = self._open()
+            end = self.stream.tell()
+            if end and end + len(line) > self.maxBytes:
+                self.doRollover()
+            whole_lines_end = self.stream.tell()
+            self.stream.write(line)
+            self.stream.flush()
+        except OSError as error:
+            self._fail(error, whole_lines_end)
+        else:
+            self._recover()
+
+    def doRollover(self) -> None:  # noqa: N802 - the standard library's name
+        if self.backupCount:
+            super().doRollover()
+        elif self.stream is not None:
+            self.stream.truncate(0)  # the standard handler would let a single file grow for ever
+
+    def _open(self) -> Any:
+        stream = super()._open()
+        if _ends_in_mid_line(Path(self.baseFilename)):
+            stream.write("\n")  # the machine went down while a line was written
+        return stream
+
+    def _fail(self, error: OSError, whole_lines_end: int | None) -> None:
+        if self.stream is not None:
+            with contextlib.suppress(OSError):
+                self.stream.close()
+            self.stream = None
+        if whole_lines_end is not None:
+            with contextlib.suppress(OSError):
+                os.truncate(self.baseFilename, whole_lines_end)  # half a line on a full disk
+        if not self.failed:
+            self.failed = True
+            _say(f"log file {self.baseFilename} can't be written ({error.strerror or error}); its lines go to stderr")
+
+    def _recover(self) -> None:
+        if self.failed:
+            self.failed = False
+            _say(f"log file {self.baseFilename} is written again; the lines in between are missing from it")
+
+
+def _remove_from(path: Path, first_number: int) -> None:
+    """Remove the rotated files that an earlier, larger LOG_MAX_FILES has left."""
+    for number in count(first_number):
+        old = Path(f"{path}.{number}")
+        if not old.exists():
+            break
+        old.unlink()
+
+
+def _ends_in_mid_line(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        if not file.seek(0, os.SEEK_END):
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
+
+
+class _Writer(QueueListener):
+    """The thread that masks and writes; it outlives every fault, as the queue would grow without it."""
+
+    def __init__(self, entrance: _Entrance) -> None:
+        super().__init__(entrance.queue)
+        self._entrance = entrance
+        self._fallback = _ConsoleHandler(logging.NOTSET)
+
+    def start(self) -> None:
+        super().start()
+        if self._thread is not None:
+            self._thread.name = "log-writer"
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """A masked copy; the original may still be in the hands of another handler."""
+        masked = logging.makeLogRecord({**vars(record), "msg": mask_secrets(record.msg)})
+        if record.exc_info:
+            masked.exc_text = mask_secrets("".join(traceback.format_exception(*record.exc_info)).rstrip("\n"))
+        if record.stack_info:
+            masked.stack_info = mask_secrets(record.stack_info)
+        vars(masked).update(_masked(dict(_extras(record))))
+        return masked
+
+    def handle(self, record: logging.LogRecord) -> None:
+        try:
+            if self._entrance.dropped:
+                self._write(self._drop_report())
+            self._write(self.prepare(record))
+        except Exception:  # noqa: BLE001 - a fault in one line must not end the logging of all
+            self._fallback.handleError(record)
+
+    def _write(self, record: logging.LogRecord) -> None:
+        to_console = False
+        on_console = False
+        for handler in self.handlers:
+            if record.levelno < handler.level:
+                continue
+            handler.handle(record)
+            on_console = on_console or isinstance(handler, _ConsoleHandler)
+            to_console = to_console or (isinstance(handler, _JsonFileHandler) and handler.failed)
+        if to_console and not on_console:
+            self._fallback.handle(record)
+
+    def _drop_report(self) -> logging.LogRecord:
+        dropped, self._entrance.dropped = self._entrance.dropped, 0
+        text = f"about {dropped} log lines were dropped: the log could not be written fast enough"
+        return logging.LogRecord(__name__, logging.ERROR, __file__, 0, text, None, None)
+
+
+@dataclass(slots=True)
+class _Output:
+    handler: logging.Handler
+    users: int = 0
+
+
+class _Pipeline:
+    """The process's one entrance, queue and writer, and the outputs in use; every method runs under `_lock`.
+
+    The writer runs exactly while there are outputs. They change only while it stands still, so that a file holds
+    every line from its server's start to its stop and none from before or after.
+    """
+
+    def __init__(self) -> None:
+        self._entrance = _Entrance(SimpleQueue())
+        self._writer = _Writer(self._entrance)
+        self._outputs: dict[str, _Output] = {}
+        self._levels_before = {name: logging.getLogger(name).level for name in PROJECT_LOGGERS}
+
+    @property
+    def in_use(self) -> bool:
+        return bool(self._outputs)
+
+    def add(self, wanted: Mapping[str, Callable[[], logging.Handler]]) -> None:
+        """Use the outputs the keys name and open those not yet in use; OSError leaves everything as it was."""
+        opened: dict[str, logging.Handler] = {}
+        with contextlib.ExitStack() as undo:
+            for key, open_handler in wanted.items():
+                if key not in self._outputs:
+                    opened[key] = open_handler()
+                    undo.callback(opened[key].close)
+            undo.pop_all()
+        if self._outputs:
+            self._writer.stop()
+        self._outputs |= {key: _Output(handler) for key, handler in opened.items()}
+        for key in wanted:
+            self._outputs[key].users += 1
+        self._run()
+        logging.getLogger().addHandler(self._entrance)
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Write all that is queued, then close the outputs that nobody else uses."""
+        for key in keys:
+            self._outputs[key].users -= 1
+        unused = [key for key, output in self._outputs.items() if not output.users]
+        if len(unused) == len(self._outputs):
+            self._detach()
+        self._writer.stop()
+        for key in unused:
+            with contextlib.suppress(OSError):
+                self._outputs.pop(key).handler.close()
+        if self._outputs:
+            self._run()
+
+    def _run(self) -> None:
+        self._writer.handlers = tuple(output.handler for output in self._outputs.values())
+        level = min(handler.level for handler in self._writer.handlers)
+        self._entrance.setLevel(level)
+        for name in PROJECT_LOGGERS:
+            logging.getLogger(name).setLevel(level)
+        self._writer.start()
+
+    def _detach(self) -> None:
+        logging.getLogger().removeHandler(self._entrance)
+        for name, level in self._levels_before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+_pipeline: _Pipeline | None = None
+
+
+class LogHandle:
+    """One server's share of the logging; `stop` may be called again and then does nothing."""
+
+    def __init__(self, pipeline: _Pipeline, keys: Iterable[str]) -> None:
+        self._pipeline = pipeline
+        self._keys = tuple(keys)
+
+    def stop(self) -> None:
+        """Write every line logged before this call; the last handle also joins the thread and undoes the set-up."""
+        global _pipeline
+        with _lock:
+            if self._keys:
+                self._pipeline.remove(self._keys)
+                self._keys = ()
+                if not self._pipeline.in_use:
+                    _pipeline = None
+
+
+def start_logging(config: Config, console: bool = True) -> LogHandle:
+    """Log to LOG_FILE, to `error.log` beside it and, with `console`, to stderr; ConfigError names LOG_FILE.
+
+    A file or console that another server in this process uses already is shared, with the level and the size its
+    first user gave it.
+    """
+    global _pipeline
+    level = _LEVELS[config.log_level]
+    log_path = config.log_file.absolute()
+    error_path = log_path.with_name(ERROR_LOG_NAME)
+
+    def open_file(path: Path, level: int) -> logging.Handler:
+        return _JsonFileHandler(path, level, config.log_max_size, config.log_max_files)
+
+    wanted: dict[str, Callable[[], logging.Handler]] = {
+        str(log_path): lambda: open_file(log_path, level),
+        str(error_path): lambda: open_file(error_path, logging.ERROR),
+    }
+    if console:
+        wanted[_CONSOLE] = lambda: _ConsoleHandler(level)
+    with _lock:
+        pipeline = _pipeline or _Pipeline()
+        try:
+            pipeline.add(wanted)
+        except OSError as error:
+            allowed = f"a file that can be written ({error.strerror}: {error.filename})"
+            raise wrong_value("LOG_FILE", config.log_file, allowed) from None
+        _pipeline = pipeline
+    return LogHandle(pipeline, wanted)

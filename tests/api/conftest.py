@@ -1,0 +1,224 @@
+"""A server that isn't there: fake services with real values, fake clocks, and clients of the app around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from api import create_app
+from api.services import HealthSnapshot
+from config import Config
+from rtp.figures import RelayTotals, StreamSnapshot
+from sip.snapshots import (
+    CallSnapshot,
+    CallState,
+    CallTotals,
+    ContactSnapshot,
+    HistoryPage,
+    HistoryQuery,
+    RegistrationSnapshot,
+    TerminationReason,
+)
+
+NOW_AT = 1_900_000_000.0  # 2030-03-17T17:46:40Z
+
+CONTACT = ContactSnapshot(
+    uri="sip:100@192.0.2.10:5060",
+    address="192.0.2.10",
+    port=5060,
+    transport="udp",
+    expires_s=3600,
+    expires_at=NOW_AT + 3000,
+    registered_at=NOW_AT - 600,
+    last_seen_at=NOW_AT - 5,
+    user_agent="baresip 4.0",
+    behind_nat=False,
+)
+CALL = CallSnapshot(
+    call_id="call-1",
+    from_number="100",
+    to_number="101",
+    state=CallState.ESTABLISHED,
+    invited_at=NOW_AT - 70,
+    ringing_at=NOW_AT - 69,
+    answered_at=NOW_AT - 60.5,
+    ended_at=None,
+    from_address="192.0.2.10:5060",
+    to_address="192.0.2.11:5060",
+    status=200,
+    termination_reason=None,
+    reason_text="",
+    ended_by="",
+)
+STREAM = StreamSnapshot(
+    call_id="call-1",
+    kind="audio",
+    side=0,
+    from_address="192.0.2.10",
+    from_port=4000,
+    to_address="192.0.2.11",
+    to_port=4002,
+    relay_port=10000,
+    packets=3000,
+    bytes=516_000,
+    lost=3,
+    out_of_order=1,
+    duplicates=0,
+    rejected=2,
+    dropped=0,
+    jitter_ms=1.25,
+    codec="PCMA",
+    payload_type=8,
+    ssrc=0xCAFE,
+    first_packet_at=NOW_AT - 60,
+    last_packet_at=NOW_AT - 0.02,
+    remote_lost=1,
+    remote_jitter_ms=2.5,
+    rtt_ms=12.0,
+    mos=4.3,
+    active=True,
+)
+
+
+def make_registration(number: str = "100", *contacts: ContactSnapshot, count: int = 1) -> RegistrationSnapshot:
+    return RegistrationSnapshot(number, contacts or (CONTACT,), count)
+
+
+def make_contact(**changes: Any) -> ContactSnapshot:
+    return replace(CONTACT, **changes)
+
+
+def make_call(call_id: str, **changes: Any) -> CallSnapshot:
+    return replace(CALL, call_id=call_id, **changes)
+
+
+def make_ended(call_id: str, ended_at: float, **changes: Any) -> CallSnapshot:
+    ended = {
+        "state": CallState.TERMINATED,
+        "ended_at": ended_at,
+        "termination_reason": TerminationReason.NORMAL,
+        "reason_text": "100 hung up",
+        "ended_by": "100",
+    }
+    return make_call(call_id, **(ended | changes))
+
+
+def make_stream(call_id: str = "call-1", **changes: Any) -> StreamSnapshot:
+    return replace(STREAM, call_id=call_id, **changes)
+
+
+@dataclass
+class FakeServices:
+    registered: list[RegistrationSnapshot] = field(default_factory=list)
+    live: list[CallSnapshot] = field(default_factory=list)
+    ended: list[CallSnapshot] = field(default_factory=list)
+    media: list[StreamSnapshot] = field(default_factory=list)
+    totals: CallTotals = field(default_factory=lambda: CallTotals(0, 0, 0, 0.0, {}))
+    relayed: RelayTotals = field(default_factory=RelayTotals)
+    state: HealthSnapshot = field(default_factory=lambda: HealthSnapshot(ready=True))
+    fault: Exception | None = None
+
+    def registrations(self) -> list[RegistrationSnapshot]:
+        if self.fault:
+            raise self.fault
+        return list(self.registered)
+
+    def remove_registrations(self, number: str) -> int:
+        removed = sum(len(each.contacts) for each in self.registered if each.number == number)
+        self.registered = [each for each in self.registered if each.number != number]
+        return removed
+
+    def clear_registrations(self) -> int:
+        return sum(self.remove_registrations(each.number) for each in list(self.registered))
+
+    def calls(self) -> list[CallSnapshot]:
+        return list(self.live)
+
+    def clear_calls(self) -> int:
+        cleared = len(self.live)
+        self.live = []
+        return cleared
+
+    def history(self, query: HistoryQuery) -> HistoryPage:
+        fitting = [call for call in self.ended if _fits(call, query)]
+        fitting.sort(key=lambda call: call.ended_at or 0.0, reverse=True)
+        return HistoryPage(tuple(fitting[query.offset : query.offset + query.limit]), len(fitting))
+
+    def streams(self) -> list[StreamSnapshot]:
+        return list(self.media)
+
+    def call_totals(self) -> CallTotals:
+        return self.totals
+
+    def relay_totals(self) -> RelayTotals:
+        return self.relayed
+
+    def extensions(self) -> list[str]:
+        return [str(number) for number in range(100, 111)]
+
+    def started_at(self) -> float:
+        return NOW_AT - 86_400.25
+
+    def health(self) -> HealthSnapshot:
+        return self.state
+
+
+def _fits(call: CallSnapshot, query: HistoryQuery) -> bool:
+    assert call.ended_at is not None
+    return (
+        (query.since_at is None or call.ended_at >= query.since_at)
+        and (query.until_at is None or call.ended_at < query.until_at)
+        and (query.extension is None or query.extension in (call.from_number, call.to_number))
+    )
+
+
+@dataclass
+class FakeClock:
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def make() -> SimpleNamespace:
+    return SimpleNamespace(
+        registration=make_registration,
+        contact=make_contact,
+        call=make_call,
+        ended=make_ended,
+        stream=make_stream,
+        now_at=NOW_AT,
+    )
+
+
+@pytest.fixture
+def services() -> FakeServices:
+    return FakeServices()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def make_client(services: FakeServices, clock: FakeClock) -> Callable[..., FlaskClient]:
+    """`make_client(token=None, **settings)` is a client of an app with these settings."""
+
+    def make(token: str | None = None, **settings: Any) -> FlaskClient:
+        config = replace(Config(), **settings)
+        app = create_app(services, config, version="1.2.3", token=token, clock=clock, wall_clock=lambda: NOW_AT)
+        return app.test_client()
+
+    return make
+
+
+@pytest.fixture
+def client(make_client: Callable[..., FlaskClient]) -> FlaskClient:
+    return make_client()
