@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
+from api import create_app
 from api.access import load_or_create_token
 from api.server import HttpServer
 from api.services import HealthSnapshot
@@ -72,20 +73,17 @@ class SipServer:
             self._engine.bind()
         except OSError as error:
             raise _bind_error("SIP_PORT", config.sip_port, "SIP_HOST", config.sip_host, error) from error
+        self._started_at = time.time()
         try:
             self._relay.start()
             self._http = self._start_http(token)
         except BaseException:
             self.stop()
             raise
-        self._started_at = time.time()
         self._engine.start()
         log.info("ready: SIP on port %d, HTTP API on port %d", self.sip_port, self.api_port)
 
     def _start_http(self, token: str | None) -> HttpServer:
-        # Flask takes longer to import than everything else to start: the phones need not wait for it.
-        from api import create_app  # noqa: PLC0415
-
         config = self.config
         http = HttpServer(create_app(self, config, version=__version__, token=token), config.api_host, config.api_port)
         try:

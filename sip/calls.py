@@ -233,12 +233,11 @@ class CallTable:
     def _remember(self, call: Call) -> None:
         if self._live.get(call.key) is call:
             del self._live[call.key]
-        if call.answered_at is not None and call.ended_at is not None:
-            self._talk_s += call.ended_at - call.answered_at
         reason = call.termination_reason or TerminationReason.ERROR
         self._by_reason[reason.value] = self._by_reason.get(reason.value, 0) + 1
         if call.answered_at is not None and reason in (TerminationReason.NORMAL, TerminationReason.ADMIN):
             self._completed += 1
+            self._talk_s += (call.ended_at or call.answered_at) - call.answered_at
         else:
             self._failed += 1
         self._history.append(EndedCall(call.snapshot(), call.streams, call.journal))

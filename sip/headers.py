@@ -56,7 +56,9 @@ def parse_decimal(text: str | None) -> int | None:
     for comes out as 10**20: `int` refuses thousands of digits, and every limit is below that."""
     if not text or not (text.isascii() and text.isdigit()):
         return None
-    return int(text) if len(text) <= _MAX_DIGITS or len(text.lstrip("0")) <= _MAX_DIGITS else 10**_MAX_DIGITS
+    if len(text) > _MAX_DIGITS:
+        text = text.lstrip("0") or "0"
+    return int(text) if len(text) <= _MAX_DIGITS else 10**_MAX_DIGITS
 
 
 _MAX_DIGITS = 20

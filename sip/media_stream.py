@@ -92,7 +92,7 @@ def announce(media: MediaDescription, sender_host: str, *, offered: bool) -> Ann
     if connection is None:
         raise SdpError(f"{media.kind} stream without c= line")
     if not connection.is_ip:
-        raise SdpError(f"{media.kind} stream in network {connection.network_type} {connection.address_type}", 488)
+        raise SdpError(f"{media.kind} stream in a network other than IP4 and IP6", 488)
     if media.port_count != 1:
         raise SdpError(f"{media.kind} stream on {media.port_count} ports", 488)
     host = _host(connection, sender_host)

@@ -275,8 +275,9 @@ class SessionDescription(_Section):
         return b"".join(self.lines)
 
 
+# Media type and protocol are bounded because they are shown to people and stand in reason phrases.
 _MEDIA_LINE = re.compile(
-    rb"m=([!-~]+)[ \t]+([0-9]{1,5})(?:/([0-9]{1,4}))?[ \t]+([!-~]+)((?:[ \t]+[!-~]+)*)[ \t]*[\r\n]*"
+    rb"m=([!-~]{1,32})[ \t]+([0-9]{1,5})(?:/([0-9]{1,4}))?[ \t]+([!-~]{1,64})((?:[ \t]+[!-~]+)*)[ \t]*[\r\n]*"
 )
 _RTPMAP = re.compile(rb"[ \t]*([0-9]{1,3})[ \t]+([!-.0-~]+)/([0-9]{1,9})(?:/[!-~]*)?\s*")
 _RTCP = re.compile(rb"[ \t]*([0-9]{1,5})(?:[ \t]+(.*))?[ \t]*[\r\n]*", re.DOTALL)

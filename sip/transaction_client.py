@@ -33,7 +33,7 @@ INVITE_CLIENT: Final[Table] = {
     (State.PROCEEDING, Input.TU_CANCEL): (State.PROCEEDING, ("send_cancel",)),
     (State.PROCEEDING, Input.CANCEL_TIMEOUT): (State.TERMINATED, ("inform_timeout",)),
     (State.PROCEEDING, Input.RESPONSE_1XX): (State.PROCEEDING, ("pass_up",)),
-    (State.PROCEEDING, Input.RESPONSE_2XX): (State.ACCEPTED, ("stop_timers", "drop_data", "start_m", "pass_up")),
+    (State.PROCEEDING, Input.RESPONSE_2XX): (State.ACCEPTED, ("stop_timers", "start_m", "pass_up")),
     (State.PROCEEDING, Input.RESPONSE_300_699): (State.COMPLETED, ("stop_timers", "send_ack", "start_d", "pass_up")),
     (State.COMPLETED, Input.RESPONSE_300_699): (State.COMPLETED, ("resend",)),
     (State.COMPLETED, Input.TIMER_D): (State.TERMINATED, ()),
