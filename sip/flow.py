@@ -117,8 +117,9 @@ def response_flow(via: Via, flow: Flow) -> Flow:
     if flow.reliable:
         return flow
     port = via.port or SIP_PORT
-    maddr = _address(via.parameters.get("maddr") or "")
-    if maddr is not None:
+    maddr, source = _address(via.parameters.get("maddr") or ""), _address(flow.remote_host)
+    # An address of the other family can't be reached through the socket the request came by.
+    if maddr is not None and source is not None and maddr.version == source.version:
         return replace(flow, remote_host=str(maddr), remote_port=port)
     if via.rport is not None or behind_nat(via, flow):
         return flow

@@ -117,6 +117,7 @@ class Proxy:
             context.branches.append(branch)
             if call is not None:
                 branch.media = MediaAnchor(self._x.relay, call.call_id)
+                branch.offer_pending = True
         prepared: list[tuple[Branch, Request]] = []
         for branch, binding in zip(context.branches, bindings, strict=True):
             copy = request.copy()

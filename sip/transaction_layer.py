@@ -36,8 +36,9 @@ _ABSORBING_USER: Final = AbsorbingUser()
 class TransactionUser(ClientTransactionUser, ServerTransactionUser, Protocol):
     """The core above the layer (5 "Transaction User").
 
-    It answers every request it is given, sooner or later, with a final response.  It may call the layer and the
-    transactions from within these methods.
+    It answers every request it is given, sooner or later, with a final response; an INVITE transaction it forgets stays
+    for ever.  It may call the layer and the transactions from within these methods, and is called from within theirs:
+    over TCP, `respond` with a final response ends a non-INVITE transaction before it returns.
     """
 
     def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
@@ -76,7 +77,7 @@ def server_key(request: Request, method: str) -> TransactionKey:
     via = request.via
     branch = via.branch
     if _is_unique(branch):
-        # One string instead of a tuple: cheaper to hash and to keep.  No part of it can contain a space.
+        # One string instead of a tuple: cheaper to hash and to keep.  Method and sent-by contain no space.
         return f"{method} {via.sent_by} {branch}"
     return rfc2543_key(request, method, request.to.tag)
 
