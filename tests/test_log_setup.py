@@ -113,8 +113,8 @@ class TestJsonLines:
 
     def test_other_libraries_are_heard_from_warnings_on(self, start: StartLogging, log_path: Path) -> None:
         handle = start(log_level="debug")
-        logging.getLogger("waitress.queue").info("quiet")
-        logging.getLogger("waitress.queue").warning("Task queue depth is 5")
+        logging.getLogger("waitress").info("quiet")
+        logging.getLogger("waitress").warning("Task queue depth is 5")
         handle.stop()
         assert messages(log_path) == ["Task queue depth is 5"]
 

@@ -1,0 +1,152 @@
+"""The relay's loop: waits for packets, calls the handler of each ready socket, runs commands of other threads.
+
+The loop is no thread of its own: whoever calls `run` is its thread until `stop`. `post` and `stop` may be called from
+any thread; all else belongs to the loop's thread. There is no lock: the inbox is a deque.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+from rtp.poller import Poller, new_poller
+
+log = logging.getLogger(__name__)
+
+Command = Callable[[], None]
+Handler = Callable[[float], None]
+
+MAX_DATAGRAM = 65536
+_FAULT_LOG_INTERVAL_S = 10.0
+
+
+class RelayLoop:
+    """One buffer serves all sockets, since a packet is passed on before the next is read."""
+
+    def __init__(self, clock: Callable[[], float], poller: Poller | None = None) -> None:
+        self.clock = clock
+        self.buffer = bytearray(MAX_DATAGRAM)
+        self.view = memoryview(self.buffer)
+        self._poller = poller or new_poller()
+        self._handlers: dict[int, Handler] = {}
+        self._inbox: deque[Command] = deque()
+        self._doomed: list[socket.socket] = []
+        self._may_sleep = False
+        self._is_stopping = False
+        self._thread_id: int | None = None
+        self._last_fault_at: float | None = None
+        self._faults = 0
+        self._wake_rx, self._wake_tx = socket.socketpair()
+        for end in (self._wake_rx, self._wake_tx):
+            end.setblocking(False)
+        self._poller.register(self._wake_rx.fileno())
+        self._handlers[self._wake_rx.fileno()] = self._on_wake
+
+    # any thread
+
+    def post(self, command: Command) -> None:
+        """Have the loop's thread run `command` soon, after those posted before, and before it reads any packet that was
+        sent after this call. Posted by the loop's thread, it runs in the next round.
+        """
+        self._inbox.append(command)
+        # `run` says that it may sleep before it looks into the inbox for the last time: one of the two sees the other.
+        if self._may_sleep:
+            self._may_sleep = False
+            with suppress(OSError):  # a full pipe wakes as well; a closed one has nobody to wake
+                self._wake_tx.send(b"\0")
+
+    def stop(self) -> None:
+        """Make `run` return once the commands posted so far have run."""
+        self.post(self._stop)
+
+    # the loop's thread
+
+    def run(self) -> None:
+        """Serve until `stop`. A fault in a handler costs the packet it met, never the loop."""
+        self._thread_id = threading.get_ident()
+        while not self._is_stopping:
+            try:
+                self._serve()
+            except Exception:  # noqa: BLE001 - logged by _log_fault, at a rate packets cannot drive
+                self._log_fault()
+        self._thread_id = None
+
+    def add(self, sock: socket.socket, handler: Handler) -> None:
+        """Call `handler(now)` whenever `sock` has something to read; it must read it."""
+        assert self.is_own_thread()
+        self._handlers[sock.fileno()] = handler
+        self._poller.register(sock.fileno())
+
+    def replace(self, sock: socket.socket, handler: Handler) -> None:
+        """From now on `handler` serves `sock`."""
+        assert self.is_own_thread()
+        self._handlers[sock.fileno()] = handler
+
+    def remove(self, sock: socket.socket) -> None:
+        """Stop serving `sock`; it is closed after this round, in which it may still be called ready."""
+        assert self.is_own_thread()
+        self._poller.unregister(sock.fileno())
+        self._handlers[sock.fileno()] = _ignore
+        self._doomed.append(sock)
+
+    def is_own_thread(self) -> bool:
+        """Whether the caller is the loop's thread, or nobody is."""
+        return self._thread_id is None or self._thread_id == threading.get_ident()
+
+    def close(self) -> None:
+        """Run what is left in the inbox and free the loop's descriptors, after `run` has returned."""
+        assert self._thread_id is None
+        while self._inbox:
+            self._run_commands()
+        self._close_doomed()
+        self._poller.close()
+        self._wake_rx.close()
+        self._wake_tx.close()
+
+    def _serve(self) -> None:
+        poll, clock, handlers, inbox = self._poller.poll, self.clock, self._handlers, self._inbox
+        while not self._is_stopping:
+            self._may_sleep = True
+            ready = poll(0) if inbox else poll()
+            self._may_sleep = False
+            now = clock()
+            if inbox:
+                self._run_commands()
+            for fd, _ in ready:
+                handlers[fd](now)
+            if self._doomed:
+                self._close_doomed()
+
+    def _run_commands(self) -> None:
+        for _ in range(len(self._inbox)):  # what these post themselves waits for the next round
+            self._inbox.popleft()()
+
+    def _close_doomed(self) -> None:
+        while self._doomed:
+            sock = self._doomed.pop()
+            del self._handlers[sock.fileno()]
+            sock.close()
+
+    def _stop(self) -> None:
+        self._is_stopping = True
+
+    def _on_wake(self, _now: float) -> None:
+        with suppress(BlockingIOError):
+            self._wake_rx.recv(4096)
+
+    def _log_fault(self) -> None:
+        """One line with a traceback at most every ten seconds: packets must not be able to fill the disk."""
+        self._faults += 1
+        now = self.clock()
+        if self._last_fault_at is not None and now - self._last_fault_at < _FAULT_LOG_INTERVAL_S:
+            return
+        self._last_fault_at = now
+        log.exception("media relay: fault number %d, the packet or command is dropped", self._faults)
+
+
+def _ignore(_now: float) -> None:
+    """Handler of a socket that was closed in this round."""

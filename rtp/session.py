@@ -1,0 +1,245 @@
+"""One media stream of a call: who may send on each side, what was sent, what is worth telling. Pure.
+
+Relay thread only, but for `drain_events` and `snapshot`, which any thread may call: they read values that are replaced
+in one step, and a deque.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+
+from rtp import quality
+from rtp.figures import MediaEvent, MediaEventKind, StreamSnapshot
+from rtp.latch import Address, RtcpLatch, RtpLatch, Verdict
+from rtp.packet import Buffer, classify
+from rtp.payload_types import Codec
+from rtp.rtcp import Report, ReportBlock, RtcpError, parse_reports, round_trip_s
+from rtp.stats import StreamStats
+
+ACTIVE_S = 5.0
+"""A stream is active when a packet came within this time."""
+
+MAX_EVENTS = 64
+MAX_REPORTED_SOURCES = 8
+
+
+class Side:
+    """One side as a sender: its latches and the figures of what it sends."""
+
+    __slots__ = (
+        "_events",
+        "_reported_sources",
+        "codecs",
+        "dropped",
+        "last_rtcp_at",
+        "number",
+        "rejected",
+        "remote",
+        "round_trip_s",
+        "rtcp_latch",
+        "rtp_latch",
+        "sr_passed",
+        "stats",
+    )
+
+    def __init__(self, number: int, events: deque[MediaEvent]) -> None:
+        self.number = number
+        self.rtp_latch = RtpLatch()
+        self.rtcp_latch = RtcpLatch()
+        self.stats = StreamStats(self._on_new_ssrc)
+        self.codecs: Mapping[int, Codec] = {}
+        self.rejected = 0
+        self.dropped = 0
+        self.last_rtcp_at: float | None = None
+        self.sr_passed: tuple[int, float] | None = None  # NTP middle of this side's last SR, when it passed
+        self.remote: ReportBlock | None = None  # what the other side last reported of this side's stream
+        self.round_trip_s: float | None = None  # relay to this side and back
+        self._events = events
+        self._reported_sources: set[Address] = set()
+
+    def announce(self, rtp: Address | None, rtcp: Address | None, hosts: frozenset[str], now: float) -> None:
+        """Take this side's addresses from its session description."""
+        self.rtcp_latch.announce(rtcp)
+        old = self.rtp_latch.source
+        if (rtp, hosts) == (self.rtp_latch.announced, self.rtp_latch.hosts):
+            return
+        if self.rtp_latch.announce(rtp, hosts):
+            self._tell(now, MediaEventKind.RELEARNING, f"the {self.name}'s media moves away from {_text(old)}")
+        if self.rtp_latch.source is None:
+            self.rtcp_latch.forget()
+            self._reported_sources.clear()
+
+    def judge_rtp(self, source: Address, packet: Buffer, now: float) -> Verdict:
+        """Verdict on a packet at this side's RTP port, counted and told where it matters."""
+        verdict = self.rtp_latch.judge(source, classify(packet), packet)
+        if verdict is Verdict.LATCHED:
+            self.rtcp_latch.follow(source)
+            self._tell(now, MediaEventKind.LATCHED, self._latched_text("media", source, self.rtp_latch.announced))
+        elif verdict is Verdict.UNPROVEN:
+            self.dropped += 1
+        elif verdict is Verdict.REJECTED:
+            self._reject(source, now)
+        return verdict
+
+    def judge_rtcp(self, source: Address, packet: Buffer, now: float) -> Verdict:
+        """Verdict on a packet at this side's RTCP port."""
+        verdict = self.rtcp_latch.judge(source, classify(packet), self.rtp_latch.source)
+        if verdict is Verdict.LATCHED:
+            self._tell(now, MediaEventKind.LATCHED, self._latched_text("RTCP", source, self.rtcp_latch.announced))
+        elif verdict is Verdict.REJECTED:
+            self._reject(source, now)
+        return verdict
+
+    @property
+    def name(self) -> str:
+        """The side in words."""
+        return "callee" if self.number else "caller"
+
+    def _latched_text(self, what: str, source: Address, announced: Address | None) -> str:
+        if source == announced:
+            return f"the {self.name}'s {what} comes from {_text(source)}, as announced"
+        return f"the {self.name}'s {what} comes from {_text(source)}, announced was {_text(announced)}"
+
+    def _reject(self, source: Address, now: float) -> None:
+        self.rejected += 1
+        if source in self._reported_sources or len(self._reported_sources) >= MAX_REPORTED_SOURCES:
+            return
+        self._reported_sources.add(source)
+        text = f"packets from {_text(source)} are refused: they are not the {self.name}'s media"
+        self._tell(now, MediaEventKind.REJECTED, text)
+
+    def _on_new_ssrc(self, old: int, new: int, now: float) -> None:
+        self.remote = None
+        text = f"the {self.name} sends with another synchronisation source: {new:#010x} instead of {old:#010x}"
+        self._tell(now, MediaEventKind.NEW_SSRC, text)
+
+    def _tell(self, now: float, kind: MediaEventKind, text: str) -> None:
+        self._events.append(MediaEvent(now, self.number, kind, text))
+
+    def destination(self) -> Address | None:
+        """Where packets for this side go: nowhere when it wants none, else the learnt address, else the announced."""
+        return None if self.rtp_latch.announced is None else self.rtp_latch.source or self.rtp_latch.announced
+
+    def rtcp_destination(self) -> Address | None:
+        """Where RTCP for this side goes."""
+        return None if self.rtcp_latch.announced is None else self.rtcp_latch.source or self.rtcp_latch.announced
+
+    def last_seen(self) -> float | None:
+        """When this side last sent RTP or RTCP that was taken; monotonic seconds."""
+        times = [at for at in (self.stats.last_at, self.last_rtcp_at) if at is not None]
+        return max(times, default=None)
+
+
+class MediaSession:
+    """Both sides of one media stream; what side 0 sends goes to side 1 and back."""
+
+    __slots__ = ("_events", "call_id", "kind", "ports", "sides")
+
+    def __init__(self, call_id: str, kind: str, ports: tuple[int, int]) -> None:
+        self.call_id = call_id
+        self.kind = kind
+        self.ports = ports
+        self._events: deque[MediaEvent] = deque(maxlen=MAX_EVENTS)
+        self.sides = (Side(0, self._events), Side(1, self._events))
+
+    def set_codecs(self, side: int, codecs: Mapping[int, Codec]) -> None:
+        """Payload types from a side's description. They say what it receives (RFC 3264 5.1), so the other side's
+        packets are read by them first, and by the sender's own where they are silent."""
+        self.sides[side].codecs = codecs
+        for sender, receiver in (self.sides, self.sides[::-1]):
+            sender.stats.set_codecs({**sender.codecs, **receiver.codecs})
+
+    def on_rtcp(self, side: int, packet: Buffer, now: float) -> None:
+        """Note what an RTCP packet taken from `side` reports; one that cannot be read (SRTCP) only counts as alive."""
+        self.sides[side].last_rtcp_at = now
+        try:
+            reports = parse_reports(packet)
+        except RtcpError:
+            return
+        for report in reports:
+            self._note_report(side, report, now)
+
+    def _note_report(self, side: int, report: Report, now: float) -> None:
+        reporter, reported = self.sides[side], self.sides[1 - side]
+        if report.ntp_middle is not None:
+            reporter.sr_passed = (report.ntp_middle, now)
+        for block in report.blocks:
+            if block.ssrc != reported.stats.ssrc:
+                continue
+            reported.remote = block
+            if reported.sr_passed is not None and block.last_sr == reported.sr_passed[0]:
+                reporter.round_trip_s = round_trip_s(now, reported.sr_passed[1], block.delay_since_last_sr)
+
+    def last_packet_at(self) -> float | None:
+        """When the last RTP or RTCP packet of either side was taken; monotonic seconds."""
+        return max((at for side in self.sides if (at := side.last_seen()) is not None), default=None)
+
+    def drain_events(self) -> list[MediaEvent]:
+        """Events since last asked, oldest first; the oldest are lost when nobody asks."""
+        events: list[MediaEvent] = []
+        with suppress(IndexError):  # one deque operation at a time, so that no lock is needed
+            while True:
+                events.append(self._events.popleft())
+        return events
+
+    def snapshot(self, number: int, now: float, wall_offset_s: float, *, is_open: bool) -> StreamSnapshot:
+        """Figures of what side `number` sends; `wall_offset_s` turns monotonic into wall-clock seconds."""
+        side, receiver = self.sides[number], self.sides[1 - number]
+        stats = side.stats
+        source = side.rtp_latch.source or side.rtp_latch.announced
+        destination = receiver.destination()
+        last_at = stats.last_at
+        remote = side.remote
+        rtt_s = None
+        if side.round_trip_s is not None and receiver.round_trip_s is not None:
+            rtt_s = side.round_trip_s + receiver.round_trip_s
+        codec = stats.codec
+        return StreamSnapshot(
+            call_id=self.call_id,
+            kind=self.kind,
+            side=number,
+            from_address=source[0] if source else None,
+            from_port=source[1] if source else None,
+            to_address=destination[0] if destination else None,
+            to_port=destination[1] if destination else None,
+            relay_port=self.ports[number],
+            packets=stats.packets,
+            bytes=stats.octets,
+            lost=stats.lost,
+            out_of_order=stats.out_of_order,
+            duplicates=stats.duplicates,
+            rejected=side.rejected,
+            dropped=side.dropped,
+            jitter_ms=stats.jitter_s * 1000.0,
+            codec=codec[0] if codec else None,
+            payload_type=stats.payload_type,
+            ssrc=stats.ssrc,
+            first_packet_at=None if stats.first_at is None else stats.first_at + wall_offset_s,
+            last_packet_at=None if last_at is None else last_at + wall_offset_s,
+            remote_lost=remote.cumulative_lost if remote else None,
+            remote_jitter_ms=remote.interarrival_jitter * 1000.0 / codec[1] if remote and codec else None,
+            rtt_ms=None if rtt_s is None else rtt_s * 1000.0,
+            mos=self._mos(stats, remote, rtt_s),
+            active=is_open and last_at is not None and now - last_at <= ACTIVE_S,
+        )
+
+    def _mos(self, stats: StreamStats, remote: ReportBlock | None, rtt_s: float | None) -> float | None:
+        """MOS of one direction of an audio stream; losses are the worse of ours and the receiver's count."""
+        received = stats.packets - stats.duplicates
+        if self.kind != "audio" or received <= 0:
+            return None
+        expected = received + stats.lost
+        lost = max(stats.lost, min(remote.cumulative_lost, expected) if remote else 0)
+        jitter_ms = stats.jitter_s * 1000.0
+        delay_ms = quality.mouth_to_ear_ms((rtt_s or 0.0) * 1000.0, jitter_ms)
+        codec_name = stats.codec[0] if stats.codec else None
+        return quality.mos_from_r(quality.r_factor(codec_name, 100.0 * lost / expected, delay_ms))
+
+
+def _text(address: Address | None) -> str:
+    if address is None:
+        return "nowhere"
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

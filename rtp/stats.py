@@ -1,0 +1,196 @@
+"""Figures of one direction of an RTP stream: sequence, loss, jitter (RFC 3550 A.1, A.3, A.8). Pure; relay thread only.
+
+Three departures from the appendix, all for figures that people read. Losses are counted as they happen instead of
+expected minus received, so a duplicate never hides a loss and the number survives a change of SSRC; without duplicates
+and restarts it is the number of A.3. The first source counts from its first packet, because the latch has vouched for
+it; A.1's probation guards a change of SSRC. Jitter is kept in seconds, so a change of clock rate leaves it true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from rtp.packet import MARKER_BIT, PAYLOAD_TYPE_MASK
+from rtp.payload_types import STATIC_CODECS, Codec, has_cadence
+
+SEQUENCE_MODULUS = 1 << 16
+MAX_DROPOUT = 3000
+MAX_MISORDER = 100
+TIMESTAMP_JUMP_S = 2.0
+"""A larger step of the transit time is a pause or a new timestamp base, not jitter."""
+
+_NEVER = -1
+_UNKNOWN_TRANSIT = float("inf")
+
+
+class StreamStats:
+    """Counters only grow; `prefix` is the first half-word (marker clear) that needs no second look, or -1."""
+
+    __slots__ = (
+        "_bad_sequence",
+        "_challenger",
+        "_codecs",
+        "_first_sequence",
+        "_missing",
+        "_next_sequence",
+        "_on_new_ssrc",
+        "_packets_at_start",
+        "_tick_s",
+        "_transit_s",
+        "codec",
+        "duplicates",
+        "first_at",
+        "jitter_s",
+        "last_at",
+        "lost",
+        "octets",
+        "out_of_order",
+        "packets",
+        "payload_type",
+        "prefix",
+        "ssrc",
+    )
+
+    def __init__(self, on_new_ssrc: Callable[[int, int, float], None]) -> None:
+        """`on_new_ssrc(old, new, now)` is called when another synchronisation source has taken the stream over."""
+        self._on_new_ssrc = on_new_ssrc
+        self._codecs: Mapping[int, Codec] = STATIC_CODECS
+        self.packets = 0
+        self.octets = 0
+        self.lost = 0
+        self.out_of_order = 0
+        self.duplicates = 0
+        self.jitter_s = 0.0
+        self.first_at: float | None = None
+        self.last_at: float | None = None
+        self.ssrc: int | None = None
+        self.payload_type: int | None = None
+        self.codec: Codec | None = None
+        self.prefix = _NEVER
+        self._next_sequence = _NEVER
+        self._bad_sequence = _NEVER
+        self._missing: dict[int, int] = {}  # sequence number -> `packets` when it was found missing
+        self._first_sequence = _NEVER
+        self._packets_at_start = 0
+        self._challenger: tuple[int, int, int] | None = None
+        self._tick_s = 0.0
+        self._transit_s = _UNKNOWN_TRANSIT
+
+    def set_codecs(self, codecs: Mapping[int, Codec]) -> None:
+        """Payload types as the session description names them; static ones need not be among them."""
+        self._codecs = {**STATIC_CODECS, **codecs}
+        self.prefix = _NEVER  # the next packet looks its codec up again
+
+    def on_packet(
+        self, prefix: int, sequence_number: int, rtp_timestamp: int, ssrc: int, length: int, now: float
+    ) -> None:
+        """Count one RTP packet of `length` bytes that arrived at `now`; `prefix` is its first 16 bits."""
+        self.packets += 1
+        self.octets += length
+        self.last_at = now
+        if sequence_number == self._next_sequence and prefix == self.prefix and ssrc == self.ssrc:
+            self._next_sequence = (sequence_number + 1) & 0xFFFF
+        elif not self._is_timed(prefix, sequence_number, ssrc, now):
+            return
+        # A.8 with both times in seconds.
+        transit_s = now - rtp_timestamp * self._tick_s
+        deviation_s = transit_s - self._transit_s
+        self._transit_s = transit_s
+        if deviation_s < 0.0:
+            deviation_s = -deviation_s
+        if deviation_s > TIMESTAMP_JUMP_S:
+            deviation_s = abs(deviation_s - self._tick_s * 4294967296.0)  # the timestamp has wrapped around
+            if deviation_s > TIMESTAMP_JUMP_S:
+                return
+        self.jitter_s += (deviation_s - self.jitter_s) * 0.0625
+
+    def _is_timed(self, prefix: int, sequence_number: int, ssrc: int, now: float) -> bool:
+        """Sequence and codec of a packet that is not plainly the next one; whether it may be used for jitter."""
+        if self.first_at is None:
+            self.first_at = now
+        if ssrc != self.ssrc and not self._take_over(sequence_number, ssrc, now):
+            return False
+        is_new = self._sequence(sequence_number)
+        payload_type = prefix & PAYLOAD_TYPE_MASK
+        codec = self._codecs.get(payload_type)
+        if codec is None or codec[1] <= 0 or not has_cadence(codec[0]):
+            if self.payload_type is None:
+                self.payload_type, self.codec = payload_type, codec
+            self.prefix = _NEVER
+            return False
+        if codec != self.codec:
+            self.codec = codec
+            self._tick_s = 1.0 / codec[1]
+            self._transit_s = _UNKNOWN_TRANSIT
+        self.payload_type = payload_type
+        self.prefix = prefix & ~MARKER_BIT
+        return is_new
+
+    def _take_over(self, sequence_number: int, ssrc: int, now: float) -> bool:
+        """A.1's probation of another source: two of its packets in sequence and none of the old one between them."""
+        old = self.ssrc
+        if old is not None and self._challenger != (ssrc, sequence_number, self._next_sequence):
+            self._challenger = (ssrc, (sequence_number + 1) & 0xFFFF, self._next_sequence)
+            return False
+        self.ssrc = ssrc
+        self._start(sequence_number)
+        if old is not None:
+            self._on_new_ssrc(old, ssrc, now)
+        return True
+
+    def _start(self, sequence_number: int) -> None:
+        """A.1's init_seq: forget the sequence, keep the totals."""
+        self._next_sequence = sequence_number
+        self._first_sequence = sequence_number
+        self._bad_sequence = _NEVER
+        self._challenger = None
+        self._missing.clear()
+        self._packets_at_start = self.packets
+        self._transit_s = _UNKNOWN_TRANSIT
+
+    def _sequence(self, sequence_number: int) -> bool:
+        """A.1's update_seq; False for a duplicate and for the first packet after a large jump."""
+        ahead = (sequence_number - self._next_sequence) & 0xFFFF
+        if ahead < MAX_DROPOUT - 1:
+            if ahead:
+                self._note_missing(sequence_number, ahead)
+            self._next_sequence = (sequence_number + 1) & 0xFFFF
+            return True
+        behind = SEQUENCE_MODULUS - ahead
+        if behind <= MAX_MISORDER:
+            return self._late(sequence_number, behind)
+        if sequence_number != self._bad_sequence:
+            self._bad_sequence = (sequence_number + 1) & 0xFFFF
+            return False
+        self._start(sequence_number)
+        self._next_sequence = (sequence_number + 1) & 0xFFFF
+        return True
+
+    def _note_missing(self, sequence_number: int, count: int) -> None:
+        """`count` packets before this one have not come; the last of them may still be late."""
+        self.lost += count
+        if len(self._missing) > MAX_MISORDER:
+            near = {
+                number: at
+                for number, at in self._missing.items()
+                if (sequence_number - number) & 0xFFFF <= MAX_MISORDER
+            }
+            self._missing = near
+        for back in range(min(count, MAX_MISORDER), 0, -1):
+            self._missing[(sequence_number - back) & 0xFFFF] = self.packets
+
+    def _late(self, sequence_number: int, behind: int) -> bool:
+        """A packet less than MAX_MISORDER behind: one that was missed, one from before the first, or a copy."""
+        noted_at_packets = self._missing.pop(sequence_number, None)
+        # An entry as old as a whole turn of the sequence numbers says nothing about this packet.
+        if noted_at_packets is not None and self.packets - noted_at_packets <= MAX_MISORDER:
+            self.lost -= 1
+        elif not self._is_before_first(behind):
+            self.duplicates += 1
+            return False
+        self.out_of_order += 1
+        return True
+
+    def _is_before_first(self, behind: int) -> bool:
+        is_start = self.packets - self._packets_at_start <= MAX_MISORDER
+        return is_start and behind > (self._next_sequence - self._first_sequence) & 0xFFFF

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from rtp.loop import RelayLoop
+from rtp.poller import SelectorPoller, new_poller
+
+TIMEOUT_S = 10.0
+
+
+@pytest.fixture(params=[new_poller, SelectorPoller])
+def loop(request: pytest.FixtureRequest) -> Iterator[RelayLoop]:
+    loop = RelayLoop(lambda: 5.0, request.param())
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    yield loop
+    loop.stop()
+    thread.join(TIMEOUT_S)
+    assert not thread.is_alive()
+    loop.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    near.setblocking(False)
+    yield near, far
+    near.close()
+    far.close()
+
+
+class Reader:
+    """A handler that reads one datagram and says so."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.got: list[tuple[bytes, float]] = []
+        self.event = threading.Event()
+
+    def __call__(self, now: float) -> None:
+        self.got.append((self.sock.recv(100), now))
+        self.event.set()
+
+
+def ask(loop: RelayLoop, question: Callable[[], object]) -> object:
+    answer: list[object] = []
+    done = threading.Event()
+
+    def command() -> None:
+        answer.append(question())
+        done.set()
+
+    loop.post(command)
+    assert done.wait(TIMEOUT_S)
+    return answer[0]
+
+
+def test_commands_run_in_order_on_the_loops_thread(loop: RelayLoop) -> None:
+    seen: list[tuple[int, int]] = []
+    for number in range(1000):
+        loop.post(lambda number=number: seen.append((number, threading.get_ident())))
+    loop_thread = ask(loop, threading.get_ident)
+    assert seen == [(number, loop_thread) for number in range(1000)]
+    assert loop_thread != threading.get_ident()
+
+
+def test_many_threads_may_post(loop: RelayLoop) -> None:
+    count: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: [loop.post(lambda: count.append(1)) for _ in range(500)]) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(TIMEOUT_S)
+    assert ask(loop, lambda: len(count)) == 2000
+
+
+def test_handler_gets_the_time_of_the_round(loop: RelayLoop, pair: tuple[socket.socket, socket.socket]) -> None:
+    reader = Reader(pair[0])
+    loop.post(lambda: loop.add(pair[0], reader))
+    pair[1].send(b"hello")
+    assert reader.event.wait(TIMEOUT_S)
+    assert reader.got == [(b"hello", 5.0)]
+
+
+def test_a_command_runs_before_packets_sent_after_it(
+    loop: RelayLoop, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    order: list[str] = []
+    done = threading.Event()
+
+    def read(_now: float) -> None:
+        order.append(pair[0].recv(100).decode())
+        if len(order) == 400:
+            done.set()
+
+    loop.post(lambda: loop.add(pair[0], read))
+    for number in range(200):
+        loop.post(lambda number=number: order.append(f"command {number}"))
+        pair[1].send(f"packet {number}".encode())
+    assert done.wait(TIMEOUT_S)
+    for number in range(200):
+        assert order.index(f"command {number}") < order.index(f"packet {number}")
+
+
+def test_removed_socket_is_closed_and_no_longer_served(
+    loop: RelayLoop, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    reader = Reader(pair[0])
+    loop.post(lambda: loop.add(pair[0], reader))
+    loop.post(lambda: loop.remove(pair[0]))
+    ask(loop, lambda: None)
+    ask(loop, lambda: None)
+    assert pair[0].fileno() == -1
+    with pytest.raises(OSError):
+        pair[1].send(b"too late")
+    assert reader.got == []
+
+
+def test_a_socket_removed_by_another_handler_of_the_same_round(loop: RelayLoop) -> None:
+    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2)]
+    calls: list[int] = []
+
+    def handler(index: int) -> Callable[[float], None]:
+        def remove_both(_now: float) -> None:
+            calls.append(index)
+            for near, _ in pairs:
+                loop.remove(near)
+
+        return remove_both
+
+    def add_both() -> None:
+        for index, (near, _) in enumerate(pairs):
+            loop.add(near, handler(index))
+        for _, far in pairs:
+            far.send(b"x")
+
+    loop.post(add_both)
+    ask(loop, lambda: None)
+    ask(loop, lambda: None)
+    ask(loop, lambda: None)
+    assert len(calls) == 1
+    for near, far in pairs:
+        assert near.fileno() == -1
+        far.close()
+
+
+def test_a_fault_costs_one_packet_and_is_logged_once(
+    loop: RelayLoop, pair: tuple[socket.socket, socket.socket], caplog: pytest.LogCaptureFixture
+) -> None:
+    reader = Reader(pair[0])
+
+    def fail_on_demand(now: float) -> None:
+        reader(now)
+        if reader.got[-1][0] == b"fail":
+            reader.event.clear()
+            raise ValueError("demanded")
+
+    with caplog.at_level(logging.ERROR, "rtp.loop"):
+        loop.post(lambda: loop.add(pair[0], fail_on_demand))
+        for _ in range(20):
+            pair[1].send(b"fail")
+        pair[1].send(b"good")
+        assert reader.event.wait(TIMEOUT_S)
+    while reader.got[-1][0] != b"good":
+        ask(loop, lambda: None)
+    assert len(reader.got) == 21
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+def test_other_threads_may_not_touch_the_sockets(loop: RelayLoop, pair: tuple[socket.socket, socket.socket]) -> None:
+    ask(loop, lambda: None)
+    with pytest.raises(AssertionError):
+        loop.add(pair[0], Reader(pair[0]))
+    with pytest.raises(AssertionError):
+        loop.remove(pair[0])
+
+
+def test_commands_posted_after_the_end_run_at_close() -> None:
+    loop = RelayLoop(lambda: 5.0)
+    loop.stop()
+    loop.run()
+    ran: list[bool] = []
+    loop.post(lambda: ran.append(True))
+    loop.close()
+    assert ran == [True]

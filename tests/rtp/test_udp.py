@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from rtp.udp import CAN_TWIN, bind_udp, connected_twin, plain_address, socket_address, vacate
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def test_bound_socket_does_not_block(stack: ExitStack) -> None:
+    sock = stack.enter_context(bind_udp("127.0.0.1", 0))
+    with pytest.raises(BlockingIOError):
+        sock.recv(1)
+
+
+def test_port_held_by_another_is_an_os_error(stack: ExitStack) -> None:
+    port = stack.enter_context(bind_udp("127.0.0.1", 0)).getsockname()[1]
+    with pytest.raises(OSError, match="in use"):
+        bind_udp("127.0.0.1", port)
+
+
+@pytest.mark.skipif(not CAN_TWIN, reason="only Linux lets a connected socket share a port this way")
+def test_twin_gets_its_peer_and_the_first_socket_gets_the_rest(stack: ExitStack) -> None:
+    sock = stack.enter_context(bind_udp("0.0.0.0", 0))
+    port = sock.getsockname()[1]
+    peer = stack.enter_context(bind_udp("127.0.0.1", 0))
+    stranger = stack.enter_context(bind_udp("127.0.0.1", 0))
+    twin = connected_twin(sock, peer.getsockname())
+    assert twin is not None
+    stack.enter_context(twin)
+    peer.sendto(b"from peer", ("127.0.0.1", port))
+    stranger.sendto(b"from stranger", ("127.0.0.1", port))
+    peer.sendto(b"to another address of this machine", ("127.0.0.2", port))
+    assert twin.recvfrom(100) == (b"from peer", peer.getsockname())
+    assert sock.recvfrom(100) == (b"from stranger", stranger.getsockname())
+    assert sock.recvfrom(100) == (b"to another address of this machine", peer.getsockname())
+    twin.send(b"back")
+    peer.setblocking(True)
+    assert peer.recvfrom(100) == (b"back", ("127.0.0.1", port))
+
+
+@pytest.mark.skipif(not CAN_TWIN, reason="only Linux lets a connected socket share a port this way")
+def test_twin_leaves_no_way_onto_the_port(stack: ExitStack) -> None:
+    sock = stack.enter_context(bind_udp("0.0.0.0", 0))
+    twin = connected_twin(sock, ("127.0.0.1", 9))
+    assert twin is not None
+    stack.enter_context(twin)
+    intruder = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    intruder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with pytest.raises(OSError, match="in use"):
+        intruder.bind(sock.getsockname())
+
+
+def test_no_twin_when_the_peer_cannot_be_reached(stack: ExitStack) -> None:
+    sock = stack.enter_context(bind_udp("127.0.0.1", 0))
+    assert connected_twin(sock, ("255.255.255.255", 9)) is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="descriptors cannot be taken over")
+def test_vacated_port_is_free_while_the_socket_object_lives(stack: ExitStack) -> None:
+    sock = stack.enter_context(bind_udp("127.0.0.1", 0))
+    address, fd = sock.getsockname(), sock.fileno()
+    null_fd = os.open(os.devnull, os.O_RDONLY)
+    stack.callback(os.close, null_fd)
+    vacate(sock, null_fd)
+    stack.enter_context(bind_udp(*address))
+    assert sock.fileno() == fd
+    with pytest.raises(OSError, match="non-socket"):
+        sock.recv(1)
+    with pytest.raises(OSError, match="non-socket"):
+        sock.sendto(b"x", address)
+
+
+@pytest.mark.parametrize(
+    ("source", "plain"),
+    [
+        (("192.0.2.1", 5), ("192.0.2.1", 5)),
+        (("::ffff:192.0.2.1", 5, 0, 0), ("192.0.2.1", 5)),
+        (("2001:db8::1", 5, 0, 3), ("2001:db8::1", 5)),
+    ],
+)
+def test_plain_address(source: tuple[str, int], plain: tuple[str, int]) -> None:
+    assert plain_address(source) == plain
+
+
+@pytest.mark.parametrize(
+    ("address", "on_ipv4", "on_ipv6"),
+    [
+        (("192.0.2.1", 5), ("192.0.2.1", 5), ("::ffff:192.0.2.1", 5)),
+        (("2001:db8::1", 5), None, ("2001:db8::1", 5)),
+        (("phone.example", 5), None, None),
+        (("192.0.2.1", 0), None, None),
+        (("192.0.2.1", 65536), None, None),
+        (("0.0.0.0", 5), None, None),
+        (("::", 5), None, None),
+        (("224.2.17.12", 5), None, None),
+    ],
+)
+def test_only_one_host_that_can_be_reached_is_sent_to(
+    stack: ExitStack, address: tuple[str, int], on_ipv4: tuple[str, int] | None, on_ipv6: tuple[str, int] | None
+) -> None:
+    ipv4 = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    assert socket_address(ipv4, address) == on_ipv4
+    if socket.has_ipv6:
+        ipv6 = stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
+        assert socket_address(ipv6, address) == on_ipv6
