@@ -30,6 +30,7 @@ from sip.addresses import AddressBook, is_wildcard
 from sip.engine import SipEngine
 from sip.numbering import NumberPlan
 from sip.snapshots import CallSnapshot, CallTotals, HistoryPage, HistoryQuery, RegistrationSnapshot
+from sip.timers import TimerSettings
 
 __version__ = "0.1.0"
 
@@ -46,11 +47,12 @@ class SipServer:
     """One telephone exchange.  `start` returns when every socket is bound and every thread runs; `stop` hangs up all
     calls and returns when everything is closed.  Also what the HTTP API reads from (`api.services.Services`)."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, timers: TimerSettings | None = None) -> None:
+        """`timers` are those of RFC 3261 unless given; a test need not wait 32 seconds for a dead phone."""
         self.config = config
         first, last = (config.rtp_port, config.rtp_port_max) if config.rtp_port else EPHEMERAL_PORTS
         self._relay = RtpRelay(config.rtp_host, first, last)
-        self._engine = SipEngine(config, self._relay)
+        self._engine = SipEngine(config, self._relay, timers)
         self._http: HttpServer | None = None
         self._started_at = 0.0
         self._plan = NumberPlan(config.ext_min, config.ext_max)
@@ -91,6 +93,14 @@ class SipServer:
         except OSError as error:
             raise _bind_error("API_PORT", config.api_port, "API_HOST", config.api_host, error) from error
         return http
+
+    def has_media_ports(self) -> bool:
+        """Whether one more call could have its sound relayed now."""
+        session = self._relay.open("", "audio")
+        if session is None:
+            return False
+        session.close()
+        return True
 
     def stop(self) -> None:
         """Idempotent."""
@@ -205,12 +215,12 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def check(config: Config) -> int:
     """Open everything, say so, close it again."""
+    start_logging(config, console=False).stop()
     server = SipServer(config)
     server.start()
-    session = server._relay.open("check", "audio")
-    sip_port, api_port = server.sip_port, server.api_port
+    sip_port, api_port, has_media_ports = server.sip_port, server.api_port, server.has_media_ports()
     server.stop()
-    if session is None:
+    if not has_media_ports:
         raise wrong_value("RTP_PORT", config.rtp_port, "the first port of a range with four free UDP ports in it")
     print(banner(config, sip_port, api_port).partition("\n\n")[0])
     print("The settings and ports are fine; nothing was started.")
@@ -239,9 +249,10 @@ def run(config: Config) -> int:
         while not stop.wait(1.0):
             pass
         log.info("stopping")
-    finally:
         server.stop()
         log.info("stopped")
+    finally:
+        server.stop()
         logs.stop()
     return 0
 

@@ -139,6 +139,10 @@ class RtpRelay:
         loop.close()
         os.close(self._null_fd)
 
+    def is_running(self) -> bool:
+        """The relay thread lives."""
+        return self._thread is not None and self._thread.is_alive()
+
     def open(self, call_id: str, kind: str) -> RelaySession | None:
         """Bind two legs for a stream of `kind` ("audio", "video", ...); None when ports or descriptors are used up."""
         try:
