@@ -42,12 +42,13 @@ PARAMETERS: Final = re.compile(
 )
 # *( SEMI generic-param ); wider than the ABNF: any printable character in an unquoted value, and one ";" at the end.
 
-VIA: Final = re.compile(
+VIA_SENT_BY: Final = re.compile(
     r"[Ss][Ii][Pp][ \t]*+/[ \t]*+2\.0[ \t]*+/[ \t]*+"
     rf"(?P<transport>{TOKEN.pattern})[ \t]++(?P<host>{HOST.pattern})"
-    rf"(?:[ \t]*+:[ \t]*+(?P<port>[0-9]{{1,5}}))?(?P<parameters>{PARAMETERS.pattern})",
+    r"(?:[ \t]*+:[ \t]*+(?P<port>[0-9]{1,5}))?[ \t]*+",
     re.ASCII,
 )
+# sent-protocol LWS sent-by: what stands before the parameters of a Via.
 
 NAME_ADDR: Final = re.compile(
     r"(?:\"(?P<quoted>(?:[^\"\\\r\n]++|\\[^\r\n])*)\"[ \t]*+|(?P<plain>[^\"<>,;:\r\n]*+))"

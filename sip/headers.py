@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from sip.constants import COMMON_HEADERS, COMPACT_FORMS, SIP_PORT
 from sip.errors import HeaderError, LocalProtocolError, ParseError
-from sip.grammar import ADDR_SPEC, CSEQ, FOLD, LWS, NAME_ADDR, QUOTED_PAIR, TOKEN, VIA
+from sip.grammar import ADDR_SPEC, CSEQ, FOLD, LWS, NAME_ADDR, PARAMETERS, QUOTED_PAIR, TOKEN, VIA_SENT_BY
 from sip.uri import Uri
 
 _CACHEABLE_LENGTH = 200
@@ -124,14 +124,13 @@ class Via:
 
     @classmethod
     def parse(cls, text: str) -> Via:
-        match = VIA.fullmatch(text)
-        if match is None:
+        # The branch differs each time, what stands before it hardly ever.
+        sent_by, semicolon, rest = text.partition(";")
+        parse_sent_by = _parse_sent_by_cached if len(sent_by) <= _CACHEABLE_LENGTH else _parse_sent_by
+        transport, host, port = parse_sent_by(sent_by)
+        if not PARAMETERS.fullmatch(semicolon + rest):
             raise HeaderError("Via", "malformed")
-        transport, host, digits, parameters = match.groups()
-        port = int(digits) if digits is not None else None
-        if port is not None and not 0 < port < 65536:
-            raise HeaderError("Via", "port outside 1 to 65535")
-        return cls(transport.upper(), host, port, parse_parameters(parameters))
+        return cls(transport, host, port, parse_parameters(rest))
 
     @property
     def branch(self) -> str:
@@ -151,6 +150,19 @@ class Via:
         """Filled-in rport; None when absent or still empty (RFC 3581 4)."""
         port = parse_decimal(self.parameters.get("rport"))
         return port if port is not None and 0 < port < 65536 else None
+
+
+def _parse_sent_by(text: str) -> tuple[str, str, int | None]:
+    match = VIA_SENT_BY.fullmatch(text)
+    if match is None:
+        raise HeaderError("Via", "malformed")
+    port = int(match["port"]) if match["port"] is not None else None
+    if port is not None and not 0 < port < 65536:
+        raise HeaderError("Via", "port outside 1 to 65535")
+    return match["transport"].upper(), match["host"], port
+
+
+_parse_sent_by_cached = lru_cache(maxsize=2048)(_parse_sent_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,17 +294,12 @@ class Headers:
         names = []
         for line in lines:
             name, colon, _ = line.partition(":")
-            if not colon:
-                raise ParseError("header line without a colon")
-            names.append(known.get(name) or canonical_name(name))
+            names.append((known.get(name) if colon else None) or _line_name(line))
         return cls(lines, names)
 
     def append_line(self, line: str) -> None:
         """A raw line, kept to the letter.  Raises `ParseError` when it is no header line."""
-        name, colon, _ = line.partition(":")
-        if not colon:
-            raise ParseError("header line without a colon")
-        self.names.append(canonical_name(name))
+        self.names.append(_line_name(line))
         self.lines.append(line)
 
     def copy(self) -> Headers:
@@ -398,6 +405,13 @@ def _value(line: str) -> str:
 
 def _unfold(text: str) -> str:
     return (FOLD.sub(" ", text) if "\n" in text else text).strip(LWS)
+
+
+def _line_name(line: str) -> str:
+    name, colon, _ = line.partition(":")
+    if not colon:
+        raise ParseError("header line without a colon")
+    return canonical_name(name)
 
 
 def _own_name(name: str) -> str:

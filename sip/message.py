@@ -106,7 +106,11 @@ class Message:
         raise HeaderError(shown, "empty" if name in self.headers else "missing")
 
     def _address(self, name: str, shown: str) -> NameAddr:
-        return self._parsed(shown, self.headers.get(name) or self._absent(name, shown))
+        value = self.headers.get(name) or self._absent(name, shown)
+        try:
+            return NameAddr.parse(value)
+        except ParseError as error:
+            raise HeaderError(shown, error.reason) from None
 
     @staticmethod
     def _parsed(shown: str, value: str) -> NameAddr:

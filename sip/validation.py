@@ -8,7 +8,6 @@ from __future__ import annotations
 from sip.constants import METHODS
 from sip.errors import HeaderError, ParseError
 from sip.grammar import CALL_ID
-from sip.headers import NameAddr
 from sip.message import Request, Response
 from sip.uri import Uri
 
@@ -55,15 +54,11 @@ def _validate_common(message: Request | Response) -> None:
                 raise HeaderError(shown, "more than one")
     # 8.1.1: a missing one of these is found by reading it.
     _ = message.via, message.cseq
-    _refuse_empty_tag("From", message.from_)
-    _refuse_empty_tag("To", message.to)
+    for shown, address in (("From", message.from_), ("To", message.to)):
+        if not address.parameters.get("tag", "absent"):
+            raise HeaderError(shown, "empty tag")
     if not CALL_ID.fullmatch(message.call_id):
         raise HeaderError("Call-ID", "malformed")
-
-
-def _refuse_empty_tag(shown: str, address: NameAddr) -> None:
-    if "tag" in address.parameters and address.tag is None:
-        raise HeaderError(shown, "empty tag")
 
 
 def is_known_method(method: str) -> bool:

@@ -639,6 +639,12 @@ def test_ack_and_cancel_take_only_the_topmost_of_several_vias_on_a_line() -> Non
     assert ack.headers.get_all("via") == cancel.headers.get_all("via") == ["SIP/2.0/UDP ours;branch=1"]
 
 
+def test_ack_for_a_response_without_to_has_none() -> None:
+    response = make_response(sent_invite(), 486)
+    response.headers.remove("to")
+    assert "to" not in make_ack(sent_invite(), response).headers
+
+
 def test_9_1_only_invite_is_cancelled() -> None:
     with pytest.raises(LocalProtocolError):
         make_cancel(request(changed(l0="BYE sip:h SIP/2.0", l6="CSeq: 7 BYE")))
