@@ -5,7 +5,8 @@ Layers, lowest first; the first group is pure (bytes, addresses and `now` in, de
     packet, payload_types, rtcp, quality, figures
     stats, latch
     session         one media stream of a call: who may send, what was sent
-    ports, loop     sockets bound in pairs, the loop that waits for them
+    udp, ports      sockets, bound in pairs
+    poller, loop    waiting for packets and for commands of other threads
     leg, relay      packets in and out; what the rest of the program uses
 
 Threads and locks: the thread `rtp-relay` runs the loop and alone changes latches, statistics and routes. Other threads

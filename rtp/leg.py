@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from rtp.latch import Address, Verdict
-from rtp.loop import Command, RelayLoop
+from rtp.loop import RelayLoop
 from rtp.packet import FIXED_HEADER, FIXED_HEADER_LENGTH, PacketKind, classify
 from rtp.ports import PortPair
 from rtp.session import MediaSession
@@ -164,35 +164,35 @@ class RtpPort:
         with self._life.lock:
             twin = self._twin = None if self._life.is_over else connected_twin(self._sock, source)
         if twin is not None:
-            self._when_silent(lambda: self._hear_twin(twin))
+            self._when_silent(twin, self._hear_twin)
 
     def _hear_twin(self, twin: socket.socket) -> None:
         """`_sock` holds nothing older than the twin's packets: read them too, looking at their source."""
-        if self._twin is not twin:
-            return
         with self._life.lock:
             if self._life.is_over:
                 return
             self._loop.add(twin, lambda now: self._take(twin, now))
         self.route()
-        self._when_silent(lambda: self._trust_twin(twin))
+        self._when_silent(twin, self._trust_twin)
 
     def _trust_twin(self, twin: socket.socket) -> None:
         """The twin's queue was empty since it was connected: only the learnt source can be heard there now."""
-        if self._twin is twin:
-            self._recv_twin = twin.recv_into
-            self._loop.replace(twin, self.on_twin)
+        self._recv_twin = twin.recv_into
+        self._loop.replace(twin, self.on_twin)
 
-    def _when_silent(self, then: Command) -> None:
-        """Run `then` after a round of the loop, begun after now, in which `_take` found nothing to read."""
+    def _when_silent(self, twin: socket.socket, then: Callable[[socket.socket], None]) -> None:
+        """Run `then(twin)` after a round of the loop, begun after now, in which `_take` found nothing to read; not at
+        all when the twin is dropped in between."""
 
         def look() -> None:
+            if self._twin is not twin:
+                return
             if self._was_heard and self._rounds_left:
                 self._was_heard = False
                 self._rounds_left -= 1
                 self._loop.post(look)
             else:
-                then()
+                then(twin)
 
         self._was_heard = True
         self._rounds_left = MAX_HANDOVER_ROUNDS

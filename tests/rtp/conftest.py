@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from rtp import leg as leg_module
 from rtp.relay import RelaySession, RtpRelay
 
 TIMEOUT_S = 10.0
@@ -37,7 +38,11 @@ class Phone:
             self.rtcp.sendto(packet, ("127.0.0.1", self.relay_port + 1))
 
     def receive(self) -> bytes:
-        return self.rtp.recv(65536)
+        """The next packet from the relay. Others may be meant for whoever had this port before."""
+        while True:
+            packet, source = self.rtp.recvfrom(65536)
+            if source[1] == self.relay_port:
+                return packet
 
     def close(self) -> None:
         self.rtp.close()
@@ -66,6 +71,12 @@ class Call:
     def announce(self) -> None:
         for side, phone in enumerate((self.caller, self.callee)):
             self.session.set_peer(side, phone.address, phone.rtcp_address, phone.hosts, {})
+
+    def talk(self) -> None:
+        """One packet each way, so that both sides are learnt."""
+        for sender, receiver in ((self.caller, self.callee), (self.callee, self.caller)):
+            sender.send(rtp_packet(0))
+            assert receiver.receive() == rtp_packet(0)
 
     def settle(self, packets: int = 1) -> None:
         """Wait until the relay has dealt with up to `packets` datagrams that wait at any one of its sockets."""
@@ -204,3 +215,35 @@ def call(unannounced_call: Call) -> Call:
 @pytest.fixture
 def wait() -> Callable[[RtpRelay, int], None]:
     return settle
+
+
+@pytest.fixture
+def stranger() -> Iterator[socket.socket]:
+    """A socket on a host that is none of the phones'."""
+    sock = _bound("127.0.0.66")
+    yield sock
+    sock.close()
+
+
+@pytest.fixture
+def is_silent() -> Callable[[socket.socket], bool]:
+    """Whether nothing waits to be read."""
+
+    def look(sock: socket.socket) -> bool:
+        sock.setblocking(False)
+        try:
+            sock.recv(65536)
+        except BlockingIOError:
+            return True
+        finally:
+            sock.settimeout(TIMEOUT_S)
+        return False
+
+    return look
+
+
+@pytest.fixture(params=["twin", "plain"])
+def twins(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs a test with and without connected sockets."""
+    if request.param == "plain":
+        monkeypatch.setattr(leg_module, "CAN_TWIN", False)
