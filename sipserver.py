@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from types import FrameType
 
 from api import create_app
@@ -104,10 +105,12 @@ class SipServer:
 
     def stop(self) -> None:
         """Idempotent."""
-        if self._http is not None:
-            self._http.stop()
-        self._engine.stop()
-        self._relay.stop()
+        with ExitStack() as last_first:
+            # Each is stopped even if the one before it fails.
+            last_first.callback(self._relay.stop)
+            last_first.callback(self._engine.stop)
+            if self._http is not None:
+                last_first.callback(self._http.stop)
 
     # -------------------------------------------------------------------------------------------- api.services
 

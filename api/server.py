@@ -102,6 +102,10 @@ class HttpServer:
         server.task_dispatcher.shutdown(timeout=_STOP_TIMEOUT_S)
         server.trigger.pull_trigger(lambda: _close_connections(server))
         thread.join(_STOP_TIMEOUT_S)
+        # Only now: whoever pulls the trigger of a server that still runs must find it open, or the byte goes to whatever
+        # has that descriptor by then. A worker that is not done yet keeps it.
+        if not thread.is_alive() and not server.task_dispatcher.threads:
+            server.trigger.close()
 
     @staticmethod
     def _run(server: Any) -> None:
@@ -123,12 +127,7 @@ def _close_connections(server: Any) -> None:
     """Thread `http`: close what is open, so that its loop ends."""
     for channel in list(server.active_channels.values()):
         channel.handle_close()
-    if server.task_dispatcher.threads:
-        # A worker still runs and will pull the trigger when it is done. Were its descriptor closed, another socket of
-        # this process could have the same number by then and get the byte.
-        server.trigger.del_channel()
-    else:
-        server.trigger.close()
+    server.trigger.del_channel()
 
 
 def _patient(accept: Any) -> Any:

@@ -11,11 +11,13 @@ from functools import partial
 
 from sip.calls import CALLEE, CALLER, Call, Leg, Party
 from sip.constants import MAX_FORWARDS
+from sip.errors import ParseError
 from sip.exchange import Exchange
 from sip.flow import Flow
 from sip.forwarding import Branch, ResponseContext
 from sip.headers import Headers, delta_seconds
-from sip.message import Request, Response, make_response
+from sip.media import MediaAnchor
+from sip.message import Message, Request, Response, make_response
 from sip.routing import prepare_strict_route, split_record_route
 from sip.snapshots import CallState, TerminationReason
 from sip.transaction_client import InviteClientTransaction
@@ -31,6 +33,23 @@ HOLD_LIMIT_S = 3600.0
 
 SESSION_GRACE_S = 32.0
 """A session that was not refreshed ends so long after its expiry (RFC 4028 10: the phones end it before that)."""
+
+
+_QUOTED = dict.fromkeys((*range(32), 127), " ") | {ord('"'): '\\"', ord("\\"): "\\\\"}
+
+
+def reason_value(cause: int, text: str) -> str:
+    """A Reason header value (RFC 3326); the text may repeat what a phone has sent."""
+    return f'SIP;cause={cause};text="{text.translate(_QUOTED)}"'
+
+
+def remote_target(message: Message) -> Uri | None:
+    """The Contact a dialog is made or refreshed with (12.1); None when there is none or it can't be read."""
+    try:
+        contact = message.contact
+    except ParseError:
+        return None
+    return contact.uri if contact is not None else None
 
 
 class ServerRequest:
@@ -53,13 +72,12 @@ class CallControl:
     def start(self, request: Request, flow: Flow, now: float) -> Call:
         """A call for an INVITE outside a dialog; the INVITE opens its journal."""
         x = self._x
-        contact = request.contact
         caller = Party(
             number=request.from_.uri.number,
             tag=request.from_.tag or "",
             address=request.headers.get("from") or "",
             flow=flow,
-            contact=contact.uri if contact is not None else None,
+            contact=remote_target(request),
             cseq=request.cseq.number,
         )
         now_at = x.wall(now)
@@ -89,18 +107,22 @@ class CallControl:
         """CANCEL every branch without a final response (16.10), with the Reason header given (RFC 3326)."""
         if not context.cancel_cause:
             context.cancel_cause = cause
-        headers = [("Reason", reason)] if reason else []
         for branch in context.pending:
-            branch.stop_timer()
-            if isinstance(branch.client, InviteClientTransaction):
-                branch.client.cancel(now, headers)
+            self.cancel_branch(branch, now, reason)
+
+    @staticmethod
+    def cancel_branch(branch: Branch, now: float, reason: str | None = None) -> None:
+        branch.stop_timer()
+        if isinstance(branch.client, InviteClientTransaction):
+            branch.client.cancel(now, [("Reason", reason)] if reason else [])
 
     # -------------------------------------------------------------------------------------------- answered
 
     def early_leg(self, call: Call, branch: Branch, response: Response) -> Leg | None:
-        """The dialog a response with a To tag makes or confirms (12.1); None without a tag."""
-        tag = response.to.tag
-        if not tag:
+        """The dialog a response makes or confirms (12.1); None for a provisional without a To tag, while in a 2xx a
+        missing tag counts as an empty one (12.1.2: RFC 2543)."""
+        tag = response.to.tag or ""
+        if not tag and response.status < 200:
             return None
         leg = call.legs.get(tag)
         if leg is None:
@@ -108,19 +130,18 @@ class CallControl:
                 Party(branch.number, tag, response.headers.get("to") or "", branch.flow), branch.media
             )
         party = leg.party
-        contact = response.contact
-        if contact is not None:
-            party.contact = contact.uri
+        party.contact = remote_target(response) or party.contact
         record_route = response.headers.values("record-route")
         party.route_set, call.caller.route_set = split_record_route(record_route, self._x.identity)
         return leg
 
     def answered(self, call: Call, leg: Leg, response: Response, now: float) -> None:
         """A 2xx to the INVITE of the call; the first one makes it established."""
-        leg.answered = True
+        leg.answered = not leg.ended
         if call.answered is None and call.live:
             x = self._x
             call.answered = leg
+            call.quiet_since = now
             call.state = CallState.ESTABLISHED
             call.answered_at = x.wall(now)
             call.status = response.status
@@ -162,30 +183,22 @@ class CallControl:
         media = leg.media
         if media is not None and media.open_sessions:
             self.note_media(call, now)
-            if self._is_silent(call, leg, now):
-                self.end(
-                    call,
-                    TerminationReason.MEDIA_TIMEOUT,
-                    f"no sound from either phone for {self._x.config.media_timeout:g} seconds",
-                    now,
-                )
+            limit = self._silence_limit(call, media, now)
+            if now - call.quiet_since >= limit:
+                text = f"no sound from either phone for {limit:g} seconds"
+                self.end(call, TerminationReason.MEDIA_TIMEOUT, text, now)
                 return
         self._watch_media(call, now)
 
-    def _is_silent(self, call: Call, leg: Leg, now: float) -> bool:
-        media = leg.media
-        assert media is not None
-        if media.held():
-            if call.held_since is None:
-                call.held_since = now
-            return now - call.held_since > HOLD_LIMIT_S
-        resumed, call.held_since = call.held_since is not None, None
-        if resumed or call.quiet_since is None:
+    def _silence_limit(self, call: Call, media: MediaAnchor, now: float) -> float:
+        """Seconds that the call may stay silent; brings `quiet_since` up to date."""
+        held = media.held()
+        if call.on_hold and not held:
             call.quiet_since = now
-        last = media.last_packet_at()
-        if last is not None and last > call.quiet_since:
-            call.quiet_since = last
-        return now - call.quiet_since >= self._x.config.media_timeout
+        call.on_hold = held
+        call.quiet_since = max(call.quiet_since, media.last_packet_at() or 0.0)
+        limit = self._x.config.media_timeout
+        return max(limit, HOLD_LIMIT_S) if held else limit
 
     def note_media(self, call: Call, now: float) -> None:
         """Copy what the relay noticed into the journal."""
@@ -208,6 +221,21 @@ class CallControl:
             "call %s: %s to %s ended: %s (%s)", call.call_id, call.caller.number, call.to_number, reason.value, text
         )
 
+    def hang_up(self, call: Call, leg: Leg, side: int, now: float) -> None:
+        """A BYE for one leg: what it belongs to is over when the BYE arrives, whatever the other phone makes of it
+        (15.1.2).  The call goes on with another leg, if two phones had answered and the caller lets one go."""
+        leg.answered, leg.ended = False, True
+        others = [other for other in call.legs.values() if other.answered]
+        if others:
+            if leg.media is not None and all(other.media is not leg.media for other in others):
+                self.note_media(call, now)
+                leg.media.close()
+            if call.answered is leg:
+                call.answered = others[0]
+        elif call.answered is leg:
+            who, party = ("caller", call.caller) if side == CALLER else ("callee", leg.party)
+            self.finish(call, TerminationReason.NORMAL, call.status, f"{party.number} hung up", who, now)
+
     def end(self, call: Call, reason: TerminationReason, text: str, now: float) -> None:
         """End a live call from the server: BYE to both phones, or CANCEL and a final response while it rings."""
         if not call.live:
@@ -216,13 +244,13 @@ class CallControl:
         if call.answered is not None:
             for leg in call.legs.values():
                 if leg.answered:
-                    self.send_bye(call, leg, CALLEE, text, now)
-            self.send_bye(call, call.answered, CALLER, text, now)
+                    self._send_bye(call, leg, CALLEE, text, now)
+                    self._send_bye(call, leg, CALLER, text, now)
             self.finish(call, reason, call.status, text, "server", now)
             return
         status = 480
         if context is not None:
-            self.cancel_branches(context, "server", now, f'SIP;cause={status};text="{text}"')
+            self.cancel_branches(context, "server", now, reason_value(status, text))
             if not context.decided:
                 context.decided = True
                 context.server.respond(make_response(context.request, status, to_tag=self._x.identity.new_tag()), now)
@@ -230,26 +258,37 @@ class CallControl:
 
     def refuse_answer(self, call: Call | None, branch: Branch, response: Response, text: str, now: float) -> None:
         """A 2xx that can no longer go upstream: accept it ourselves and hang up, so that the phone does not wait for
-        an ACK and then talk to nobody (13.2.2.4, 15)."""
+        an ACK and then talk to nobody (13.2.2.4, 15).  Its repetitions are acknowledged only."""
+        party = self._acknowledge(call, branch, response)
+        if party.tag in branch.refused:
+            return
+        branch.refused.add(party.tag)
+        request = branch.context.request
+        from_value = request.headers.get("from") or ""
+        bye = self._request_to(party, "BYE", from_value, request.call_id, request.cseq.number + 1, text)
+        self._x.layer.send_request(bye, party.flow, now, ServerRequest(call))
+
+    def accept_refresh(self, call: Call, branch: Branch, response: Response) -> None:
+        """A 2xx to a re-INVITE that can no longer go upstream, of a call that is about to be ended."""
+        branch.refused.add(self._acknowledge(call, branch, response).tag)
+
+    def _acknowledge(self, call: Call | None, branch: Branch, response: Response) -> Party:
+        """ACK a 2xx in the name of the phone that sent the INVITE; the party that answered."""
         request = branch.context.request
         party = Party(
             branch.number,
             response.to.tag or "",
             response.headers.get("to") or "",
             branch.flow,
-            contact=response.contact.uri if response.contact is not None else None,
+            contact=remote_target(response),
             route_set=split_record_route(response.headers.values("record-route"), self._x.identity)[0],
         )
-        ack = self._request_to(
-            party, "ACK", request.headers.get("from") or "", request.call_id, request.cseq.number, ""
-        )
+        from_value = request.headers.get("from") or ""
+        ack = self._request_to(party, "ACK", from_value, request.call_id, request.cseq.number, "")
         self._x.send(party.flow, ack, call)
-        bye = self._request_to(
-            party, "BYE", request.headers.get("from") or "", request.call_id, request.cseq.number + 1, text
-        )
-        self._x.layer.send_request(bye, party.flow, now, ServerRequest(call))
+        return party
 
-    def send_bye(self, call: Call, leg: Leg, side: int, text: str, now: float) -> None:
+    def _send_bye(self, call: Call, leg: Leg, side: int, text: str, now: float) -> None:
         """BYE to one phone in the name of the other (15.1.1)."""
         receiver, sender = (leg.party, call.caller) if side == CALLEE else (call.caller, leg.party)
         bye = self._request_to(receiver, "BYE", sender.address, call.call_id, sender.cseq + 1, text)
@@ -270,7 +309,7 @@ class CallControl:
         headers.append("Call-ID", call_id)
         headers.append("CSeq", f"{cseq} {method}")
         if text:
-            headers.append("Reason", f'SIP;cause=200;text="{text}"')
+            headers.append("Reason", reason_value(200, text))
         headers.append("Content-Length", "0")
         request = Request(method, uri.text, headers)
         prepare_strict_route(request)

@@ -24,7 +24,7 @@ from sip.snapshots import (
     TerminationReason,
 )
 from sip.timers import Timer, TimerQueue
-from sip.uri import Uri
+from sip.uri import Uri, bracket
 
 if TYPE_CHECKING:
     from sip.forwarding import ResponseContext
@@ -46,8 +46,8 @@ CALLER, CALLEE = 0, 1
 class Party:
     """One end of a dialog: what a request to it needs (12.2.1.1).
 
-    `address` is its From or To value with the tag, `contact` its remote target, `route_set` what lies between it and us,
-    nearest first, `cseq` the highest number it has used in a request of its own.
+    `address` is its From or To value with the tag, `contact` its remote target, `route_set` what lies between it and
+    us, nearest first, `cseq` the highest number it has used in a request of its own.
     """
 
     number: str
@@ -61,16 +61,25 @@ class Party:
 
 @dataclass(slots=True, eq=False)
 class Leg:
-    """One early or confirmed dialog towards the callee: a fork, or a second device that answered too."""
+    """One early or confirmed dialog towards the callee: a fork, or a second device that answered too.
+
+    `answered` from its 2xx to its BYE; `ended` from its BYE on."""
 
     party: Party
     media: MediaAnchor | None
     answered: bool = False
+    ended: bool = False
+
+
+def address_text(flow: Flow) -> str:
+    """host:port of the peer, as people see it."""
+    return f"{bracket(flow.remote_host)}:{flow.remote_port}"
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """From an INVITE outside a dialog to its end.  Times ending in `_at` are wall clock."""
+    """From an INVITE outside a dialog to its end.  Times ending in `_at` are wall clock; `quiet_since`, when media were
+    last heard or began to be expected, is monotonic."""
 
     call_id: str
     caller: Party
@@ -92,8 +101,8 @@ class Call:
     setup_timer: Timer | None = None
     session_timer: Timer | None = None
     media_timer: Timer | None = None
-    held_since: float | None = None
-    quiet_since: float | None = None
+    on_hold: bool = False
+    quiet_since: float = 0.0
     streams: tuple[StreamFigures, ...] = ()
 
     @property
@@ -115,10 +124,8 @@ class Call:
             ringing_at=self.ringing_at,
             answered_at=self.answered_at,
             ended_at=self.ended_at,
-            from_address=f"{self.caller.flow.remote_host}:{self.caller.flow.remote_port}",
-            to_address=(
-                f"{callee.party.flow.remote_host}:{callee.party.flow.remote_port}" if callee else self.to_address
-            ),
+            from_address=address_text(self.caller.flow),
+            to_address=address_text(callee.party.flow) if callee else self.to_address,
             status=self.status,
             termination_reason=self.termination_reason,
             reason_text=self.reason_text,
@@ -193,6 +200,10 @@ class CallTable:
 
     def live(self) -> list[Call]:
         return list(self._live.values())
+
+    def find_live(self, call_id: str, caller_tag: str) -> Call | None:
+        """The live call that an INVITE with this Call-ID and From tag has begun."""
+        return self._live.get((call_id, caller_tag))
 
     def __len__(self) -> int:
         """Calls that can be found, lingering ones included."""

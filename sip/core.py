@@ -37,7 +37,7 @@ from sip.timers import TimerQueue, TimerSettings
 from sip.transaction_client import ClientTransaction
 from sip.transaction_layer import TransactionLayer
 from sip.transaction_server import InviteServerTransaction, ServerTransaction
-from sip.uri import unbracket
+from sip.uri import Uri
 from sip.validation import validate_request, validate_response
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,13 @@ class Send(NamedTuple):
     flow: Flow
     data: bytes
     transaction: ServerTransaction | ClientTransaction | None
+
+
+def _reconnect(lost: Flow, contact: Uri | None) -> Flow:
+    """Where a new connection to the phone behind a lost one leads: it has no name that must be looked up, and its
+    address is still what its requests are admitted by."""
+    port = contact.effective_port if contact is not None else lost.remote_port
+    return replace(lost, remote_port=port, connection=0)
 
 
 class SipCore:
@@ -139,16 +146,14 @@ class SipCore:
         transaction.transport_error(reason, now)
 
     def connection_closed(self, flow: Flow, now: float) -> None:
-        """A TCP connection is gone.  What was reached by it is reached by a new one to the address of its Contact."""
+        """A TCP connection is gone.  What was reached by it is reached by a new one to the port of its Contact."""
         self._now = now
         for binding in self._exchange.location.on_connection(flow.connection):
-            contact = binding.contact
-            lost = replace(flow, remote_host=unbracket(contact.host), remote_port=contact.effective_port, connection=0)
-            binding.flow = lost
+            binding.flow = _reconnect(flow, binding.contact)
         for call in self._exchange.calls.live():
             for party in (call.caller, *(leg.party for leg in call.legs.values())):
                 if party.flow.connection == flow.connection:
-                    party.flow = replace(party.flow, connection=0)
+                    party.flow = _reconnect(flow, party.contact)
 
     # -------------------------------------------------------------------------------------------- commands
 
@@ -213,6 +218,14 @@ class SipCore:
         self._send_message(target, response, None)
 
     def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        """A new request; one that turns out malformed only now is answered all the same."""
+        try:
+            self._dispatch(transaction, request, now)
+        except ParseError as error:
+            response = make_response(request, error.status, error.reason, to_tag=self._exchange.identity.new_tag())
+            transaction.respond(response, now)
+
+    def _dispatch(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         method = request.method
         if method not in METHODS:
             self._reply(transaction, request, 501, now, ("Allow", ALLOW))
@@ -225,7 +238,7 @@ class SipCore:
             self._reply(transaction, request, 420, now, ("Unsupported", ", ".join(unsupported)))
             return
         remove_own_routes(request, self._exchange.identity)
-        in_dialog = request.to.tag is not None
+        in_dialog = request.to.tag is not None or self._lacks_tag_of_call(request)
         if not in_dialog and self._is_for_server(request):
             self._serve(transaction, request, now)
         elif request.max_forwards == 0:
@@ -244,6 +257,10 @@ class SipCore:
             request, transaction.flow, now, self._wall(now), self._exchange.identity.new_tag()
         )
         transaction.respond(response, now)
+
+    def _lacks_tag_of_call(self, request: Request) -> bool:
+        """Inside a call whose callee gave no tag (12.2.2: RFC 2543)."""
+        return self._exchange.calls.find(request.call_id, request.from_.tag or "", "") is not None
 
     @staticmethod
     def _is_for_server(request: Request) -> bool:
@@ -299,19 +316,19 @@ class SipCore:
             self._keepalive.unanswered(context.binding)
 
     def on_ack_timeout(self, transaction: InviteServerTransaction, now: float) -> None:
-        call = transaction.context.call if transaction.context is not None else None
+        call = self._call_of(transaction)
         if call is not None:
             call.journal.decided(self._wall(now), "the caller's phone never acknowledged the final response")
 
     def on_transport_error(self, transaction: ServerTransaction | ClientTransaction, reason: str, now: float) -> None:
-        context = transaction.context
+        context, call = transaction.context, self._call_of(transaction)
         if isinstance(transaction, ClientTransaction):
             if isinstance(context, Branch):
                 self._responses.on_unreachable(context, reason, now)
             elif isinstance(context, Ping):
                 self._keepalive.unanswered(context.binding)
-        elif context is not None and context.call is not None:
-            context.call.journal.decided(self._wall(now), f"a response could not be sent: {reason}")
+        elif call is not None:
+            call.journal.decided(self._wall(now), f"a response could not be sent: {reason}")
 
     def on_terminated(self, transaction: ServerTransaction | ClientTransaction) -> None:
         """Nothing here is kept by transaction."""
@@ -341,7 +358,18 @@ class SipCore:
         self._effects.append(Send(flow, data, None))
 
     def _transmit(self, flow: Flow, data: bytes, transaction: ServerTransaction | ClientTransaction | None) -> None:
-        context = transaction.context if transaction is not None else None
-        if context is not None and context.call is not None:
-            context.call.journal.sent(self._wall(self._now), flow, data)
+        call = self._call_of(transaction)
+        if call is not None:
+            call.journal.sent(self._wall(self._now), flow, data)
         self._effects.append(Send(flow, data, transaction))
+
+    def _call_of(self, transaction: ServerTransaction | ClientTransaction | None) -> Call | None:
+        if transaction is None:
+            return None
+        if transaction.context is not None:
+            call: Call | None = transaction.context.call
+            return call
+        if isinstance(transaction, ClientTransaction) and transaction.request.method == "CANCEL":
+            # The transaction of an INVITE makes its CANCEL by itself.
+            return self._exchange.calls.by_call_id(transaction.request.call_id)
+        return None

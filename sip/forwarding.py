@@ -45,7 +45,8 @@ class Branch:
     """One forwarded copy of a request: a client transaction and what came of it.
 
     `media` is the anchor that its bodies are rewritten by; `sender_side` says which side of the call the request
-    came from; `leg` is set for requests inside a dialog.
+    came from; `leg` is set for requests inside a dialog.  `silent` says that `final` is ours, because the phone could
+    not be reached; `refused` are the To tags of the 2xx that the server has hung up on itself.
     """
 
     context: ResponseContext
@@ -58,6 +59,8 @@ class Branch:
     final: Response | None = None
     provisional: bool = False
     offer_pending: bool = False
+    silent: bool = False
+    refused: set[str] = field(default_factory=set)
     timer_c: Timer | None = None
 
     @property

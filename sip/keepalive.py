@@ -70,6 +70,9 @@ class NatKeepAlive:
             return
         self._timers[binding] = x.timers.start(now + x.config.nat_keepalive, partial(self._ping, binding))
         flow = binding.flow
+        if flow.reliable and flow.connection == 0:
+            # Its connection is gone, and there is no way in through the NAT: the phone has to come back by itself.
+            return
         identity = x.identity
         headers = Headers()
         headers.append("Via", identity.via(flow, identity.new_branch()))

@@ -1,7 +1,7 @@
 """The location service: which devices can be reached under which number (RFC 3261 10, 16.5).
 
-Pure; guarded by the core lock.  Invariant: every binding held is indexed by its contact and has one running timer that
-fires at or before its expiry, so an expired binding goes without anybody looking for it.
+Pure; guarded by the core lock.  Invariant: every binding held has one running timer that fires at or before its
+expiry, so an expired binding goes without anybody looking for it.
 """
 
 from __future__ import annotations
@@ -22,21 +22,20 @@ log = logging.getLogger(__name__)
 MAX_BINDINGS_PER_NUMBER = 10
 """Devices under one number; one more drops the one heard of longest ago."""
 
-ContactKey = tuple[str, str, int]
-
 
 @dataclass(slots=True, eq=False)
 class Binding:
     """One device: the Contact it gave, and the flow its REGISTER came by, which is how requests reach it.
 
-    `contact` and `parameters` (the rest of the Contact, without expires) are kept to the letter.  `device` tells devices apart when their contact changes: `+sip.instance` with
-    `reg-id`, else the Call-ID of the registration.  Deadlines are monotonic seconds, `*_at` are wall clock.
+    `contact` and `parameters` (the rest of the Contact, without expires) are kept to the letter.  `instance` names the
+    device for as long as it exists, whatever its contact: `+sip.instance` with `reg-id`, "" when it gave none.
+    Deadlines are monotonic seconds, `*_at` are wall clock.
     """
 
     number: str
     contact: Uri
     parameters: str
-    device: str
+    instance: str
     call_id: str
     cseq: int
     flow: Flow
@@ -66,11 +65,6 @@ class Binding:
         )
 
 
-def contact_key(uri: Uri) -> ContactKey:
-    """What a Request-URI must share with a contact to mean the same device."""
-    return uri.user, uri.host.lower(), uri.effective_port
-
-
 class LocationObserver(Protocol):
     """Who wants to know what becomes of bindings."""
 
@@ -82,13 +76,12 @@ class LocationObserver(Protocol):
 
 
 class LocationService:
-    """Bindings by number and by contact."""
+    """Bindings by number."""
 
     def __init__(self, timers: TimerQueue, observer: LocationObserver) -> None:
         self._timers = timers
         self._observer = observer
         self._bindings: dict[str, list[Binding]] = {}
-        self._by_contact: dict[ContactKey, Binding] = {}
         self._counts: dict[str, int] = {}
 
     # -------------------------------------------------------------------------------------------- reading
@@ -100,10 +93,8 @@ class LocationService:
             return []
         if len(found) == 1:
             return [found[0]]
-        return sorted(reversed(found), key=lambda binding: -binding.q)
-
-    def is_registered(self, number: str) -> bool:
-        return number in self._bindings
+        # Sorting keeps the order of equals, so the last one registered comes first.
+        return sorted(found, key=lambda binding: binding.q)[::-1]
 
     def numbers(self) -> list[str]:
         return list(self._bindings)
@@ -116,9 +107,15 @@ class LocationService:
         """REGISTER requests that made or refreshed a binding of this number since the start."""
         return self._counts.get(number, 0)
 
-    def find_contact(self, uri: Uri) -> Binding | None:
-        """The device a contact URI belongs to: requests inside subscriptions carry it as Request-URI."""
-        return self._by_contact.get(contact_key(uri))
+    def find_device(self, number: str, contact: Uri | None) -> Binding | None:
+        """The device of that number which has given this contact: requests inside dialogs carry it as Request-URI.
+        An only device is meant also by a contact that it has changed since."""
+        bindings = self.bindings(number)
+        if contact is not None:
+            for binding in bindings:
+                if _is_same_place(binding.contact, contact):
+                    return binding
+        return bindings[0] if len(bindings) == 1 else None
 
     def on_connection(self, connection: int) -> list[Binding]:
         """Bindings whose phone is reached over that TCP connection."""
@@ -128,7 +125,6 @@ class LocationService:
 
     def add(self, binding: Binding, now: float) -> None:
         self._bindings.setdefault(binding.number, []).append(binding)
-        self._by_contact[contact_key(binding.contact)] = binding
         self._counts[binding.number] = self._counts.get(binding.number, 0) + 1
         self._arm(binding)
         self._observer.bound(binding, now)
@@ -148,9 +144,6 @@ class LocationService:
         bindings.remove(binding)
         if not bindings:
             del self._bindings[binding.number]
-        key = contact_key(binding.contact)
-        if self._by_contact.get(key) is binding:
-            del self._by_contact[key]
         if binding.timer is not None:
             binding.timer.cancel()
             binding.timer = None
@@ -184,3 +177,12 @@ class LocationService:
             )
             for number, bindings in self._bindings.items()
         )
+
+
+def _is_same_place(contact: Uri, uri: Uri) -> bool:
+    """A Request-URI need not repeat the parameters of the contact it leads to."""
+    return (contact.unescaped_user, contact.host.lower(), contact.effective_port) == (
+        uri.unescaped_user,
+        uri.host.lower(),
+        uri.effective_port,
+    )

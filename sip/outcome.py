@@ -10,10 +10,13 @@ _REFUSED_BY_PERSON = frozenset({403, 603})
 _MEDIA = frozenset({415, 488, 606})
 
 
-def outcome(response: Response, callee: str, *, rang: bool, cancel_cause: str) -> tuple[TerminationReason, str]:
+def outcome(
+    response: Response, callee: str, *, rang: bool, cancel_cause: str, unreachable: bool
+) -> tuple[TerminationReason, str]:
     """How an INVITE ended that a phone, or its silence, answered with this final response.
 
-    `rang` says whether the phone had been ringing, `cancel_cause` whether the server or the caller gave up first.
+    `rang` says whether the phone had been ringing, `cancel_cause` whether the server or the caller gave up first,
+    `unreachable` that no phone has answered at all.
     """
     status = response.status
     if cancel_cause == "caller":
@@ -22,10 +25,10 @@ def outcome(response: Response, callee: str, *, rang: bool, cancel_cause: str) -
         return TerminationReason.NO_ANSWER, f"{callee} rang, but nobody answered"
     if cancel_cause == "setup timeout":
         return TerminationReason.TIMEOUT, f"the phone of {callee} neither rang nor answered in time"
+    if unreachable or status == 408:
+        return TerminationReason.UNREACHABLE, f"the phone of {callee} does not answer; it may be off or unreachable"
     if status in _BUSY:
         return TerminationReason.BUSY, f"{callee} is busy"
-    if status == 408:
-        return TerminationReason.UNREACHABLE, f"the phone of {callee} does not answer; it may be off or unreachable"
     if status == 480:
         return TerminationReason.REJECTED, f"{callee} does not take calls now (do not disturb, or logged off)"
     if status in _REFUSED_BY_PERSON:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 
-from sip.call_control import CallControl
-from sip.calls import CALLER, Call, Leg, Party
+from sip.call_control import CallControl, remote_target
+from sip.calls import CALLER, Call, Party, address_text
 from sip.errors import ParseError
 from sip.exchange import Exchange
 from sip.flow import Flow
@@ -20,6 +20,7 @@ from sip.message import Request, make_response
 from sip.responses import ResponseProcessor
 from sip.routing import (
     add_record_route,
+    breadth_shares,
     decrement_max_forwards,
     loop_hash,
     max_breadth,
@@ -49,6 +50,8 @@ class Proxy:
     def initial(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         """A request outside a dialog, for one of our numbers."""
         flow = transaction.flow
+        if request.method == "INVITE" and self._is_merged(transaction, request, now):
+            return
         call = self._control.start(request, flow, now) if request.method == "INVITE" else None
         refusal = self._admit(request, flow)
         if refusal is not None:
@@ -61,15 +64,32 @@ class Proxy:
             reason = TerminationReason.UNREACHABLE
             self._refuse(transaction, request, call, 480, "Number Not Registered", reason, text, now=now)
             return
-        if isinstance(transaction, InviteServerTransaction):
-            transaction.respond(make_response(request, 100), now)
         context = ResponseContext(transaction, request, flow, call)
         transaction.context = context
+        if isinstance(transaction, InviteServerTransaction):
+            transaction.respond(make_response(request, 100), now)
         if call is not None:
             call.context = context
-            call.to_address = f"{bindings[0].flow.remote_host}:{bindings[0].flow.remote_port}"
+            call.to_address = address_text(bindings[0].flow)
             self._control.watch_setup(call, now)
         self._fork(context, bindings, now)
+
+    def _is_merged(self, transaction: ServerTransaction, request: Request, now: float) -> bool:
+        """An INVITE whose call is live already has come back in a loop or over two ways (8.2.2.2): answered with 482.
+
+        Also one that comes back for another number: a call has one pair of phones here.
+        """
+        call = self._x.calls.find_live(request.call_id, request.from_.tag or "")
+        if call is None:
+            return False
+        call.journal.decided(self._x.wall(now), "the INVITE came to this server a second time, and was refused")
+        transaction.context = ResponseContext(transaction, request, transaction.flow, call, decided=True)
+        transaction.respond(make_response(request, 482, to_tag=self._x.identity.new_tag()), now)
+        return True
+
+    def _is_caller(self, number: str, flow: Flow) -> bool:
+        """That number is registered from where this came."""
+        return any(binding.flow.remote_host == flow.remote_host for binding in self._x.location.bindings(number))
 
     def _admit(self, request: Request, flow: Flow) -> tuple[int, str, TerminationReason, str] | None:
         """16.3 and the house rules: None, or status, phrase, reason and sentence of the refusal."""
@@ -77,7 +97,7 @@ class Proxy:
         if x.identity.is_loop(request, loop_hash(request)):
             return 482, "Loop Detected", TerminationReason.ERROR, "the call came back to this server in a loop"
         caller = request.from_.uri.number
-        if not any(binding.flow.remote_host == flow.remote_host for binding in x.location.bindings(caller)):
+        if not self._is_caller(caller, flow):
             text = f"{caller or 'the caller'} may not call: it is not registered from {flow.remote_host}"
             return 403, "Caller Not Registered", TerminationReason.REJECTED, text
         if "route" in request.headers:
@@ -107,8 +127,8 @@ class Proxy:
     def _fork(self, context: ResponseContext, bindings: list[Binding], now: float) -> None:
         """16.6 for every contact of the number at once."""
         request, call = context.request, context.call
-        breadth = max_breadth(request)
-        if breadth < len(bindings):
+        shares = breadth_shares(request, len(bindings))
+        if len(shares) < len(bindings):
             text = "the request may not be split among so many phones"
             self._abandon(context, 440, "Max-Breadth Exceeded", text, now)
             return
@@ -122,15 +142,13 @@ class Proxy:
         for branch, binding in zip(context.branches, bindings, strict=True):
             copy = request.copy()
             copy.set_uri(binding.contact)
-            if len(bindings) > 1 or "max-breadth" in request.headers:
-                copy.headers.set("Max-Breadth", str(breadth // len(bindings)))
             if not self._rewrite(branch, copy, CALLER, now):
                 return
             prepared.append((branch, copy))
-        for branch, copy in prepared:
+        for (branch, copy), share in zip(prepared, shares, strict=True):
             if copy.method in _RECORD_ROUTED:
                 add_record_route(copy, context.sender_flow, branch.flow)
-            self._send(branch, copy, now)
+            self._send(branch, copy, share, now)
 
     def _rewrite(self, branch: Branch, request: Request, side: int, now: float) -> bool:
         """Lead the media of a request through the relay; False when the request was answered with an error instead."""
@@ -169,10 +187,11 @@ class Proxy:
                 branch.media.rollback()
                 branch.offer_pending = False
 
-    def _send(self, branch: Branch, request: Request, now: float) -> None:
+    def _send(self, branch: Branch, request: Request, breadth: int, now: float) -> None:
         """16.6 steps 3, 6, 8, 10 and 11."""
         x = self._x
         decrement_max_forwards(request)
+        request.headers.set("Max-Breadth", str(breadth))
         prepare_strict_route(request)
         request.push_via(x.identity.via(branch.flow, x.identity.new_branch(loop_hash(branch.context.request))))
         if request.method == "INVITE":
@@ -196,24 +215,16 @@ class Proxy:
         context.branches.append(branch)
         if isinstance(transaction, InviteServerTransaction):
             transaction.respond(make_response(request, 100), now)
-        if request.method in ("INVITE", "UPDATE") and leg.media is not None and call.live:
+        begins_offer = request.method == "INVITE" or (request.method == "UPDATE" and request.body)
+        if begins_offer and leg.media is not None and call.live:
             leg.media.begin()
             branch.offer_pending = True
         copy = request.copy()
         if not self._rewrite(branch, copy, side, now):
             return
         if request.method == "BYE":
-            self._on_bye(call, leg, side, now)
-        self._send(branch, copy, now)
-
-    def _on_bye(self, call: Call, leg: Leg, side: int, now: float) -> None:
-        """The call is over when its BYE arrives, whatever the other phone makes of it (15.1.2)."""
-        if call.answered is leg:
-            caller, callee = call.caller.number, leg.party.number
-            who, number = ("caller", caller) if side == CALLER else ("callee", callee)
-            self._control.finish(call, TerminationReason.NORMAL, call.status, f"{number} hung up", who, now)
-        elif call.answered is not None and leg.media is not None and leg.media is not call.answered.media:
-            leg.media.close()
+            self._control.hang_up(call, leg, side, now)
+        self._send(branch, copy, max_breadth(request), now)
 
     def _note_sender(self, sender: Party, request: Request, flow: Flow) -> None:
         """Follow a phone whose port or address changed, if the packet comes from where the phone may be."""
@@ -221,9 +232,7 @@ class Proxy:
         if flow is not sender.flow and flow != sender.flow and self._may_be(sender, flow):
             sender.flow = flow
         if request.method in ("INVITE", "UPDATE"):
-            contact = request.contact
-            if contact is not None:
-                sender.contact = contact.uri
+            sender.contact = remote_target(request) or sender.contact
 
     def _may_be(self, party: Party, flow: Flow) -> bool:
         if flow.remote_host == party.flow.remote_host:
@@ -232,18 +241,17 @@ class Proxy:
 
     def _reach(self, party: Party) -> Flow:
         """The flow to a party; a phone whose TCP connection is gone may have come back on another."""
-        flow = party.flow
-        if flow.reliable and flow.connection == 0:
-            bindings = self._x.location.bindings(party.number)
-            if len(bindings) == 1:
-                party.flow = bindings[0].flow
+        if party.flow.reliable and party.flow.connection == 0:
+            binding = self._x.location.find_device(party.number, party.contact)
+            if binding is not None:
+                party.flow = binding.flow
         return party.flow
 
     def _outside_calls(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         """Inside a subscription, or after its call was forgotten: the Request-URI is the contact of a phone of ours."""
-        binding = self._x.location.find_contact(request.uri)
-        sender = request.from_.uri.number
-        if request.method in _CALL_METHODS or binding is None or not self._x.location.is_registered(sender):
+        binding = self._x.location.find_device(request.to.uri.number, request.uri)
+        known = self._is_caller(request.from_.uri.number, transaction.flow)
+        if request.method in _CALL_METHODS or binding is None or not known:
             transaction.context = ResponseContext(transaction, request, transaction.flow, decided=True)
             response = make_response(request, 481, to_tag=self._x.identity.new_tag())
             transaction.respond(response, now)
@@ -252,7 +260,7 @@ class Proxy:
         transaction.context = context
         branch = Branch(context, binding.number, binding.flow)
         context.branches.append(branch)
-        self._send(branch, request.copy(), now)
+        self._send(branch, request.copy(), max_breadth(request), now)
 
     # -------------------------------------------------------------------------------------------- ACK, CANCEL
 
@@ -278,6 +286,7 @@ class Proxy:
             if body is not copy.body:
                 copy.set_body(body)
         decrement_max_forwards(copy)
+        copy.headers.set("Max-Breadth", str(max_breadth(ack)))
         prepare_strict_route(copy)
         copy.push_via(self._x.identity.via(target, self._x.identity.new_branch()))
         self._x.send(target, copy, call)
@@ -286,13 +295,10 @@ class Proxy:
         self, transaction: ServerTransaction, invite: InviteServerTransaction | None, request: Request, now: float
     ) -> None:
         """16.10: answer the CANCEL, cancel the branches, let their 487 answer the INVITE."""
-        context = invite.context if invite is not None else None
-        if not isinstance(context, ResponseContext):
-            transaction.respond(make_response(request, 481, to_tag=self._x.identity.new_tag()), now)
-            return
-        transaction.context = context
-        transaction.respond(make_response(request, 200, to_tag=self._x.identity.new_tag()), now)
-        if context.decided:
+        context = transaction.context = invite.context if invite is not None else None
+        status = 200 if invite is not None else 481
+        transaction.respond(make_response(request, status, to_tag=self._x.identity.new_tag()), now)
+        if not isinstance(context, ResponseContext) or context.decided:
             return
         if context.call is not None:
             context.call.journal.decided(self._x.wall(now), "the caller cancelled")

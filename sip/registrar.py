@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from email.utils import formatdate
 
 from config import Config
-from sip.errors import HeaderError
+from sip.errors import ParseError
 from sip.flow import Flow, behind_nat
+from sip.grammar import ADDR_SPEC, NAME_ADDR
 from sip.headers import NameAddr
 from sip.location import MAX_BINDINGS_PER_NUMBER, Binding, LocationService
 from sip.message import Request, Response, make_response
@@ -61,7 +62,7 @@ class Registrar:
             number = self._register(request, flow, now, now_at)
         except Refusal as refusal:
             return make_response(request, refusal.status, refusal.reason, to_tag=to_tag, headers=refusal.headers)
-        except HeaderError as error:
+        except ParseError as error:
             return make_response(request, error.status, error.reason, to_tag=to_tag)
         headers = [
             (
@@ -86,10 +87,26 @@ class Registrar:
         if "*" in values:
             self._remove_all(request, number, values)
             return number
-        changes = [self._change(request, number, value) for value in values]
-        for change in changes:
-            self._apply(change, number, request, flow, now, now_at, changes)
+        changes: list[_Change] = []
+        for value in values:
+            change = self._change(request, number, value)
+            # Of two that mean the same contact the later counts.
+            changes = [other for other in changes if not other.contact.uri.same_as(change.contact.uri)]
+            changes.append(change)
+        self._apply(changes, number, request, flow, now, now_at)
         return number
+
+    def _apply(
+        self, changes: list[_Change], number: str, request: Request, flow: Flow, now: float, now_at: float
+    ) -> None:
+        for change in changes:
+            if change.expires_s == 0 and change.existing is not None:
+                self._location.remove(change.existing)
+                log.info("%s unregistered %s", number, change.existing.flow)
+        bound = [change for change in changes if change.expires_s > 0]
+        self._displace(number, request, flow, bound)
+        for change in bound:
+            self._bind(change, number, request, flow, now, now_at)
 
     def _remove_all(self, request: Request, number: str, values: list[str]) -> None:
         """10.3 step 6: "*" stands alone and with Expires: 0."""
@@ -111,7 +128,7 @@ class Registrar:
         )
         if existing is not None:
             self._check_order(existing, request)
-        return _Change(contact, _parameters_text(value, contact), self._granted(request, contact), existing)
+        return _Change(contact, _parameters_text(value), self._granted(request, contact), existing)
 
     @staticmethod
     def _check_order(binding: Binding, request: Request) -> None:
@@ -131,30 +148,14 @@ class Registrar:
             raise Refusal(423, "Interval Too Brief", ("Min-Expires", str(config.expires_min)))
         return min(asked, config.expires_max)
 
-    def _apply(
-        self,
-        change: _Change,
-        number: str,
-        request: Request,
-        flow: Flow,
-        now: float,
-        now_at: float,
-        changes: list[_Change],
-    ) -> None:
+    def _bind(self, change: _Change, number: str, request: Request, flow: Flow, now: float, now_at: float) -> None:
         binding = change.existing
-        if change.expires_s == 0:
-            if binding is not None:
-                self._location.remove(binding)
-                log.info("%s unregistered %s", number, binding.flow)
-            return
-        device = _device(change.contact, request)
         if binding is None:
-            self._displace(number, device, flow, changes)
             binding = Binding(
                 number=number,
                 contact=change.contact.uri,
                 parameters=change.parameters,
-                device=device,
+                instance=_instance(change.contact),
                 call_id=request.call_id,
                 cseq=request.cseq.number,
                 flow=flow,
@@ -173,7 +174,7 @@ class Registrar:
             log.info("%s moved from %s to %s", number, binding.flow, flow)
         binding.contact = change.contact.uri
         binding.parameters = change.parameters
-        binding.device = device
+        binding.instance = _instance(change.contact)
         binding.call_id = request.call_id
         binding.cseq = request.cseq.number
         binding.flow = flow
@@ -185,19 +186,21 @@ class Registrar:
         binding.last_seen_at = now_at
         self._location.refreshed(binding, now)
 
-    def _displace(self, number: str, device: str, flow: Flow, changes: list[_Change]) -> None:
+    def _displace(self, number: str, request: Request, flow: Flow, bound: list[_Change]) -> None:
         """A device that shows up with another contact replaces its old binding: phones learn their public address by
         `rport` and register again at once.  The oldest makes room when the number is full."""
-        mentioned = {id(change.existing) for change in changes}
-        bindings = [binding for binding in self._location.bindings(number) if id(binding) not in mentioned]
-        for binding in bindings:
-            same_connection = flow.connection != 0 and binding.flow.connection == flow.connection
-            if binding.device == device or same_connection:
-                self._location.remove(binding)
-                log.info("%s: new contact of the same device replaces %s", number, binding.flow)
-        bindings = self._location.bindings(number)
-        if len(bindings) >= MAX_BINDINGS_PER_NUMBER:
-            oldest = min(bindings, key=lambda binding: binding.last_seen_at)
+        new = [change for change in bound if change.existing is None]
+        if not new:
+            return
+        refreshed = {id(change.existing) for change in bound}
+        others = [binding for binding in self._location.bindings(number) if id(binding) not in refreshed]
+        for binding in [other for other in others if any(_is_same(other, change, request, flow) for change in new)]:
+            others.remove(binding)
+            self._location.remove(binding)
+            log.info("%s: new contact of the same device replaces %s", number, binding.flow)
+        while others and len(others) + len(bound) > MAX_BINDINGS_PER_NUMBER:
+            oldest = min(others, key=lambda binding: binding.last_seen_at)
+            others.remove(oldest)
             self._location.remove(oldest)
             log.warning("%s has too many devices; %s was dropped", number, oldest.flow)
 
@@ -209,22 +212,28 @@ class Registrar:
         return self._date
 
 
-_EXPIRES = re.compile(r";[ \t]*expires[ \t]*=[^;]*", re.IGNORECASE)
+_QUOTED_OR_EXPIRES = re.compile(r'("(?:[^"\\]|\\.)*")|;[ \t]*expires[ \t]*(?:=[^;]*)?(?=;|$)', re.IGNORECASE)
 
 
-def _parameters_text(value: str, contact: NameAddr) -> str:
+def _parameters_text(value: str) -> str:
     """Header parameters of a Contact as they were written, without `expires`: echoed in the 200 to the letter."""
-    uri = contact.uri.text
-    start = value.find(f"<{uri}>")
-    tail = value[start + len(uri) + 2 :] if start >= 0 else value[value.index(uri) + len(uri) :]
-    return _EXPIRES.sub("", tail.strip()) if tail else ""
+    match = NAME_ADDR.fullmatch(value) or ADDR_SPEC.fullmatch(value)
+    text = match["parameters"].strip() if match is not None else ""
+    return _QUOTED_OR_EXPIRES.sub(r"\1", text) if "expires" in text.lower() else text
 
 
-def _device(contact: NameAddr, request: Request) -> str:
+def _instance(contact: NameAddr) -> str:
+    """What tells devices apart (RFC 5626 4.1, 4.2): instance and reg-id; "" without."""
     instance = contact.parameters.get("+sip.instance")
-    if instance:
-        return f"{instance};{contact.parameters.get('reg-id') or ''}"
-    return request.call_id
+    return f"{instance};{contact.parameters.get('reg-id') or ''}" if instance else ""
+
+
+def _is_same(binding: Binding, change: _Change, request: Request, flow: Flow) -> bool:
+    """By instance where both have one, else by the Call-ID of the registration or the connection it came by."""
+    instance = _instance(change.contact)
+    if instance and binding.instance:
+        return instance == binding.instance
+    return binding.call_id == request.call_id or 0 != binding.flow.connection == flow.connection
 
 
 def _is_behind_nat(request: Request, contact: NameAddr, flow: Flow) -> bool:

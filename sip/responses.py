@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from sip.call_control import CallControl
+from sip.call_control import CallControl, reason_value, remote_target
 from sip.calls import CALLER
 from sip.errors import ParseError
 from sip.exchange import Exchange
@@ -50,6 +50,7 @@ class ResponseProcessor:
     def on_timeout(self, branch: Branch, now: float) -> None:
         """Timer B, F or C, or a cancelled INVITE that never ended: as if 408 had come (16.8)."""
         if branch.final is None:
+            branch.silent = not branch.provisional
             status = 487 if branch.context.cancel_cause else 408
             self._failure(branch, make_response(branch.context.request, status, to_tag=self._x.identity.new_tag()), now)
 
@@ -61,6 +62,7 @@ class ResponseProcessor:
         """
         self._note(branch, f"{branch.flow} is unreachable: {reason}", now)
         if branch.final is None:
+            branch.silent = True
             self._failure(branch, make_response(branch.context.request, 480, to_tag=self._x.identity.new_tag()), now)
 
     # -------------------------------------------------------------------------------------------- 1xx
@@ -89,7 +91,8 @@ class ResponseProcessor:
             return
         self._note(branch, "no final response from the phone within three minutes", now)
         if branch.provisional:
-            self._control.cancel_branches(branch.context, "setup timeout", now)
+            branch.context.cancel_cause = branch.context.cancel_cause or "setup timeout"
+            self._control.cancel_branch(branch, now)
         else:
             self.on_timeout(branch, now)
 
@@ -103,7 +106,7 @@ class ResponseProcessor:
         if context.decided and not context.answered:
             # Another final response went upstream already: nobody there can take this answer any more.
             if context.request.method == "INVITE":
-                self._control.refuse_answer(call, branch, response, "answered too late", now)
+                self._refuse_answer(branch, response, "answered too late", now)
             return
         if not self._rewrite(branch, response, flow, now):
             return
@@ -116,7 +119,7 @@ class ResponseProcessor:
         context.server.respond(response, now)
         if first and context.pending:
             self._control.cancel_branches(
-                context, "answered elsewhere", now, 'SIP;cause=200;text="Call completed elsewhere"'
+                context, "answered elsewhere", now, reason_value(200, "Call completed elsewhere")
             )
 
     def _answered(self, branch: Branch, response: Response, now: float) -> None:
@@ -134,10 +137,9 @@ class ResponseProcessor:
     def _refresh_target(branch: Branch, response: Response) -> None:
         """12.2.1.2: a 2xx to a re-INVITE may carry a new remote target."""
         call, leg = branch.context.call, branch.leg
-        contact = response.contact
-        if call is not None and leg is not None and contact is not None:
+        if call is not None and leg is not None:
             party = leg.party if branch.sender_side == CALLER else call.caller
-            party.contact = contact.uri
+            party.contact = remote_target(response) or party.contact
 
     # -------------------------------------------------------------------------------------------- 3xx to 6xx
 
@@ -182,8 +184,10 @@ class ResponseProcessor:
         context.server.respond(best, now)
         if call is not None and call.context is context and call.answered is None:
             rang = call.ringing_at is not None
-            reason, text = outcome(best, call.to_number, rang=rang, cancel_cause=context.cancel_cause)
-            ended_by = "caller" if context.cancel_cause == "caller" else "callee"
+            silent = all(branch.silent for branch in context.branches)
+            cause = context.cancel_cause
+            reason, text = outcome(best, call.to_number, rang=rang, cancel_cause=cause, unreachable=silent)
+            ended_by = "caller" if cause == "caller" else "callee"
             self._control.finish(call, reason, best.status, text, ended_by, now)
 
     # -------------------------------------------------------------------------------------------- bodies
@@ -202,30 +206,41 @@ class ResponseProcessor:
                 branch.context.sender_flow.local_host,
             )
         except (ParseError, NoMediaPorts) as error:
-            self._reject_body(branch, response, str(error), now)
+            status = 503 if isinstance(error, NoMediaPorts) else 500
+            self._reject_body(branch, response, status, str(error), now)
             return False
         if body is not response.body:
             response.set_body(body)
         return True
 
-    def _reject_body(self, branch: Branch, response: Response, text: str, now: float) -> None:
-        """The callee's description can't be served: end what it belongs to, on both sides."""
+    def _reject_body(self, branch: Branch, response: Response, status: int, text: str, now: float) -> None:
+        """The description in a response can't be served: end what it belongs to, on both sides."""
         context, call = branch.context, branch.context.call
         self._note(branch, f"the session description of the response can't be used: {text}", now)
-        if response.status < 200:
+        if response.status < 200 or call is None:
             return
-        if context.request.method == "INVITE" and branch.leg is None:
-            self._control.refuse_answer(call, branch, response, text, now)
-        failure = make_response(context.request, 500, to_tag=self._x.identity.new_tag())
+        if branch.leg is None:
+            self._refuse_answer(branch, response, text, now)
+        elif context.request.method == "INVITE":
+            self._control.accept_refresh(call, branch, response)
         if not context.decided:
             context.decided = True
-            context.server.respond(failure, now)
-            if call is not None and branch.leg is None:
+            phrase = "No Free Media Ports" if status == 503 else None
+            context.server.respond(
+                make_response(context.request, status, phrase, to_tag=self._x.identity.new_tag()), now
+            )
+            if branch.leg is None:
                 self._control.cancel_branches(context, "error", now)
-                self._control.finish(call, TerminationReason.ERROR, 500, text, "server", now)
-                return
-        if call is not None and branch.leg is not None:
+                self._control.finish(call, TerminationReason.ERROR, status, text, "server", now)
+        if branch.leg is not None:
             self._control.end(call, TerminationReason.ERROR, text, now)
+
+    def _refuse_answer(self, branch: Branch, response: Response, text: str, now: float) -> None:
+        """Hang up on a phone whose 2xx the caller will never see; its media are over."""
+        call = branch.context.call
+        self._control.refuse_answer(call, branch, response, text, now)
+        if call is not None and branch.leg is None and branch.media is not None:
+            self._close_media(branch, now)
 
     def _commit_offer(self, branch: Branch) -> None:
         if branch.offer_pending and branch.media is not None:

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from sip.constants import MAGIC_COOKIE, MAX_FORWARDS
 from sip.errors import ParseError
 from sip.flow import Flow
+from sip.headers import NameAddr, parse_decimal
 from sip.message import Request
 from sip.uri import Uri, bracket, unbracket
 
-DEFAULT_MAX_BREADTH = 60
-"""RFC 5393 5.3.3.2."""
+MAX_BREADTH = 60
+"""Branches that one request may have at once: for a request that says nothing, and at most (RFC 5393 5.3.3)."""
 
 
 class Identity:
@@ -90,6 +91,9 @@ def remove_own_routes(request: Request, identity: Identity) -> None:
     headers = request.headers
     if "route" not in headers.names:
         return
+    if not request.routes:
+        headers.remove("route")
+        return
     if identity.is_own(request.uri) and request.uri.is_loose_router and not request.uri.user:
         # A strict router put our Record-Route into the Request-URI and the real one at the end.
         last = request.routes[-1].uri
@@ -126,9 +130,10 @@ def _is_ip(host: str) -> bool:
 
 def prepare_strict_route(request: Request) -> None:
     """16.6 step 6: a next hop without `lr` wants itself as Request-URI and the real one as last Route."""
-    if "route" not in request.headers.names:
+    routes = request.routes
+    if not routes:
         return
-    top = request.routes[0].uri
+    top = routes[0].uri
     if top.is_loose_router:
         return
     request.headers.pop_first_value("route")
@@ -157,7 +162,8 @@ def _record_route(flow: Flow) -> str:
 
 def split_record_route(values: list[str], identity: Identity) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Record-Route values of a response, around ours: (towards the callee, towards the caller), each nearest to us
-    first.  They are the route sets for requests that we make ourselves (12.1)."""
+    first.  They are the route sets for requests that we make ourselves (12.1), so what can't be read is left out."""
+    values = [value for value in values if _is_address(value)]
     own = [index for index, value in enumerate(values) if _is_own_value(value, identity)]
     if not own:
         return tuple(reversed(values)), ()
@@ -165,10 +171,15 @@ def split_record_route(values: list[str], identity: Identity) -> tuple[tuple[str
 
 
 def _is_own_value(value: str, identity: Identity) -> bool:
+    return identity.is_own(NameAddr.parse(value).uri)
+
+
+def _is_address(value: str) -> bool:
     try:
-        return identity.is_own(Uri.parse(value[value.index("<") + 1 : value.index(">")]))
-    except (ValueError, ParseError):
+        NameAddr.parse(value)
+    except ParseError:
         return False
+    return True
 
 
 # ------------------------------------------------------------------------------------------------ hops and breadth
@@ -181,8 +192,13 @@ def decrement_max_forwards(request: Request) -> None:
 
 
 def max_breadth(request: Request) -> int:
-    """RFC 5393 5.3.3: how many branches may exist at once because of this request."""
-    value = request.headers.get("max-breadth")
-    if value is None or not (value.isascii() and value.isdigit()) or len(value) > 6:
-        return DEFAULT_MAX_BREADTH
-    return int(value)
+    """How many branches may exist at once because of this request (RFC 5393 5.3.3)."""
+    breadth = parse_decimal(request.headers.get("max-breadth"))
+    return MAX_BREADTH if breadth is None else min(breadth, MAX_BREADTH)
+
+
+def breadth_shares(request: Request, branches: int) -> list[int]:
+    """Max-Breadth of each of so many branches at once, all of it; fewer values than branches when it does not suffice
+    (RFC 5393 5.3.3)."""
+    whole, rest = divmod(max_breadth(request), branches)
+    return [share for share in (whole + (index < rest) for index in range(branches)) if share > 0]

@@ -1,8 +1,8 @@
 """SIP over TCP (RFC 3261 18, RFC 5626 3.5.1): accepted connections, and connections we open to a phone's Contact.
 
-Threads: `sip-tcp-accept`; for each connection `sip-tcp-N-rx`, which parses outside the core lock, and `sip-tcp-N-tx`, which
-alone writes to the socket.  `send` is called under the core lock and only puts into a bounded queue: a peer that does
-not read is dropped, never waited for.  The table of connections is guarded by a leaf lock.
+Threads: `sip-tcp-accept`; for each connection `sip-tcp-N-rx`, which parses outside the core lock, and `sip-tcp-N-tx`,
+which alone writes to the socket.  `send` is called under the core lock and only puts into a bounded queue: a peer that
+does not read is dropped, never waited for.  The table of connections is guarded by a leaf lock.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import logging
 import queue
 import socket
 import threading
+import time
 
 from sip.addresses import AddressBook, family_of, is_wildcard, normalise
 from sip.errors import ParseError
@@ -62,6 +63,7 @@ class TcpTransport:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._connections: dict[int, TcpConnection] = {}
+        self._leaving: list[TcpConnection] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._accept, name="sip-tcp-accept", daemon=True)
 
@@ -76,11 +78,12 @@ class TcpTransport:
             self._thread.join()
         self._listener.close()
         with self._lock:
-            connections = list(self._connections.values())
+            connections = [*self._connections.values(), *self._leaving]
         for connection in connections:
             connection.finish()
+        deadline = time.monotonic() + _LAST_WORDS_S
         for connection in connections:
-            connection.join()
+            connection.join(max(0.0, deadline - time.monotonic()))
 
     def is_running(self) -> bool:
         return self._thread.is_alive()
@@ -132,8 +135,10 @@ class TcpTransport:
                 sock.close()
 
     def remove(self, connection: TcpConnection) -> None:
+        """It takes no more messages; `stop` still waits for its threads."""
         with self._lock:
             self._connections.pop(connection.flow.connection, None)
+            self._leaving = [*(each for each in self._leaving if each.is_alive()), connection]
 
 
 class TcpConnection:
@@ -143,6 +148,8 @@ class TcpConnection:
     def __init__(self, transport: TcpTransport, sock: socket.socket | None, flow: Flow) -> None:
         self._transport = transport
         self._socket = sock
+        if sock is not None:
+            sock.settimeout(_WRITE_TIMEOUT_S)
         self.flow = flow
         self._queue: queue.Queue[tuple[bytes, object] | None] = queue.Queue(_QUEUE_LENGTH)
         self._closed = threading.Event()
@@ -150,16 +157,22 @@ class TcpConnection:
         self._rx = threading.Thread(target=self._read, name=f"sip-tcp-{flow.connection}-rx", daemon=True)
 
     def start(self) -> None:
+        is_accepted = self._socket is not None
         self._tx.start()
-        if self._socket is not None:
+        if is_accepted:
             self._rx.start()
 
-    def join(self) -> None:
-        self._tx.join(_LAST_WORDS_S)
+    def join(self, patience_s: float) -> None:
+        """Wait so long for what is queued to be sent, then close, and wait for both threads."""
+        self._tx.join(patience_s)
         self._abort()
         for thread in (self._tx, self._rx):
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join()
+
+    def is_alive(self) -> bool:
+        """One of its threads runs."""
+        return self._tx.is_alive() or self._rx.is_alive()
 
     def put(self, data: bytes, token: object) -> str | None:
         """Queue bytes; a full queue means the peer does not read, and ends the connection."""
@@ -212,33 +225,30 @@ class TcpConnection:
             self._transport.on_closed(self.flow)
 
     def _connect(self) -> None:
-        sock = socket.create_connection(self.flow.remote, _CONNECT_TIMEOUT_S)
-        self._socket = sock
-        if self._closed.is_set():
-            return
-        self._rx.start()
+        # Known before it is connected, so that `_abort` can end the wait for a phone that is switched off.
+        sock = self._socket = socket.socket(family_of(self.flow.remote_host), socket.SOCK_STREAM)
+        sock.settimeout(_CONNECT_TIMEOUT_S)
+        if not self._closed.is_set():
+            sock.connect(self.flow.remote)
+        sock.settimeout(_WRITE_TIMEOUT_S)
+        if not self._closed.is_set():
+            self._rx.start()
 
     def _write_queue(self) -> None:
         sock = self._socket
         assert sock is not None
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        writer = sock.dup()
-        with writer:
-            while not self._closed.is_set():
-                item = self._queue.get()
-                if item is None:
-                    return
-                data, token = item
-                try:
-                    self._send_all(writer, data)
-                except OSError as error:
-                    self._transport.on_failed(token, str(error))
-                    raise
-
-    def _send_all(self, sock: socket.socket, data: bytes) -> None:
-        sock.settimeout(_WRITE_TIMEOUT_S)
-        sock.sendall(data)
+        while not self._closed.is_set():
+            item = self._queue.get()
+            if item is None:
+                return
+            data, token = item
+            try:
+                sock.sendall(data)
+            except OSError as error:
+                self._transport.on_failed(token, str(error))
+                raise
 
     def _report_undelivered(self, reason: str) -> None:
         while True:
@@ -264,10 +274,13 @@ class TcpConnection:
     def _read_messages(self) -> None:
         sock = self._socket
         assert sock is not None
-        sock.settimeout(None)
         parser = StreamParser()
         while not self._closed.is_set():
-            data = sock.recv(_READ_SIZE)
+            try:
+                data = sock.recv(_READ_SIZE)
+            except TimeoutError:
+                # The limit on writing holds for both directions; a phone may be silent for as long as it likes.
+                continue
             if not data:
                 return
             try:
@@ -294,7 +307,7 @@ class TcpConnection:
         if isinstance(error, MalformedMessage) and isinstance(error.message, Request):
             self._transport.on_malformed(error, self.flow)
         self.finish()
-        self._tx.join(_LAST_WORDS_S)
+        self._closed.wait(_LAST_WORDS_S)
 
 
 def _listening_socket(host: str, port: int) -> socket.socket:

@@ -86,7 +86,9 @@ class Link:
 
     def _connect(self, host: str) -> socket.socket:
         if self.transport == "TCP":
-            return socket.create_connection(self.server, source_address=(host, 0))
+            sock = socket.create_connection(self.server, source_address=(host, 0))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.bind((host, 0))
         return sock

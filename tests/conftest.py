@@ -1,0 +1,44 @@
+"""Fixtures for tests with a running server."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sip.timers import TimerSettings
+from tests.support.office import ErrorCollector, Office, office_config, server_threads
+
+
+@pytest.fixture
+def start_office(tmp_path: Path) -> Iterator[Callable[..., Office]]:
+    """Starts servers; keyword arguments are fields of `Config`, and `timers`.
+
+    At the end of the test all are stopped; none may have logged an error nor leave a thread."""
+    errors = ErrorCollector()
+    logging.getLogger().addHandler(errors)
+    offices: list[Office] = []
+
+    def start(*, timers: TimerSettings | None = None, **settings: Any) -> Office:
+        offices.append(Office(office_config(tmp_path / f"office-{len(offices)}", **settings), timers))
+        return offices[-1]
+
+    try:
+        yield start
+        for office in offices:
+            office.close()
+        assert errors.lines == []
+        assert server_threads() == []
+    finally:
+        for office in offices:
+            office.close()
+        logging.getLogger().removeHandler(errors)
+
+
+@pytest.fixture
+def office(start_office: Callable[..., Office]) -> Office:
+    """A server with the settings of the house."""
+    return start_office()

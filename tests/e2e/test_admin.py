@@ -1,0 +1,64 @@
+"""What the administrator may do, and where: ending calls, dropping registrations, only in development."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.office import Office
+
+
+@pytest.fixture
+def development(start_office: Callable[..., Office]) -> Office:
+    return start_office(app_env="development")
+
+
+def test_clear_calls_hangs_up_every_call_on_both_sides(development: Office) -> None:
+    alice, bob, carol, dave = development.phones("100", "101", "102", "103")
+    call, ring = development.connect(alice, bob)
+    ringing = carol.call("103")
+    rung = dave.expect_call()
+    rung.ring()
+    ringing.wait_ringing()
+
+    answer = development.api.request("POST", "/api/admin/clear-calls")
+
+    assert (answer.status, answer.json["cleared"]) == (200, 2)
+    assert [side.wait_ended().method for side in (call, ring)] == ["BYE", "BYE"]
+    assert ringing.wait_rejected().status == 480
+    assert rung.wait_ended().method == "CANCEL"
+    assert development.last_ended()["terminationReason"] == "admin"
+    assert development.open_streams() == []
+
+
+def test_clear_users_drops_every_registration(development: Office) -> None:
+    alice, _ = development.phones("100", "101")
+
+    answer = development.api.request("POST", "/api/admin/clear-users")
+
+    assert (answer.status, answer.json["cleared"]) == (200, 2)
+    assert development.numbers() == []
+    assert alice.call("101").wait_rejected().status == 403
+
+
+def test_a_call_goes_on_when_its_registrations_are_dropped(development: Office) -> None:
+    alice, bob = development.phones("100", "101")
+    call, ring = development.connect(alice, bob)
+
+    development.api.request("POST", "/api/admin/clear-users")
+
+    assert call.hold().status == 200
+    assert call.hang_up().status == 200
+    assert ring.wait_ended().method == "BYE"
+
+
+@pytest.mark.parametrize("path", ["/api/admin/clear-calls", "/api/admin/clear-users"])
+def test_production_has_no_such_routes(office: Office, path: str) -> None:
+    alice, bob = office.phones("100", "101")
+    office.connect(alice, bob)
+
+    assert office.api.request("POST", path).status == 404
+
+    assert office.numbers() == ["100", "101"]
+    assert office.only_call()["state"] == "ESTABLISHED"

@@ -1,0 +1,108 @@
+"""linphone's console phone, with sound files in place of a sound card; driven by the commands a person would type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.interop.exchange import Exchange
+from tests.interop.programs import Program, free_port
+from tests.interop.tone import read_wav, tone, write_wav
+
+_TONE_S = 5.0
+
+_CONFIG = """\
+[sip]
+sip_port={udp_port}
+sip_tcp_port={tcp_port}
+sip_tls_port=0
+guess_hostname=0
+default_proxy=0
+register_only_when_network_is_up=0
+auto_net_state_mon=0
+use_ipv6=0
+
+[proxy_0]
+reg_proxy=<sip:{address};transport={transport}>
+reg_identity=<sip:{number}@{address}>
+reg_expires=60
+reg_sendregister=1
+publish=0
+
+[net]
+dns_srv_enabled=0
+dns_search_enabled=0
+
+[video]
+enabled=0
+
+[audio_codec_0]
+mime=PCMA
+rate=8000
+enabled=1
+"""
+
+
+class Linphone:
+    """A phone with one number, registered once made.  `frequency_hz` is the tone that it speaks."""
+
+    def __init__(
+        self,
+        path: str,
+        launch: Callable[..., Program],
+        directory: Path,
+        exchange: Exchange,
+        number: str,
+        frequency_hz: int,
+        transport: str = "udp",
+    ) -> None:
+        self._exchange = exchange
+        self._directory = directory / f"linphone-{number}"
+        (self._directory / ".local" / "share" / "linphone").mkdir(parents=True)
+        write_wav(self._directory / "tone.wav", tone(frequency_hz, _TONE_S))
+        config = _CONFIG.format(
+            udp_port=free_port(),
+            tcp_port=free_port(),
+            address=exchange.address,
+            transport=transport,
+            number=number,
+        )
+        (self._directory / "linphonerc").write_text(config, "utf-8")
+        environment = {
+            "HOME": str(self._directory),
+            "XDG_DATA_HOME": str(self._directory / ".local" / "share"),
+            "XDG_CONFIG_HOME": str(self._directory),
+        }
+        self._program = launch([path, "-c", "linphonerc"], self._directory, environment, terminal=True)
+        self._heard = 0
+        exchange.user(number)
+        for command in ("soundcard use files", "record heard.wav", "play tone.wav"):
+            self._program.type(command)
+
+    def dial(self, number: str) -> None:
+        self._program.type(f"call {self._exchange.uri(number)}")
+
+    def answer(self) -> None:
+        self._program.type("answer")
+
+    def hold(self) -> None:
+        self._program.type("pause")
+
+    def resume(self) -> None:
+        self._program.type("resume")
+
+    def hang_up(self) -> None:
+        self._program.type("terminate")
+
+    def expect(self, pattern: str) -> None:
+        """Wait until it says so, after what was expected before."""
+        self._heard = self._program.wait_for(pattern, self._heard).end()
+
+    def quit(self) -> None:
+        """End it in order; it unregisters."""
+        self._program.type("quit")
+        self._program.wait()
+
+    def recording(self) -> list[int]:
+        """What it heard; complete after `quit`."""
+        return read_wav(self._directory / "heard.wav")

@@ -1,0 +1,86 @@
+"""Two baresip phones call each other and hear each other's tone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.interop.baresip import Baresip
+from tests.interop.exchange import Exchange
+from tests.interop.tone import seconds_of_tone
+
+pytestmark = pytest.mark.interop
+
+Phones = Callable[..., Baresip]
+
+LOW_HZ, HIGH_HZ = 440, 1000
+
+TALK_PACKETS = 100
+"""Two seconds each way."""
+
+
+@pytest.mark.parametrize(
+    ("caller_by", "callee_by", "ended_by"),
+    [("udp", "udp", "caller"), ("tcp", "tcp", "callee"), ("udp", "tcp", "caller")],
+)
+def test_call_with_sound_both_ways(
+    exchange: Exchange, baresip: Phones, caller_by: str, callee_by: str, ended_by: str
+) -> None:
+    caller, callee = baresip("100", LOW_HZ, caller_by), baresip("101", HIGH_HZ, callee_by)
+    caller.dial("101")
+    caller.expect("CALL_ESTABLISHED")
+    callee.expect("CALL_ESTABLISHED")
+    [call] = exchange.get("/api/calls")
+    assert (call["fromNumber"], call["toNumber"], call["state"]) == ("100", "101", "ESTABLISHED")
+
+    streams = exchange.wait_for_audio(TALK_PACKETS)
+    assert {stream["codec"] for stream in streams.values()} == {"PCMA"}
+
+    (caller if ended_by == "caller" else callee).hang_up()
+    caller.expect("CALL_CLOSED")
+    callee.expect("CALL_CLOSED")
+    [call] = exchange.ended_calls(1)
+    assert (call["terminationReason"], call["statusCode"], call["endedBy"]) == ("normal", 200, ended_by)
+    exchange.assert_idle()
+
+    caller.quit()
+    callee.quit()
+    assert exchange.get("/api/users") == []
+    assert_heard_only(caller.recording(), HIGH_HZ, not_hz=LOW_HZ)
+    assert_heard_only(callee.recording(), LOW_HZ, not_hz=HIGH_HZ)
+
+
+def test_hold_and_resume(exchange: Exchange, baresip: Phones) -> None:
+    caller, callee = baresip("100", LOW_HZ), baresip("101", HIGH_HZ)
+    caller.dial("101")
+    caller.expect("CALL_ESTABLISHED")
+    callee.expect("CALL_ESTABLISHED")
+    exchange.wait_for_audio(5)
+
+    for change in (caller.hold, caller.resume, callee.hold, callee.resume):
+        change()
+        # One phone has the other's answer, so the other has had the offer.
+        (caller if change in (caller.hold, caller.resume) else callee).expect("CALL_REMOTE_SDP")
+    exchange.wait_for_audio(25)
+
+    callee.hang_up()
+    caller.expect("CALL_CLOSED")
+    [call] = exchange.ended_calls(1)
+    assert call["terminationReason"] == "normal"
+    exchange.assert_idle()
+
+
+def test_call_to_a_phone_that_is_gone(exchange: Exchange, baresip: Phones) -> None:
+    caller, callee = baresip("100", LOW_HZ), baresip("101", HIGH_HZ)
+    callee.quit()
+    caller.dial("101")
+    assert caller.expect("CALL_CLOSED")["param"].startswith("480 ")
+    [call] = exchange.ended_calls(1)
+    assert (call["terminationReason"], call["statusCode"]) == ("unreachable", 480)
+    exchange.assert_idle()
+
+
+def assert_heard_only(recording: list[int], frequency_hz: int, not_hz: int) -> None:
+    assert seconds_of_tone(recording, frequency_hz) >= 1.0
+    assert seconds_of_tone(recording, not_hz) == 0

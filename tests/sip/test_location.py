@@ -1,0 +1,140 @@
+"""sip/location.py: bindings, their order, their end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sip.flow import Flow
+from sip.location import Binding, LocationService
+from sip.timers import TimerQueue
+from sip.uri import Uri
+
+
+@dataclass
+class Observer:
+    seen: list[tuple[str, Binding]] = field(default_factory=list)
+
+    def bound(self, binding: Binding, now: float) -> None:
+        self.seen.append(("bound", binding))
+
+    def unbound(self, binding: Binding) -> None:
+        self.seen.append(("unbound", binding))
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.timers = TimerQueue()
+        self.observer = Observer()
+        self.location = LocationService(self.timers, self.observer)
+
+    def add(
+        self, contact: str, number: str = "100", *, q: float = 1.0, expires: float = 60.0, conn: int = 0
+    ) -> Binding:
+        flow = Flow("TCP" if conn else "UDP", "192.0.2.1", 5060, "192.0.2.10", 5060, conn)
+        binding = Binding(
+            number=number,
+            contact=Uri.parse(contact),
+            parameters="",
+            instance="",
+            call_id="c",
+            cseq=1,
+            flow=flow,
+            expires=expires,
+            granted_s=60,
+            q=q,
+            user_agent="",
+            behind_nat=False,
+            registered_at=0.0,
+            last_seen_at=0.0,
+        )
+        self.location.add(binding, 0.0)
+        return binding
+
+
+def test_16_6_contacts_in_the_order_of_q_then_the_newest_first() -> None:
+    bench = Bench()
+    low = bench.add("sip:a@h", q=0.1)
+    old = bench.add("sip:b@h", q=0.5)
+    new = bench.add("sip:c@h", q=0.5)
+    best = bench.add("sip:d@h", q=1.0)
+    assert bench.location.bindings("100") == [best, new, old, low]
+
+
+def test_10_3_an_expired_binding_goes_by_timer() -> None:
+    bench = Bench()
+    binding = bench.add("sip:a@h", expires=60.0)
+    bench.timers.fire_due(59.9)
+    assert bench.location.bindings("100") == [binding]
+    bench.timers.fire_due(60.0)
+    assert bench.location.bindings("100") == []
+    assert bench.location.numbers() == []
+    assert bench.observer.seen == [("bound", binding), ("unbound", binding)]
+    assert len(bench.timers) == 0
+
+
+def test_a_longer_expiry_is_waited_for_without_another_timer() -> None:
+    bench = Bench()
+    binding = bench.add("sip:a@h", expires=60.0)
+    for _ in range(10):
+        binding.expires += 60.0
+        bench.location.refreshed(binding, 0.0)
+    assert len(bench.timers) == 1
+    bench.timers.fire_due(60.0)
+    assert (bench.location.bindings("100"), len(bench.timers)) == ([binding], 1)
+    bench.timers.fire_due(binding.expires)
+    assert (bench.location.bindings("100"), len(bench.timers)) == ([], 0)
+
+
+def test_a_shorter_expiry_ends_at_its_time_with_one_timer() -> None:
+    bench = Bench()
+    binding = bench.add("sip:a@h", expires=600.0)
+    binding.expires = 60.0
+    bench.location.refreshed(binding, 0.0)
+    assert len(bench.timers) == 1
+    bench.timers.fire_due(60.0)
+    assert bench.location.bindings("100") == []
+
+
+def test_removing_twice_is_harmless_and_stops_the_timer() -> None:
+    bench = Bench()
+    binding = bench.add("sip:a@h")
+    bench.location.remove(binding)
+    bench.location.remove(binding)
+    assert len(bench.timers) == 0
+    assert [what for what, _ in bench.observer.seen] == ["bound", "unbound"]
+
+
+def test_the_device_of_a_contact_is_found_by_user_host_and_port() -> None:
+    bench = Bench()
+    first = bench.add("sip:a@192.0.2.10;ob")
+    second = bench.add("sip:b@192.0.2.10:5070;transport=tcp")
+    find = bench.location.find_device
+    assert find("100", Uri.parse("sip:%61@192.0.2.10:5060")) is first
+    assert find("100", Uri.parse("sip:b@192.0.2.10:5070")) is second
+    assert find("100", Uri.parse("sip:b@192.0.2.10:5071")) is None
+    assert find("100", None) is None
+    assert find("101", Uri.parse("sip:a@192.0.2.10")) is None
+
+
+def test_an_only_device_is_found_by_a_contact_it_has_changed_since() -> None:
+    bench = Bench()
+    only = bench.add("sip:a@192.0.2.10:40001")
+    assert bench.location.find_device("100", Uri.parse("sip:a@192.0.2.10:5060")) is only
+    assert bench.location.find_device("100", None) is only
+
+
+def test_bindings_of_one_connection() -> None:
+    bench = Bench()
+    bench.add("sip:a@h", conn=1)
+    other = bench.add("sip:b@h", "101", conn=2)
+    bench.add("sip:c@h", "102")
+    assert bench.location.on_connection(2) == [other]
+
+
+def test_snapshot_lists_the_device_heard_of_last_first() -> None:
+    bench = Bench()
+    bench.add("sip:a@h").last_seen_at = 5.0
+    bench.add("sip:b@h").last_seen_at = 9.0
+    (registration,) = bench.location.snapshot(10.0, 1_000.0)
+    assert [contact.uri for contact in registration.contacts] == ["sip:b@h", "sip:a@h"]
+    assert {(contact.expires_s, contact.expires_at) for contact in registration.contacts} == {(50, 1_050.0)}

@@ -1,0 +1,42 @@
+"""The HTTP API as a test reads it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any, NamedTuple, Protocol
+
+TIMEOUT_S = 5.0
+
+
+class HasApiPort(Protocol):
+    @property
+    def api_port(self) -> int: ...
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    json: Any
+
+
+class ApiClient:
+    """One connection per request, so that nothing is left open."""
+
+    def __init__(self, server: HasApiPort) -> None:
+        self._server = server
+
+    def request(self, method: str, path: str) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self._server.api_port, timeout=TIMEOUT_S)
+        try:
+            connection.request(method, path)
+            response = connection.getresponse()
+            return Answer(response.status, dict(response.getheaders()), json.loads(response.read()))
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> Any:
+        """The JSON of a 200."""
+        answer = self.request("GET", path)
+        assert answer.status == 200, answer
+        return answer.json

@@ -1,0 +1,172 @@
+"""The direction of imports and the purity of the core: the layers of docs/architecture.md as a table."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("config",),
+    ("log_setup",),
+    # SIP, pure
+    ("sip", "sip.constants", "sip.errors", "sip.grammar", "sip.numbering", "sip.snapshots", "sip.timers"),
+    ("sip.multipart", "sip.uri"),
+    ("sip.headers", "sip.sdp"),
+    ("sip.media_stream", "sip.message"),
+    ("sip.flow", "sip.media", "sip.outcome", "sip.stream", "sip.validation"),
+    ("sip.journal", "sip.location", "sip.routing", "sip.transaction"),
+    ("sip.calls", "sip.registrar", "sip.transaction_client", "sip.transaction_server"),
+    ("sip.forwarding", "sip.transaction_layer"),
+    ("sip.exchange",),
+    ("sip.call_control", "sip.keepalive"),
+    ("sip.responses",),
+    ("sip.proxy",),
+    ("sip.core",),
+    # RTP, pure
+    ("rtp", "rtp.figures", "rtp.packet", "rtp.payload_types", "rtp.quality"),
+    ("rtp.latch", "rtp.rtcp", "rtp.stats"),
+    ("rtp.session",),
+    # drivers: sockets, threads, time
+    ("rtp.poller", "rtp.udp", "sip.addresses", "sip.transport"),
+    ("rtp.loop", "rtp.ports", "sip.transport_tcp", "sip.transport_udp"),
+    ("rtp.leg", "sip.engine"),
+    ("rtp.relay",),
+    # HTTP
+    ("api.errors", "api.headers", "api.memory", "api.outcome", "api.services", "api.views"),
+    ("api.access", "api.health", "api.limits", "api.query", "api.rate_limit"),
+    ("api.admin", "api.paging", "api.statistics"),
+    ("api.calls", "api.media", "api.registrations"),
+    ("api",),
+    ("api.server",),
+    ("sipserver",),
+)
+"""A file imports only from the lines above its own."""
+
+DRIVERS = frozenset(
+    {
+        "rtp.leg",
+        "rtp.loop",
+        "rtp.poller",
+        "rtp.ports",
+        "rtp.relay",
+        "rtp.udp",
+        "sip.addresses",
+        "sip.engine",
+        "sip.transport_tcp",
+        "sip.transport_udp",
+    }
+)
+"""Files of sip/ and rtp/ that may touch the world; all others are pure."""
+
+BANNED = frozenset(
+    {
+        "asyncio",
+        "concurrent",
+        "flask",
+        "multiprocessing",
+        "queue",
+        "select",
+        "selectors",
+        "signal",
+        "socket",
+        "sqlite3",
+        "ssl",
+        "subprocess",
+        "threading",
+        "time",
+        "waitress",
+    }
+)
+"""What a pure file must not import."""
+
+ALLOWED_PACKAGES = {
+    "config": frozenset[str](),
+    "log_setup": frozenset({"config"}),
+    "sip": frozenset({"sip", "config"}),
+    "rtp": frozenset({"rtp"}),
+    "api": frozenset({"api", "config", "sip.snapshots", "rtp.figures"}),
+    "sipserver": frozenset({"config", "log_setup", "sip", "rtp", "api"}),
+}
+"""sip/ and rtp/ never meet but in sipserver.py, and api/ knows nothing of them but their frozen views."""
+
+LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
+
+
+def sources() -> dict[str, Path]:
+    """Every module of the program by its name."""
+    paths = [
+        *ROOT.glob("*.py"),
+        *(path for package in ("sip", "rtp", "api") for path in (ROOT / package).rglob("*.py")),
+    ]
+    names = (".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths)
+    return dict(zip((name.removesuffix(".__init__") for name in names), paths, strict=True))
+
+
+SOURCES = sources()
+
+
+def imports_of(source: str) -> Iterator[str]:
+    """Modules that this text imports when it runs, wherever in it; those for type checkers only are none."""
+    waiting: list[ast.AST] = [ast.parse(source)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            waiting += node.orelse
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, "imports are absolute"
+            # `from package import module` imports the module, not only the package.
+            modules = {f"{node.module}.{alias.name}" for alias in node.names}
+            yield from modules & SOURCES.keys() or {node.module}
+        waiting += ast.iter_child_nodes(node)
+
+
+def own_imports(module: str) -> list[str]:
+    return [name for name in imports_of(SOURCES[module].read_text()) if name in SOURCES]
+
+
+def test_every_file_is_in_the_table_once_and_the_table_names_no_other() -> None:
+    assert sorted(module for modules in LAYERS for module in modules) == sorted(SOURCES)
+    assert SOURCES.keys() >= DRIVERS
+
+
+@pytest.mark.parametrize("module", sorted(SOURCES))
+def test_imports_lead_downward(module: str) -> None:
+    assert [name for name in own_imports(module) if LEVEL[name] >= LEVEL[module]] == []
+
+
+@pytest.mark.parametrize("module", sorted(SOURCES))
+def test_no_package_imports_its_neighbour(module: str) -> None:
+    allowed = ALLOWED_PACKAGES[module.partition(".")[0]]
+    assert [name for name in own_imports(module) if not {name, name.partition(".")[0]} & allowed] == []
+
+
+@pytest.mark.parametrize(
+    "module", sorted(name for name in SOURCES if name.startswith(("sip.", "rtp.")) and name not in DRIVERS)
+)
+def test_a_pure_file_touches_no_socket_thread_or_clock(module: str) -> None:
+    imported = {name.partition(".")[0] for name in imports_of(SOURCES[module].read_text())}
+    assert imported & BANNED == set()
+
+
+def test_the_imports_of_a_text() -> None:
+    text = """
+from __future__ import annotations
+import os.path, time as clock
+from rtp import session
+from sip.uri import Uri
+if TYPE_CHECKING:
+    import socket
+else:
+    import ssl
+def late():
+    from threading import Lock
+"""
+    assert set(imports_of(text)) == {"__future__", "os.path", "time", "rtp.session", "sip.uri", "ssl", "threading"}

@@ -1,0 +1,340 @@
+"""The program as its user meets it: `python sipserver.py`, its options, messages, signals and files."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from config import load
+from sipserver import __version__, banner
+from tests.support.api_client import ApiClient
+from tests.support.phone import SoftPhone
+
+PROGRAM = Path(__file__).resolve().parent.parent / "sipserver.py"
+LIMIT_S = 20.0
+"""How long a process may take before a test fails; never how long it does take."""
+
+FREE_PORTS = {
+    "SIP_HOST": "127.0.0.1",
+    "SIP_PORT": "0",
+    "API_PORT": "0",
+    "RTP_HOST": "127.0.0.1",
+    "RTP_PORT": "0",
+}
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+
+
+class Ended(NamedTuple):
+    status: int
+    output: str
+    errors: str
+
+
+class Program:
+    """`sipserver.py` in a directory of its own, with nothing in the environment but `settings`."""
+
+    def __init__(self, directory: Path, *arguments: str, **settings: str) -> None:
+        self.directory = directory
+        self.process = subprocess.Popen(
+            [sys.executable, str(PROGRAM), *arguments],
+            cwd=directory,
+            env=settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_ready(self) -> str:
+        """The banner, read up to its last line."""
+        assert self.process.stdout is not None
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line)
+            if "Ctrl+C" in line:
+                return "".join(lines)
+        raise AssertionError(f"no banner, but {self.wait()}")
+
+    def wait(self) -> Ended:
+        output, errors = self.process.communicate(timeout=LIMIT_S)
+        return Ended(self.process.returncode, output, errors)
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+
+
+class Running:
+    """A program that is ready, with the ports its banner names."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.banner = program.wait_ready()
+        self.sip_port = int(self._find(r"SIP +127\.0\.0\.1:(\d+)"))
+        self.api_port = int(self._find(r"http://127\.0\.0\.1:(\d+)/"))
+
+    def _find(self, pattern: str) -> str:
+        match = re.search(pattern, self.banner)
+        assert match is not None, self.banner
+        return match[1]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """Starts the program in `tmp_path`, on free ports unless told otherwise."""
+    programs: list[Program] = []
+
+    def make(*arguments: str, **settings: str) -> Program:
+        programs.append(Program(tmp_path, *arguments, **{**FREE_PORTS, **settings}))
+        return programs[-1]
+
+    yield make
+    for program in programs:
+        program.kill()
+
+
+@pytest.fixture
+def running(start: Callable[..., Program]) -> Running:
+    return Running(start())
+
+
+# ------------------------------------------------------------------------------------------------ options
+
+
+def test_help_says_where_the_settings_are(start: Callable[..., Program]) -> None:
+    ended = start("--help").wait()
+
+    assert (ended.status, ended.errors) == (0, "")
+    assert "env.example" in ended.output
+    assert "--check" in ended.output
+
+
+def test_version(start: Callable[..., Program]) -> None:
+    assert start("--version").wait() == Ended(0, f"sipserver {__version__}\n", "")
+
+
+def test_an_unknown_option_is_an_error(start: Callable[..., Program]) -> None:
+    ended = start("--fast").wait()
+
+    assert ended.status == 2
+    assert "--fast" in ended.errors
+    assert "Traceback" not in ended.errors
+
+
+def test_check_says_what_would_be_used_and_ends(start: Callable[..., Program]) -> None:
+    ended = start("--check").wait()
+
+    assert (ended.status, ended.errors) == (0, "")
+    assert re.search(r"SIP +127\.0\.0\.1:[1-9]\d*", ended.output)
+    assert "nothing was started" in ended.output
+
+
+def test_check_finds_a_port_in_use(start: Callable[..., Program]) -> None:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+
+        ended = start("--check", SIP_PORT=str(port)).wait()
+
+    assert (ended.status, ended.output) == (2, "")
+    assert f"SIP_PORT={port}" in ended.errors
+
+
+# ------------------------------------------------------------------------------------------------ mistakes
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("SIP_PORT", "seventy", "0 to 65535"),
+        ("LOG_LEVEL", "loud", "error, warn, info or debug"),
+        ("EXT_MIN", "200", "EXT_MAX=110"),
+        ("SIP_HOST", "192.0.2.77", "an address of this machine"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_says_what_is_allowed(
+    start: Callable[..., Program], name: str, value: str, allowed: str
+) -> None:
+    ended = start(**{name: value}).wait()
+
+    assert (ended.status, ended.output) == (2, "")
+    assert ended.errors.startswith(f"sipserver: {name}={value}: must be ")
+    assert allowed in ended.errors
+    assert ended.errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("SIP_PORT", socket.SOCK_DGRAM), ("SIP_PORT", socket.SOCK_STREAM), ("API_PORT", socket.SOCK_STREAM)],
+    ids=["SIP over UDP", "SIP over TCP", "API"],
+)
+def test_a_port_in_use_is_one_line_that_names_it(
+    start: Callable[..., Program], name: str, kind: socket.SocketKind
+) -> None:
+    with closing(socket.socket(socket.AF_INET, kind)) as taken:
+        taken.bind(("127.0.0.1", 0))
+        if kind is socket.SOCK_STREAM:
+            taken.listen()
+        port = taken.getsockname()[1]
+
+        ended = start(**{name: str(port)}).wait()
+
+    assert (ended.status, ended.output) == (2, "")
+    assert ended.errors.startswith(f"sipserver: {name}={port}: must be a free port")
+    assert ended.errors.count("\n") == 1
+
+
+def test_settings_come_from_the_dotenv_file_too(start: Callable[..., Program], tmp_path: Path) -> None:
+    tmp_path.joinpath(".env").write_text("EXT_MIN=seven\n")
+
+    ended = start().wait()
+
+    assert ended.status == 2
+    assert ended.errors.startswith("sipserver: EXT_MIN=seven: must be ")
+
+
+def test_a_misspelt_setting_is_pointed_out(start: Callable[..., Program], tmp_path: Path) -> None:
+    tmp_path.joinpath(".env").write_text("SIP_PROT=5070\n")
+    running = Running(start())
+
+    running.program.process.terminate()
+
+    assert "is SIP_PORT meant?" in running.program.wait().errors
+
+
+# ------------------------------------------------------------------------------------------------ the banner
+
+
+def test_the_banner_says_how_to_set_up_a_phone(running: Running) -> None:
+    assert f"server / domain   127.0.0.1:{running.sip_port}" in running.banner
+    assert "one of 100 to 110" in running.banner
+    assert "UDP" in running.banner
+
+
+def test_the_ports_of_the_banner_are_the_real_ones(running: Running) -> None:
+    with SoftPhone(running, "100") as alice:
+        alice.register()
+
+        assert [user["number"] for user in ApiClient(running).get("/api/users")] == ["100"]
+
+
+def test_the_standard_port_need_not_be_entered() -> None:
+    text = banner(load({"SIP_HOST": "192.0.2.1"}), 5060, 3000)
+
+    assert "server / domain   192.0.2.1\n" in text
+    assert "UDP 10000-10999" in text
+    assert "http://127.0.0.1:3000/api/users" in text
+
+
+def test_the_banner_shows_the_address_that_phones_can_reach() -> None:
+    config = load({"SERVER_ADDRESS": "pbx.example.com", "API_HOST": "::1"})
+
+    text = banner(config, 5070, 3000)
+
+    assert "server / domain   pbx.example.com:5070\n" in text
+    assert "http://[::1]:3000/" in text
+    assert "0.0.0.0" not in text
+
+
+# ------------------------------------------------------------------------------------------------ signals
+
+
+@posix_only
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_hangs_up_and_ends_in_order(running: Running, number: signal.Signals) -> None:
+    with SoftPhone(running, "100") as alice, SoftPhone(running, "101", transport="TCP") as bob:
+        alice.register()
+        bob.register()
+        call = alice.call("101")
+        ring = bob.expect_call()
+        ring.answer()
+        call.wait_answered()
+
+        running.program.process.send_signal(number)
+
+        assert [side.wait_ended().method for side in (call, ring)] == ["BYE", "BYE"]
+        ended = running.program.wait()
+    assert ended.status == 0
+    assert "Traceback" not in ended.errors
+    assert "stopped" in ended.errors
+
+
+@posix_only
+def test_a_second_signal_ends_at_once(running: Running) -> None:
+    """Both are pending when the process goes on, so the second comes before the orderly stop can have ended."""
+    process = running.program.process
+    for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+        process.send_signal(number)
+
+    ended = running.program.wait()
+
+    assert ended.status == 128 + signal.SIGTERM
+    assert "Traceback" not in ended.errors
+
+
+@posix_only
+def test_a_restart_after_a_kill_works_at_once(start: Callable[..., Program]) -> None:
+    first = Running(start())
+    with SoftPhone(first, "100", transport="TCP") as alice:
+        alice.register()
+        first.program.process.kill()
+        first.program.wait()
+
+    ports = {"SIP_PORT": str(first.sip_port), "API_PORT": str(first.api_port)}
+    second = Running(start(**ports))
+
+    with SoftPhone(second, "100", transport="TCP") as alice:
+        assert alice.register().status == 200
+
+
+# ------------------------------------------------------------------------------------------------ files
+
+
+def test_the_log_is_one_json_object_a_line(start: Callable[..., Program], tmp_path: Path) -> None:
+    running = Running(start(LOG_FILE="here/phones.log"))
+    with SoftPhone(running, "100") as alice:
+        alice.register()
+    running.program.process.terminate()
+    ended = running.program.wait()
+
+    lines = [json.loads(line) for line in tmp_path.joinpath("here/phones.log").read_text().splitlines()]
+    assert all({"time", "level", "logger", "message", "thread"} <= line.keys() for line in lines)
+    messages = [line["message"] for line in lines]
+    assert any("100 registered" in message for message in messages)
+    assert messages[-1] == "stopped"
+    assert tmp_path.joinpath("here/error.log").read_text() == ""
+    # On the console the same, for people to read.
+    assert "100 registered" in ended.errors
+    assert not any(line.startswith("{") for line in ended.errors.splitlines())
+
+
+def test_secrets_do_not_even_reach_the_debug_log(start: Callable[..., Program], tmp_path: Path) -> None:
+    running = Running(start(LOG_LEVEL="debug"))
+    with SoftPhone(running, "100") as alice:
+        alice.register(None, ("Authorization", 'Digest username="100", response="0123456789abcdef"'))
+    running.program.process.terminate()
+    running.program.wait()
+
+    text = tmp_path.joinpath("logs/sip-server.log").read_text()
+    assert '"level": "debug"' in text
+    assert "0123456789abcdef" not in text
+
+
+def test_nothing_is_written_but_logs(start: Callable[..., Program], tmp_path: Path) -> None:
+    """Without a token to keep, the data directory is not even made."""
+    running = Running(start())
+    running.program.process.terminate()
+    running.program.wait()
+
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["error.log", "logs", "sip-server.log"]
