@@ -22,7 +22,7 @@ from sip.constants import METHODS
 from sip.errors import ParseError
 from sip.exchange import Exchange
 from sip.flow import Flow, response_flow, stamp_via
-from sip.forwarding import Branch
+from sip.forwarding import Branch, ResponseContext
 from sip.keepalive import NatKeepAlive, Ping
 from sip.location import Binding, LocationService
 from sip.media import MediaRelay
@@ -331,7 +331,13 @@ class SipCore:
             call.journal.decided(self._wall(now), f"a response could not be sent: {reason}")
 
     def on_terminated(self, transaction: ServerTransaction | ClientTransaction) -> None:
-        """Nothing here is kept by transaction."""
+        context, transaction.context = transaction.context, None
+        if isinstance(context, Branch):
+            context.client = None
+            context.context.release()
+        elif isinstance(context, ResponseContext) and context.server is transaction:
+            context.ended = True
+            context.release()
 
     # -------------------------------------------------------------------------------------------- bindings
 

@@ -34,10 +34,18 @@ class ResponseContext:
     answered: bool = False
     cancel_cause: str = ""
     """Why the branches were cancelled: "caller", "setup timeout", ... or ""."""
+    ended: bool = False
+    """The server transaction is over."""
 
     @property
     def pending(self) -> list[Branch]:
         return [branch for branch in self.branches if branch.final is None]
+
+    def release(self) -> None:
+        """A transaction is over.  With the last one the branches go: they and their context refer to each other, and
+        what is kept alive by a circle waits for the garbage collector, whose pauses callers would hear."""
+        if self.ended and all(branch.client is None for branch in self.branches):
+            self.branches.clear()
 
 
 @dataclass(slots=True, eq=False)

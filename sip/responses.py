@@ -236,10 +236,13 @@ class ResponseProcessor:
             self._control.end(call, TerminationReason.ERROR, text, now)
 
     def _refuse_answer(self, branch: Branch, response: Response, text: str, now: float) -> None:
-        """Hang up on a phone whose 2xx the caller will never see; its media are over."""
+        """Hang up on a phone whose 2xx the caller will never see; its media are over, unless another phone behind the
+        same contact has answered and uses them."""
         call = branch.context.call
         self._control.refuse_answer(call, branch, response, text, now)
-        if call is not None and branch.leg is None and branch.media is not None:
+        if call is None or branch.leg is not None or branch.media is None:
+            return
+        if not any(leg.answered and leg.media is branch.media for leg in call.legs.values()):
             self._close_media(branch, now)
 
     def _commit_offer(self, branch: Branch) -> None:

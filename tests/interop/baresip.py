@@ -26,6 +26,7 @@ _CONFIG = """\
 poll_method poll
 sip_listen 127.0.0.1:0
 net_interface 127.0.0.1
+rtp_ports 30000-32760
 audio_player aubridge,ear
 audio_alert aubridge,bell
 audio_source aufile,{directory}/tone.wav

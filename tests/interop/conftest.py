@@ -15,6 +15,24 @@ from tests.interop.programs import Program, require
 from tests.interop.sipp import SippPhone
 
 
+# Of the session, and so looked for before anything is started.
+
+
+@pytest.fixture(scope="session")
+def sipp_path() -> str:
+    return require("sipp", "sip-tester")
+
+
+@pytest.fixture(scope="session")
+def baresip_path() -> str:
+    return require("baresip", "baresip-core")
+
+
+@pytest.fixture(scope="session")
+def linphone_path() -> str:
+    return require("linphonec", "linphone-cli")
+
+
 @pytest.fixture
 def exchange(tmp_path: Path) -> Iterator[Exchange]:
     exchange = Exchange(tmp_path / "exchange")
@@ -40,24 +58,26 @@ def launch(exchange: Exchange) -> Iterator[Callable[..., Program]]:
 
 
 @pytest.fixture
-def sipp(exchange: Exchange, launch: Callable[..., Program], tmp_path: Path) -> Callable[..., SippPhone]:
+def sipp(
+    sipp_path: str, exchange: Exchange, launch: Callable[..., Program], tmp_path: Path
+) -> Callable[..., SippPhone]:
     """Makes a SIPp phone: `sipp("100")`, `sipp("101", "TCP")`."""
-    path = require("sipp", "sip-tester")
 
     def phone(number: str, transport: str = "UDP") -> SippPhone:
-        return SippPhone(path, launch, tmp_path, exchange, number, transport)
+        return SippPhone(sipp_path, launch, tmp_path, exchange, number, transport)
 
     return phone
 
 
 @pytest.fixture
-def baresip(exchange: Exchange, launch: Callable[..., Program], tmp_path: Path) -> Iterator[Callable[..., Baresip]]:
+def baresip(
+    baresip_path: str, exchange: Exchange, launch: Callable[..., Program], tmp_path: Path
+) -> Iterator[Callable[..., Baresip]]:
     """Makes a registered baresip: `baresip("100", 440)`, `baresip("101", 1000, "tcp")`."""
-    path = require("baresip", "baresip-core")
     phones: list[Baresip] = []
 
     def phone(number: str, frequency_hz: int, transport: str = "udp") -> Baresip:
-        phones.append(Baresip(path, launch, tmp_path, exchange, number, frequency_hz, transport))
+        phones.append(Baresip(baresip_path, launch, tmp_path, exchange, number, frequency_hz, transport))
         return phones[-1]
 
     yield phone
@@ -66,11 +86,12 @@ def baresip(exchange: Exchange, launch: Callable[..., Program], tmp_path: Path) 
 
 
 @pytest.fixture
-def linphone(exchange: Exchange, launch: Callable[..., Program], tmp_path: Path) -> Callable[..., Linphone]:
+def linphone(
+    linphone_path: str, exchange: Exchange, launch: Callable[..., Program], tmp_path: Path
+) -> Callable[..., Linphone]:
     """Makes a registered linphone: `linphone("102", 700)`."""
-    path = require("linphonec", "linphone-cli")
 
     def phone(number: str, frequency_hz: int, transport: str = "udp") -> Linphone:
-        return Linphone(path, launch, tmp_path, exchange, number, frequency_hz, transport)
+        return Linphone(linphone_path, launch, tmp_path, exchange, number, frequency_hz, transport)
 
     return phone

@@ -100,6 +100,6 @@ class Exchange:
         """End it as an administrator would; it must end in order and without a fault on its console."""
         self.program.terminate()
         status = self.program.wait()
-        assert status == 0
-        assert "Traceback" not in self.program.output
-        assert " ERROR " not in self.program.output
+        assert status == 0, f"the server ended with status {status}"
+        faults = [line for line in self.program.output.splitlines() if " ERROR " in line or "Traceback" in line]
+        assert not faults, f"the server met faults: {faults}"

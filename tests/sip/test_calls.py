@@ -61,9 +61,10 @@ def test_an_ended_call_can_be_found_for_a_while_and_is_then_forgotten() -> None:
 def test_a_new_call_of_the_same_key_is_not_forgotten_with_the_old() -> None:
     bench = Bench()
     bench.finish(bench.add("c"), 10.0)
-    again = bench.add("c")
+    again = bench.add("c", "a", "101", "b")
     bench.timers.fire_due(10.0 + calls.LINGER_S)
     assert bench.table.find_live("c", "a") is again
+    assert bench.table.find("c", "a", "b") == (again, calls.CALLER, again.legs["b"])
     assert bench.table.by_call_id("c") is again
 
 

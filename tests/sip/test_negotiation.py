@@ -321,3 +321,5 @@ def test_a_body_that_is_no_description_stays_as_it_is(alice: FakePhone, bob: Fak
     dtmf = b"Signal=5\r\nDuration=160\r\n"
     call.caller.request("INFO", dtmf, headers=(("Content-Type", "application/dtmf-relay"),))
     assert bob.expect("INFO").body == dtmf
+    alice.send_request("INVITE", "sip:101@192.0.2.1", headers=(("Content-Type", "text/plain"),), body=b"hello")
+    assert bob.expect("INVITE").body == b"hello"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sip.timers import TimerSettings
 from tests.support.bench_phone import SDP, FakePhone, TestCall, establish, hang_up
 from tests.support.harness import CoreHarness
 from tests.support.sip_text import SipText
@@ -143,6 +144,31 @@ def test_16_6_step_11_timer_c_cancels_a_call_that_rings_for_ever(alice: FakePhon
     bob.expect("ACK")
     alice.expect("408 INVITE")
     assert len(office.core.calls()) == 1
+
+
+def test_16_8_timer_c_before_any_provisional_counts_as_408() -> None:
+    office = CoreHarness(TimerSettings(timer_c_s=10.0))
+    alice = FakePhone(office, "100", "192.0.2.10").registered()
+    bob = FakePhone(office, "101", "192.0.2.11").registered()
+    invite = alice.invite("101")
+    received = bob.expect("INVITE")
+    office.advance(10)
+    alice.ack_failure(invite, alice.expect("408 INVITE"))
+    assert office.core.calls() == ()
+    office.forget()
+    bob.respond(received, 200, "OK", body=bob.sdp())
+    bob.expect("ACK")
+    bob.respond(bob.expect("BYE"), 200, "OK")
+    alice.expect_nothing()
+    office.assert_clean()
+
+
+def test_a_provisional_without_a_tag_makes_no_dialog(alice: FakePhone, bob: FakePhone) -> None:
+    invite = alice.invite("101")
+    bob.respond(bob.expect("INVITE"), 180, tag=None)
+    assert alice.expect("180 INVITE").to_tag == ""
+    alice.send_request("PRACK", bob.contact_uri, from_=invite["From"], call_id=invite.call_id)
+    alice.expect("481 PRACK")
 
 
 def keep_talking(office: CoreHarness, seconds: float = 250.0) -> None:
@@ -376,6 +402,17 @@ def test_a_message_goes_to_every_device_and_the_first_success_answers(
     alice.expect("202 MESSAGE")
 
 
+def test_rfc_4320_4_2_an_answer_to_a_message_after_its_time_goes_nowhere(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone
+) -> None:
+    alice.send_request("MESSAGE", "sip:101@192.0.2.1")
+    received = bob.expect("MESSAGE")
+    office.advance(33)
+    office.forget()
+    bob.respond(received, 200, "OK")
+    assert office.unread() == []
+
+
 # ------------------------------------------------------------------------------------------------ answers too late
 
 
@@ -416,6 +453,32 @@ def test_an_answer_that_cannot_be_served_ends_the_call_on_both_sides(
     bob.inject(ok.to_bytes())
     bob.expect("ACK")
     bob.expect_nothing()
+
+
+def test_an_unusable_answer_of_a_second_device_ends_that_device_only(
+    office: CoreHarness, alice: FakePhone, desk: FakePhone, cell: FakePhone
+) -> None:
+    invite, (at_desk, at_cell) = ring(alice, desk, cell)
+    callee = desk.answer(at_desk, tag="at-192.0.2.11")
+    caller = alice.caller_dialog(invite, alice.expect("200 INVITE"))
+    cell.expect("CANCEL")
+    cell.respond(at_cell, 200, "OK", tag="at-198.51.100.7", body=b"nonsense", headers=(SDP,))
+    assert cell.expect("ACK").to_tag == cell.expect("BYE").to_tag == "at-198.51.100.7"
+    alice.expect_nothing()
+    assert len(office.relay.open_sessions) == 1
+    hang_up(caller, callee)
+
+
+def test_an_unusable_answer_of_a_second_phone_behind_one_contact_leaves_the_first_its_media(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone
+) -> None:
+    invite, (received,) = ring(alice, bob)
+    callee = bob.answer(received, tag="one")
+    caller = alice.caller_dialog(invite, alice.expect("200 INVITE"))
+    bob.respond(received, 200, "OK", tag="two", body=b"nonsense", headers=(SDP,))
+    assert bob.expect("ACK").to_tag == bob.expect("BYE").to_tag == "two"
+    assert len(office.relay.open_sessions) == 1
+    hang_up(caller, callee)
 
 
 def test_a_late_offer_without_free_ports_is_503(office: CoreHarness, alice: FakePhone, bob: FakePhone) -> None:

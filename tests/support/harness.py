@@ -15,6 +15,7 @@ from sip.core import Send, SipCore
 from sip.errors import ParseError
 from sip.flow import Flow
 from sip.message import parse_datagram
+from sip.snapshots import TerminationReason
 from sip.timers import TimerSettings
 from tests.support.sip_text import SipText
 
@@ -224,8 +225,6 @@ class CoreHarness:
 
     def end_calls(self) -> None:
         """As at shutdown."""
-        from sip.snapshots import TerminationReason
-
         self.core.end_calls(TerminationReason.ADMIN, "the server is shutting down", self.now)
         self.collect()
 
