@@ -142,6 +142,7 @@ class Office:
         self._serial = 0
         self.now = 0.0
         self.spent_ns = 0
+        self._register(FIRST_NUMBER, CALLER)
         self._register(CALLEE_NUMBER, CALLEE)
 
     def _receive(self, data: bytes, flow: Flow) -> list[Send]:

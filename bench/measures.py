@@ -177,7 +177,8 @@ def _media_figures(prefix: str, result: Result) -> Figures:
 
 def _loss(result: Result) -> float:
     """Percent of the packets sent."""
-    return 100 * (1 - result["received"] / result["sent"]) if result["sent"] else 100.0
+    sent, received = int(result["sent"]), int(result["received"])
+    return 100 * (1 - received / sent) if sent else 100.0
 
 
 def _is_good(result: Result) -> bool:

@@ -181,10 +181,24 @@ def _target_cells(row: Row, own: float, figures: Medians) -> list[str]:
     return ["; ".join(target.text(row.unit) for target in row.targets), "; ".join(reached)]
 
 
-def insert(document: Path, text: str) -> None:
-    """Put the text between the two markers of the document; raises ValueError when they are not there."""
+def _around(document: Path) -> tuple[str, str]:
+    """What stands before and after the figures; raises ValueError when the document has no place for them."""
     before, begin, rest = document.read_text("utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{document}: the lines {BEGIN} and {END} are missing")
+    return before, after
+
+
+def has_place(document: Path) -> bool:
+    try:
+        _around(document)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def insert(document: Path, text: str) -> None:
+    """Put the text between the two markers of the document."""
+    before, after = _around(document)
     document.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", "utf-8")

@@ -59,6 +59,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.only = options.only.split(",")
     if unknown := [name for name in options.only if name not in MEASURES]:
         parser.error(f"no such measure: {', '.join(unknown)}")
+    if options.write is not None and not report.has_place(options.write):
+        parser.error(f"{options.write} must be a file with the lines {report.BEGIN} and {report.END}")
     if shutil.which("gcc") is None:
         parser.error("gcc is needed for the load generator")
     if importlib.util.find_spec("flask") is None:

@@ -278,32 +278,48 @@ def canonical_name(name: str) -> str:
 
 
 class Headers:
-    """Header lines in their order.  Invariant: `lines[i]` is the raw text (folds included, no final CRLF) whose
-    canonical name is `names[i]`.  All lookups take canonical names."""
+    """Header lines in their order.
 
-    __slots__ = ("lines", "names")
+    Invariant: `lines[i]` is the raw text (folds included, no final CRLF) of the header whose canonical name is
+    `names[i]` and whose value, folds resolved and white space stripped, is `texts[i]`: three lists side by side,
+    because a message is read a dozen times for each time it is changed.  All look-ups take canonical names.
+    """
 
-    def __init__(self, lines: list[str] | None = None, names: list[str] | None = None) -> None:
+    __slots__ = ("lines", "names", "texts")
+
+    def __init__(
+        self, lines: list[str] | None = None, names: list[str] | None = None, texts: list[str] | None = None
+    ) -> None:
         self.lines: list[str] = lines if lines is not None else []
         self.names: list[str] = names if names is not None else []
+        self.texts: list[str] = texts if texts is not None else []
 
     @classmethod
     def parse(cls, lines: list[str]) -> Headers:
-        """From lines whose folds are already joined to them."""
+        """From lines without folds."""
         known = _CANONICAL
         names = []
+        texts = []
         for line in lines:
-            name, colon, _ = line.partition(":")
+            name, colon, text = line.partition(":")
             names.append((known.get(name) if colon else None) or _line_name(line))
-        return cls(lines, names)
+            texts.append(text.strip(LWS))
+        return cls(lines, names, texts)
 
     def append_line(self, line: str) -> None:
         """A raw line, kept to the letter.  Raises `ParseError` when it is no header line."""
         self.names.append(_line_name(line))
         self.lines.append(line)
+        self.texts.append(_unfold(line[line.index(":") + 1 :]))
 
     def copy(self) -> Headers:
-        return Headers(self.lines.copy(), self.names.copy())
+        return Headers(self.lines.copy(), self.names.copy(), self.texts.copy())
+
+    def copy_from(self, source: Headers, index: int) -> None:
+        """Append one header of another message as it stands there."""
+        self.lines.append(source.lines[index])
+        self.names.append(source.names[index])
+        self.texts.append(source.texts[index])
 
     def __contains__(self, name: str) -> bool:
         return name in self.names
@@ -314,12 +330,8 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """Value of the first line of that name, folds resolved, white space stripped; None when absent."""
-        try:
-            line = self.lines[self.names.index(name)]
-        except ValueError:
-            return None
-        text = line[line.index(":") + 1 :]
-        return text.strip(LWS) if "\n" not in text else _unfold(text)
+        names = self.names
+        return self.texts[names.index(name)] if name in names else None
 
     def line(self, name: str) -> str | None:
         """The first raw line of that name."""
@@ -327,13 +339,13 @@ class Headers:
 
     def get_all(self, name: str) -> list[str]:
         """Value of every line of that name."""
-        return [_value(line) for line, key in zip(self.lines, self.names, strict=True) if key == name]
+        if name not in self.names:
+            return []
+        return [text for text, key in zip(self.texts, self.names, strict=True) if key == name]
 
     def values(self, name: str) -> list[str]:
         """Every comma-separated value of every line of that name, empty ones dropped."""
-        if name not in self.names:
-            return []
-        return [item for value in self.get_all(name) for item in split_commas(value) if item]
+        return [item for text in self.get_all(name) for item in split_commas(text) if item]
 
     def first_value(self, name: str) -> str | None:
         """The topmost comma-separated value."""
@@ -345,22 +357,23 @@ class Headers:
 
     def items(self) -> Iterator[tuple[str, str]]:
         """(canonical name, value) of every line."""
-        for line, name in zip(self.lines, self.names, strict=True):
-            yield name, _value(line)
+        return zip(self.names, self.texts, strict=True)
 
     # -------------------------------------------------------------------------------------------- changes
 
     def append(self, name: str, value: str) -> None:
         """`name` in its wire spelling."""
-        key = _own_name(name)
-        self.lines.append(f"{name}: {checked_text(value)}")
-        self.names.append(key)
+        self._insert(len(self.names), name, value)
 
     def push(self, name: str, value: str) -> None:
         """Put a line above all others: the new topmost value of its name."""
+        self._insert(0, name, value)
+
+    def _insert(self, index: int, name: str, value: str) -> None:
         key = _own_name(name)
-        self.lines.insert(0, f"{name}: {checked_text(value)}")
-        self.names.insert(0, key)
+        self.lines.insert(index, f"{name}: {checked_text(value)}")
+        self.names.insert(index, key)
+        self.texts.insert(index, value.strip(LWS))
 
     def set(self, name: str, value: str) -> None:
         """Replace the first line of that name, drop its other lines; append when there is none."""
@@ -370,23 +383,33 @@ class Headers:
             return
         index = self.names.index(key)
         self.lines[index] = f"{name}: {checked_text(value)}"
-        for extra in range(len(self.names) - 1, index, -1):
-            if self.names[extra] == key:
-                del self.names[extra], self.lines[extra]
+        self.texts[index] = value.strip(LWS)
+        if self.names.count(key) > 1:
+            for extra in range(len(self.names) - 1, index, -1):
+                if self.names[extra] == key:
+                    self._delete(extra)
 
     def remove(self, name: str) -> None:
         """Drop every line of that (canonical) name."""
-        if name in self.names:
-            kept = [(line, key) for line, key in zip(self.lines, self.names, strict=True) if key != name]
-            self.lines = [line for line, _ in kept]
-            self.names = [key for _, key in kept]
+        while name in self.names:
+            self._delete(self.names.index(name))
+
+    def _delete(self, index: int) -> None:
+        del self.lines[index], self.names[index], self.texts[index]
 
     def replace_first_value(self, name: str, value: str) -> None:
         """Change the topmost comma-separated value only; the rest of its line stays to the letter."""
         index = self.names.index(name)
         head, _, text = self.lines[index].partition(":")
         rest = text[_first_item(text)[1] :] if "," in text else ""
-        self.lines[index] = f"{head}: {checked_text(value)}{rest}"
+        self._rewrite(index, f"{head}: {checked_text(value)}{rest}", value + rest)
+
+    def add_parameter(self, name: str, value: str) -> None:
+        """Add `;value` to the first line of that name; what stands there already stays to the letter."""
+        index = self.names.index(name)
+        suffix = f";{checked_text(value)}"
+        self.lines[index] = self.lines[index].rstrip(";" + LWS) + suffix
+        self.texts[index] = self.texts[index].rstrip(";" + LWS) + suffix
 
     def pop_first_value(self, name: str) -> None:
         """Remove the topmost comma-separated value; with the last one the line goes too."""
@@ -394,13 +417,13 @@ class Headers:
         head, _, text = self.lines[index].partition(":")
         rest = text[_first_item(text)[1] :].lstrip("," + LWS) if "," in text else ""
         if rest:
-            self.lines[index] = f"{head}: {rest}"
+            self._rewrite(index, f"{head}: {rest}", rest)
         else:
-            del self.lines[index], self.names[index]
+            self._delete(index)
 
-
-def _value(line: str) -> str:
-    return _unfold(line[line.index(":") + 1 :])
+    def _rewrite(self, index: int, line: str, text: str) -> None:
+        self.lines[index] = line
+        self.texts[index] = _unfold(text)
 
 
 def _unfold(text: str) -> str:

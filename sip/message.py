@@ -14,7 +14,7 @@ from typing import NoReturn, Self
 
 from sip.constants import MAX_FORWARDS, MAX_HEADER_LINES, MAX_MESSAGE_SIZE, METHODS, REASON_PHRASES
 from sip.errors import HeaderError, LocalProtocolError, MessageTooLarge, ParseError
-from sip.grammar import LINE_END, LWS, SIP_VERSION, STATUS_CODE, TOKEN
+from sip.grammar import LINE_END, SIP_VERSION, STATUS_CODE, TOKEN
 from sip.headers import CSeq, Headers, NameAddr, Via, checked_text, delta_seconds, parse_decimal
 from sip.uri import Uri
 
@@ -358,20 +358,16 @@ def make_response(
     """A response by 8.2.6: Via, From, To, Call-ID and CSeq as received (absent ones stay absent), `to_tag` added
     when the request had none, then `headers`."""
     source = request.headers
-    lines: list[str] = []
-    names: list[str] = []
-    for line, name in zip(source.lines, source.names, strict=True):
+    made = Headers()
+    for index, name in enumerate(source.names):
         # Of a header that may stand only once the first is copied: the answer to a bad request is no bad response.
-        if name == "via" or (name in _COPIED and name not in names):
-            lines.append(line)
-            names.append(name)
-    response = Response(status, reason or REASON_PHRASES.get(status, "Unknown"), Headers(lines, names), body)
-    if to_tag is not None and "to" in names and _lacks_tag(request):
-        index = names.index("to")
-        lines[index] = f"{lines[index].rstrip(';' + LWS)};tag={to_tag}"
-    if status == 100 and (timestamp := source.line("timestamp")) is not None:
-        lines.append(timestamp)
-        names.append("timestamp")
+        if name == "via" or (name in _COPIED and name not in made.names):
+            made.copy_from(source, index)
+    if to_tag is not None and "to" in made.names and _lacks_tag(request):
+        made.add_parameter("to", f"tag={to_tag}")
+    if status == 100 and "timestamp" in source.names:
+        made.copy_from(source, source.names.index("timestamp"))
+    response = Response(status, reason or REASON_PHRASES.get(status, "Unknown"), made, body)
     for name, value in headers:
         response.headers.append(name, value)
     response.headers.append("Content-Length", str(len(body)))
@@ -387,28 +383,26 @@ def _lacks_tag(request: Request) -> bool:
 
 def make_ack(invite: Request, response: Response) -> Request:
     """ACK for a non-2xx final response (17.1.1.3): hop by hop, with the INVITE's topmost Via and its Route."""
-    return _hop_by_hop(invite, "ACK", response.headers.line("to"))
+    return _hop_by_hop(invite, "ACK", response.headers)
 
 
 def make_cancel(invite: Request) -> Request:
     """CANCEL for an INVITE of ours (9.1): same Request-URI, topmost Via, Route, From, To, Call-ID, CSeq number."""
     if invite.method != "INVITE":
         raise LocalProtocolError("only INVITE is cancelled")
-    return _hop_by_hop(invite, "CANCEL", invite.headers.line("to"))
+    return _hop_by_hop(invite, "CANCEL", invite.headers)
 
 
-def _hop_by_hop(invite: Request, method: str, to_line: str | None) -> Request:
+def _hop_by_hop(invite: Request, method: str, to_source: Headers) -> Request:
     source = invite.headers
     made = Headers()
     made.append("Via", source.first_value("via") or "")
-    for name in ("route", "from", "call-id"):
-        for line, key in zip(source.lines, source.names, strict=True):
-            if key == name:
-                made.lines.append(line)
-                made.names.append(key)
-    if to_line is not None:
-        made.lines.append(to_line)
-        made.names.append("to")
+    for shared in ("route", "from", "call-id"):
+        for index, name in enumerate(source.names):
+            if name == shared:
+                made.copy_from(source, index)
+    if "to" in to_source.names:
+        made.copy_from(to_source, to_source.names.index("to"))
     made.append("CSeq", f"{invite.cseq.number} {method}")
     made.append("Max-Forwards", str(MAX_FORWARDS))
     made.append("Content-Length", "0")

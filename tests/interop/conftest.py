@@ -14,7 +14,6 @@ from tests.interop.linphone import Linphone
 from tests.interop.programs import Program, require
 from tests.interop.sipp import SippPhone
 
-
 # Of the session, and so looked for before anything is started.
 
 

@@ -29,6 +29,11 @@ reg_expires=60
 reg_sendregister=1
 publish=0
 
+[rtp]
+audio_rtp_port=0
+video_rtp_port=0
+text_rtp_port=0
+
 [net]
 dns_srv_enabled=0
 dns_search_enabled=0
