@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import logging
 import os
 import signal
@@ -39,6 +40,9 @@ log = logging.getLogger("sipserver")
 
 EPHEMERAL_PORTS = (49_152, 65_535)
 """Where media ports come from when RTP_PORT is 0 (RFC 6335 6: the dynamic range)."""
+
+_GC_THRESHOLDS = (10_000, 20, 100)
+_SWITCH_INTERVAL_S = 0.0005
 
 EXIT_USAGE = 2
 """Exit status for settings or ports that can't be used."""
@@ -230,6 +234,19 @@ def check(config: Config) -> int:
     return 0
 
 
+def tune_interpreter() -> None:
+    """Keep the interpreter from holding up the media relay; for a process that does nothing but serve.
+
+    A full garbage collection stops every thread for as long as it takes to look at every object: what was made during
+    the start is left out for good, and the rest is looked at seldom, since calls and registrations leave no reference
+    cycles.  The relay thread waits less for its turn beside a busy thread.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+
+
 def run(config: Config) -> int:
     """Serve until SIGINT or SIGTERM."""
     stop = threading.Event()
@@ -247,6 +264,7 @@ def run(config: Config) -> int:
         for warning in dotenv_warnings():
             log.warning("%s", warning)
         server.start()
+        tune_interpreter()
         print(banner(config, server.sip_port, server.api_port), flush=True)
         # A timeout lets the interpreter run the signal handler on every platform.
         while not stop.wait(1.0):

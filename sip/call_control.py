@@ -150,7 +150,7 @@ class CallControl:
                 call.setup_timer = None
             if x.config.media_timeout > 0:
                 self._watch_media(call, now)
-            log.info("call %s: %s answered %s", call.call_id, leg.party.number, call.caller.number)
+            log.debug("call %s: %s answered %s", call.call_id, leg.party.number, call.caller.number)
         self.session_refreshed(call, response, now)
 
     def session_refreshed(self, call: Call, response: Response, now: float) -> None:
