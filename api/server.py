@@ -102,8 +102,8 @@ class HttpServer:
         server.task_dispatcher.shutdown(timeout=_STOP_TIMEOUT_S)
         server.trigger.pull_trigger(lambda: _close_connections(server))
         thread.join(_STOP_TIMEOUT_S)
-        # Only now: whoever pulls the trigger of a server that still runs must find it open, or the byte goes to whatever
-        # has that descriptor by then. A worker that is not done yet keeps it.
+        # Only now: whoever pulls the trigger of a server that still runs must find it open, or the byte goes to
+        # whatever has that descriptor by then. A worker that is not done yet keeps it.
         if not thread.is_alive() and not server.task_dispatcher.threads:
             server.trigger.close()
 
