@@ -15,6 +15,7 @@ import os
 import re
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -57,6 +58,9 @@ _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 _OWN_FIELDS = frozenset(("time", "level", "logger", "message", "thread", "exception", "stack"))
 # ASCII output: neither C1 controls nor line separators of Unicode reach a file or a terminal, and bytes = characters.
 _encode = JSONEncoder(ensure_ascii=True).encode
+
+_GATHERING_S = 0.02
+"""How long the writer lets lines gather when it has been idle."""
 
 _lock = threading.Lock()
 
@@ -172,7 +176,7 @@ class _Entrance(QueueHandler):
 
     def __init__(self, queue: SimpleQueue[Any]) -> None:
         super().__init__(queue)
-        self._lines = queue
+        self.lines = queue
         self.dropped = 0
 
     def handle(self, record: logging.LogRecord) -> bool:
@@ -187,8 +191,8 @@ class _Entrance(QueueHandler):
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        if self._lines.qsize() < MAX_QUEUED_LINES:
-            self._lines.put(record)
+        if self.lines.qsize() < MAX_QUEUED_LINES:
+            self.lines.put(record)
         else:
             self.dropped += 1
 
@@ -289,12 +293,22 @@ class _Writer(QueueListener):
     def __init__(self, entrance: _Entrance) -> None:
         super().__init__(entrance.queue)
         self._entrance = entrance
+        self._lines = entrance.lines
         self._fallback = _ConsoleHandler(logging.NOTSET)
 
     def start(self) -> None:
         super().start()
         if self._thread is not None:
             self._thread.name = "log-writer"
+
+    def dequeue(self, block: bool) -> Any:
+        """The next line. After a pause more lines are let gather: a thread that wakes up for each one takes the
+        interpreter from signalling and media each time."""
+        if block and self._lines.empty():
+            first = self._lines.get()
+            time.sleep(_GATHERING_S)
+            return first
+        return self._lines.get(block)
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """A masked copy; the original may still be in the hands of another handler."""

@@ -41,7 +41,7 @@ log = logging.getLogger("sipserver")
 EPHEMERAL_PORTS = (49_152, 65_535)
 """Where media ports come from when RTP_PORT is 0 (RFC 6335 6: the dynamic range)."""
 
-_GC_THRESHOLDS = (10_000, 20, 100)
+_GC_THRESHOLDS = (50_000, 20, 100)
 _SWITCH_INTERVAL_S = 0.0005
 
 EXIT_USAGE = 2

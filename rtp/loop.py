@@ -22,6 +22,7 @@ Handler = Callable[[float], None]
 
 MAX_DATAGRAM = 65536
 _FAULT_LOG_INTERVAL_S = 10.0
+_MAX_WAITING = 64
 
 
 class RelayLoop:
@@ -48,11 +49,16 @@ class RelayLoop:
 
     # any thread
 
-    def post(self, command: Command) -> None:
+    def post(self, command: Command, *, may_wait: bool = False) -> None:
         """Have the loop's thread run `command` soon, after those posted before, and before it reads any packet that was
         sent after this call. Posted by the loop's thread, it runs in the next round.
+
+        One that `may_wait` runs when the loop is awake anyway, or when some dozens have gathered: to wake a thread for
+        each costs more than all that a call does here.
         """
         self._inbox.append(command)
+        if may_wait and len(self._inbox) < _MAX_WAITING:
+            return
         # `run` says that it may sleep before it looks into the inbox for the last time: one of the two sees the other.
         if self._may_sleep:
             self._may_sleep = False

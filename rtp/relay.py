@@ -24,6 +24,8 @@ from rtp.session import MediaSession
 
 log = logging.getLogger(__name__)
 
+_SIDES = 2
+
 __all__ = ["RelaySession", "RtpRelay"]
 
 
@@ -35,6 +37,7 @@ class RelaySession:
         self.final: tuple[StreamSnapshot, StreamSnapshot] | None = None  # set once, under the relay's lock
         self._relay = relay
         self._loop = loop
+        self._described: set[int] = set()
         self._media = media
         self._legs = Legs(loop, media, pairs)
 
@@ -52,7 +55,9 @@ class RelaySession:
         its packets may come from. `codecs`: payload type to encoding name and clock rate.
         """
         codecs = dict(codecs)
-        self._loop.post(lambda: self._set_peer(side, rtp, rtcp, hosts, codecs))
+        self._described.add(side)
+        # Until both sides have described themselves no packet is passed on, so the loop need not be woken.
+        self._loop.post(lambda: self._set_peer(side, rtp, rtcp, hosts, codecs), may_wait=len(self._described) < _SIDES)
 
     def last_packet_at(self) -> float | None:
         """When the last RTP or RTCP packet of either side was taken; monotonic seconds."""
@@ -75,12 +80,12 @@ class RelaySession:
 
     def attach(self) -> None:
         """Begin to relay."""
-        self._loop.post(self._legs.attach)
+        self._loop.post(self._legs.attach, may_wait=True)
 
     def vacate(self, null_fd: int) -> None:
         """Free the ports; the relay thread closes what is left of the sockets."""
         self._legs.vacate(null_fd)
-        self._loop.post(self._legs.detach)
+        self._loop.post(self._legs.detach, may_wait=True)
 
     def _set_peer(
         self,
