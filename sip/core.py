@@ -218,12 +218,26 @@ class SipCore:
         self._send_message(target, response, None)
 
     def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        """A new request; one that turns out malformed only now is answered all the same."""
+        """A new request.  One that turns out malformed only now, or that a fault of ours keeps from being served, is
+        answered all the same: an INVITE without a final response would stay for ever (17.2.1)."""
         try:
             self._dispatch(transaction, request, now)
         except ParseError as error:
             response = make_response(request, error.status, error.reason, to_tag=self._exchange.identity.new_tag())
             transaction.respond(response, now)
+        except Exception:
+            log.exception("%s of call %s met a fault of the server", request.method, request.call_id)
+            self._give_up(transaction, request, now)
+
+    def _give_up(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        """Answer 500 and end what the request had begun."""
+        response = make_response(request, 500, to_tag=self._exchange.identity.new_tag())
+        transaction.respond(response, now)
+        call = self._exchange.calls.find_live(request.call_id, request.from_.tag or "")
+        if call is not None and call.answered is None and request.method == "INVITE":
+            if call.context is not None:
+                call.context.decided = True
+            self._control.end(call, TerminationReason.ERROR, "a fault of the server ended the call", now)
 
     def _dispatch(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         method = request.method

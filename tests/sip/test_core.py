@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from sip.core import ALLOW
@@ -260,6 +262,42 @@ def test_17_2_1_a_failure_the_caller_never_acknowledges_is_noted(
     assert "the caller's phone never acknowledged the final response" in office.journal()
     assert office.unread(alice.way).count("486 INVITE") == 11
     office.forget()
+
+
+def test_a_fault_while_an_invite_is_served_is_answered_with_500_and_leaves_nothing(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(call_id: str, kind: str) -> None:
+        raise RuntimeError("a fault of the relay")
+
+    with monkeypatch.context() as fault:
+        fault.setattr(office.relay, "open", fail)
+        invite = alice.invite("101")
+        alice.expect("100 INVITE")
+        alice.ack_failure(invite, alice.expect("500 INVITE"))
+    bob.expect_nothing()
+    assert office.core.ended_calls()[-1].snapshot.termination_reason == "error"
+    call = establish(alice, bob)
+    hang_up(call.caller, call.callee)
+
+
+def test_an_ended_call_leaves_no_reference_cycle(office: CoreHarness, alice: FakePhone, bob: FakePhone) -> None:
+    """Cycles wait for the garbage collector, and its pauses are heard in every call."""
+
+    def one_call() -> None:
+        call = establish(alice, bob)
+        hang_up(call.caller, call.callee)
+        office.advance(100)
+        office.forget()
+
+    one_call()
+    gc.collect()
+    gc.disable()
+    try:
+        one_call()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_many_calls_leave_nothing_behind(office: CoreHarness, alice: FakePhone, bob: FakePhone) -> None:
