@@ -273,7 +273,6 @@ def test_a_fault_while_an_invite_is_served_is_answered_with_500_and_leaves_nothi
     with monkeypatch.context() as fault:
         fault.setattr(office.relay, "open", fail)
         invite = alice.invite("101")
-        alice.expect("100 INVITE")
         alice.ack_failure(invite, alice.expect("500 INVITE"))
     bob.expect_nothing()
     assert office.core.ended_calls()[-1].snapshot.termination_reason == "error"
