@@ -36,6 +36,8 @@ class ResponseContext:
     """Why the branches were cancelled: "caller", "setup timeout", ... or ""."""
     ended: bool = False
     """The server transaction is over."""
+    loop_hash: int = 0
+    """What routing depended on, for the branches (RFC 5393 4.2); 0 inside a dialog, where nothing is looked up."""
 
     @property
     def pending(self) -> list[Branch]:

@@ -363,21 +363,21 @@ class Headers:
 
     def append(self, name: str, value: str) -> None:
         """`name` in its wire spelling."""
-        self._insert(len(self.names), name, value)
+        key = _CANONICAL.get(name) or _own_name(name)
+        self.lines.append(f"{name}: {checked_text(value)}")
+        self.names.append(key)
+        self.texts.append(value.strip(LWS))
 
     def push(self, name: str, value: str) -> None:
         """Put a line above all others: the new topmost value of its name."""
-        self._insert(0, name, value)
-
-    def _insert(self, index: int, name: str, value: str) -> None:
-        key = _own_name(name)
-        self.lines.insert(index, f"{name}: {checked_text(value)}")
-        self.names.insert(index, key)
-        self.texts.insert(index, value.strip(LWS))
+        key = _CANONICAL.get(name) or _own_name(name)
+        self.lines.insert(0, f"{name}: {checked_text(value)}")
+        self.names.insert(0, key)
+        self.texts.insert(0, value.strip(LWS))
 
     def set(self, name: str, value: str) -> None:
         """Replace the first line of that name, drop its other lines; append when there is none."""
-        key = _own_name(name)
+        key = _CANONICAL.get(name) or _own_name(name)
         if key not in self.names:
             self.append(name, value)
             return
@@ -438,9 +438,7 @@ def _line_name(line: str) -> str:
 
 
 def _own_name(name: str) -> str:
-    known = _CANONICAL.get(name)
-    if known is not None:
-        return known
+    """Canonical form of a name that is no common one."""
     if not TOKEN.fullmatch(name):
         raise LocalProtocolError("malformed header name")
     return canonical_name(name)

@@ -343,7 +343,7 @@ def content_length(message: Request | Response) -> int | None:
 
 # ------------------------------------------------------------------------------------------------ derived messages
 
-_COPIED = ("from", "to", "call-id", "cseq")
+_COPIED = frozenset({"via", "from", "to", "call-id", "cseq"})
 
 
 def make_response(
@@ -359,9 +359,10 @@ def make_response(
     when the request had none, then `headers`."""
     source = request.headers
     made = Headers()
+    seen = made.names
     for index, name in enumerate(source.names):
         # Of a header that may stand only once the first is copied: the answer to a bad request is no bad response.
-        if name == "via" or (name in _COPIED and name not in made.names):
+        if name in _COPIED and (name == "via" or name not in seen):
             made.copy_from(source, index)
     if to_tag is not None and "to" in made.names and _lacks_tag(request):
         made.add_parameter("to", f"tag={to_tag}")

@@ -53,7 +53,8 @@ class Proxy:
         if request.method == "INVITE" and self._is_merged(transaction, request, now):
             return
         call = self._control.start(request, flow, now) if request.method == "INVITE" else None
-        refusal = self._admit(request, flow)
+        routed_by = loop_hash(request)
+        refusal = self._admit(request, flow, routed_by)
         if refusal is not None:
             self._refuse(transaction, request, call, *refusal, now=now)
             return
@@ -64,7 +65,7 @@ class Proxy:
             reason = TerminationReason.UNREACHABLE
             self._refuse(transaction, request, call, 480, "Number Not Registered", reason, text, now=now)
             return
-        context = ResponseContext(transaction, request, flow, call)
+        context = ResponseContext(transaction, request, flow, call, loop_hash=routed_by)
         transaction.context = context
         if isinstance(transaction, InviteServerTransaction):
             transaction.respond(make_response(request, 100), now)
@@ -91,10 +92,10 @@ class Proxy:
         """That number is registered from where this came."""
         return any(binding.flow.remote_host == flow.remote_host for binding in self._x.location.bindings(number))
 
-    def _admit(self, request: Request, flow: Flow) -> tuple[int, str, TerminationReason, str] | None:
+    def _admit(self, request: Request, flow: Flow, routed_by: int) -> tuple[int, str, TerminationReason, str] | None:
         """16.3 and the house rules: None, or status, phrase, reason and sentence of the refusal."""
         x = self._x
-        if x.identity.is_loop(request, loop_hash(request)):
+        if x.identity.is_loop(request, routed_by):
             return 482, "Loop Detected", TerminationReason.ERROR, "the call came back to this server in a loop"
         caller = request.from_.uri.number
         if not self._is_caller(caller, flow):
@@ -193,7 +194,7 @@ class Proxy:
         decrement_max_forwards(request)
         request.headers.set("Max-Breadth", str(breadth))
         prepare_strict_route(request)
-        request.push_via(x.identity.via(branch.flow, x.identity.new_branch(loop_hash(branch.context.request))))
+        request.push_via(x.identity.via(branch.flow, x.identity.new_branch(branch.context.loop_hash)))
         if request.method == "INVITE":
             self._responses.start_timer_c(branch, now)
         branch.client = x.layer.send_request(request, branch.flow, now, branch)
@@ -256,7 +257,7 @@ class Proxy:
             response = make_response(request, 481, to_tag=self._x.identity.new_tag())
             transaction.respond(response, now)
             return
-        context = ResponseContext(transaction, request, transaction.flow)
+        context = ResponseContext(transaction, request, transaction.flow, loop_hash=loop_hash(request))
         transaction.context = context
         branch = Branch(context, binding.number, binding.flow)
         context.branches.append(branch)

@@ -217,6 +217,8 @@ _QUOTED_OR_EXPIRES = re.compile(r'("(?:[^"\\]|\\.)*")|;[ \t]*expires[ \t]*(?:=[^
 
 def _parameters_text(value: str) -> str:
     """Header parameters of a Contact as they were written, without `expires`: echoed in the 200 to the letter."""
+    if ";" not in value:
+        return ""
     match = NAME_ADDR.fullmatch(value) or ADDR_SPEC.fullmatch(value)
     text = match["parameters"].strip() if match is not None else ""
     return _QUOTED_OR_EXPIRES.sub(r"\1", text) if "expires" in text.lower() else text

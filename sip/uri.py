@@ -86,8 +86,10 @@ class Uri:
 
     def same_as(self, other: Uri) -> bool:
         """Equivalence of 19.1.4 for sip and sips; URIs of other schemes must be equal to the letter."""
+        if self.text == other.text:
+            return True
         if not (self.is_sip and other.is_sip):
-            return self.text == other.text
+            return False
         if self.scheme != other.scheme or (self.host.lower(), self.port) != (other.host.lower(), other.port):
             return False
         if (_normal(self.user), _normal(self.password)) != (_normal(other.user), _normal(other.password)):
