@@ -145,6 +145,10 @@ class SipCore:
         self._now = now
         transaction.transport_error(reason, now)
 
+    def unanswered_requests(self) -> int:
+        """Requests sent whose final response has not come yet."""
+        return self._exchange.layer.unanswered_count
+
     def connection_closed(self, flow: Flow, now: float) -> None:
         """A TCP connection is gone.  What was reached by it is reached by a new one to the port of its Contact."""
         self._now = now

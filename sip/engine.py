@@ -45,6 +45,11 @@ _ADDRESS_REFRESH_S = 30.0
 
 _PORT_TRIES = 20
 
+_LAST_ANSWERS_S = 1.0
+"""How long a stop waits for the phones to confirm that their calls are over; one repetition of a BYE fits in."""
+
+_ANSWER_POLL_S = 0.01
+
 _Transaction = ClientTransaction | InviteServerTransaction | NonInviteServerTransaction
 
 
@@ -106,13 +111,21 @@ class SipEngine:
         with self._lock:
             if self._stopping:
                 return
-            self._core.end_calls(TerminationReason.ADMIN, "the server is shutting down", time.monotonic())
+            ended = self._core.end_calls(TerminationReason.ADMIN, "the server is shutting down", time.monotonic())
             self._carry_out()
+            if ended and self._timer_thread.is_alive():
+                self._await_answers(time.monotonic() + _LAST_ANSWERS_S)
             self._stopping = True
-            self._wake.notify()
+            self._wake.notify_all()
         if self._timer_thread.is_alive():
             self._timer_thread.join()
         self._transports.stop()
+
+    def _await_answers(self, deadline: float) -> None:
+        """Stay until the phones have confirmed that they hung up, so that a BYE that got lost is sent again.  Core lock
+        held, but let go while waiting."""
+        while self._core.unanswered_requests() and time.monotonic() < deadline:
+            self._wake.wait(_ANSWER_POLL_S)
 
     # -------------------------------------------------------------------------------------------- input
 
@@ -176,7 +189,7 @@ class SipEngine:
         deadline = core.next_deadline()
         if deadline is not None and deadline < self._sleeps_until:
             self._sleeps_until = deadline
-            self._wake.notify()
+            self._wake.notify_all()
 
     # -------------------------------------------------------------------------------------------- commands, views
 

@@ -31,6 +31,7 @@ from sip.transaction_server import (
 DEFAULT_MAX_SERVER_TRANSACTIONS: Final = 100_000
 
 _ABSORBING_USER: Final = AbsorbingUser()
+_UNANSWERED: Final = frozenset({State.CALLING, State.TRYING, State.PROCEEDING})
 
 
 class TransactionUser(ClientTransactionUser, ServerTransactionUser, Protocol):
@@ -125,6 +126,11 @@ class TransactionLayer:
     def server_count(self) -> int:
         """Live server transactions."""
         return len(self._servers)
+
+    @property
+    def unanswered_count(self) -> int:
+        """Requests of ours that still wait for a final response; looks at every client transaction."""
+        return sum(1 for client in self._clients.values() if client.state in _UNANSWERED)
 
     @property
     def client_count(self) -> int:

@@ -82,6 +82,8 @@ class Office:
         """Idempotent."""
         for phone in self._phones:
             phone.close()
+        # The phones are gone: a stop would wait in vain for them to confirm its BYEs.
+        self.server.clear_calls()
         self.server.stop()
 
     # -------------------------------------------------------------------------------------------- phones
