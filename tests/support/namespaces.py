@@ -1,0 +1,70 @@
+"""Hosts of their own on this machine: network namespaces joined by virtual cables (Linux, root, `ip`)."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+WAIT_S = 30.0
+_CLONE_NEWNET = 0x40000000
+
+
+def missing() -> str:
+    """Why there can be no namespaces here; "" when there can."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return "network namespaces need root"
+    if shutil.which("ip") is None:
+        return "network namespaces need ip (iproute2)"
+    tried = subprocess.run(["ip", "netns", "add", "sipserver-try"], capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
+        return f"no network namespaces here: {tried.stderr.strip()}"
+    _ip("netns", "delete", "sipserver-try")
+    return ""
+
+
+class Host:
+    """One host.  What runs in `run` sees its network only; sockets and threads made there stay in it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = f"sipserver-{os.getpid()}-{name}"
+        _ip("netns", "add", self.name)
+        self._ip("link", "set", "lo", "up")
+        self._thread = ThreadPoolExecutor(1, initializer=self._enter)
+
+    def _enter(self) -> None:
+        """A thread, not the process, changes its network; threads that it starts inherit it."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        with Path(f"/var/run/netns/{self.name}").open("rb") as namespace:
+            if libc.setns(namespace.fileno(), _CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+
+    def run(self, what: Callable[[], T]) -> T:
+        return self._thread.submit(what).result(WAIT_S)
+
+    def cable(self, other: Host, address: str, other_address: str) -> None:
+        """Join two hosts by a cable of their own, a network of 256 addresses."""
+        ends = [f"v{os.getpid() % 10_000}{host.name[-3:]}{address.split('.')[2]}" for host in (self, other)]
+        _ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
+        for host, end, text in ((self, ends[0], address), (other, ends[1], other_address)):
+            _ip("link", "set", end, "netns", host.name)
+            host._ip("address", "add", f"{text}/24", "dev", end)
+            host._ip("link", "set", end, "up")
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        _ip("netns", "delete", self.name)
+
+    def _ip(self, *arguments: str) -> None:
+        _ip("-n", self.name, *arguments)
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
