@@ -8,6 +8,7 @@ docs/architecture.md.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import gc
 import logging
@@ -19,6 +20,11 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from types import FrameType
+
+try:
+    import resource
+except ImportError:  # Windows, which has no such limit
+    resource = None  # type: ignore[assignment]
 
 from api import create_app
 from api.access import load_or_create_token
@@ -40,6 +46,12 @@ log = logging.getLogger("sipserver")
 
 EPHEMERAL_PORTS = (49_152, 65_535)
 """Where media ports come from when RTP_PORT is 0 (RFC 6335 6: the dynamic range)."""
+
+_DESCRIPTORS_PER_CALL = 6
+"""Two ports of two sockets each, and one more on either side once it has latched."""
+_OTHER_DESCRIPTORS = 150
+"""Listening sockets, logs, TCP phones and HTTP clients."""
+_UNLIMITED = 1 << 30
 
 _GC_THRESHOLDS = (50_000, 20, 100)
 _SWITCH_INTERVAL_S = 0.0005
@@ -184,7 +196,26 @@ def reachable_address(config: Config) -> str:
     return AddressBook().local_host("192.0.2.1")
 
 
-def banner(config: Config, sip_port: int, api_port: int) -> str:
+def raise_descriptor_limit() -> int:
+    """Have as many open files and sockets as the system lets this process have; how many that is."""
+    if resource is None:
+        return _UNLIMITED
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    # Refused where "unlimited" is more than the system can count (macOS): then things stay as they are.
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return _UNLIMITED if soft == resource.RLIM_INFINITY else soft
+
+
+def call_capacity(config: Config, descriptors: int) -> int:
+    """How many calls with one audio stream fit the media ports and the open sockets that the process may have."""
+    first, last = (config.rtp_port, config.rtp_port_max) if config.rtp_port else EPHEMERAL_PORTS
+    pairs = (last + 1 - (first + first % 2)) // 2
+    return max(0, min(pairs // 2, (descriptors - _OTHER_DESCRIPTORS) // _DESCRIPTORS_PER_CALL))
+
+
+def banner(config: Config, sip_port: int, api_port: int, capacity: int) -> str:
     """What the admin needs to set up the first phone."""
     address = reachable_address(config)
     api_host = config.api_host if not is_wildcard(config.api_host) else address
@@ -193,7 +224,7 @@ def banner(config: Config, sip_port: int, api_port: int) -> str:
         [
             f"sipserver {__version__}",
             f"  SIP    {address}:{sip_port}  UDP and TCP",
-            f"  media  {address}  UDP {media}",
+            f"  media  {address}  UDP {media}, enough for {capacity} calls at once",
             f"  API    http://{f'[{api_host}]' if ':' in api_host else api_host}:{api_port}/api/users",
             "",
             "Set up each phone like this:",
@@ -229,7 +260,8 @@ def check(config: Config) -> int:
     server.stop()
     if not has_media_ports:
         raise wrong_value("RTP_PORT", config.rtp_port, "the first port of a range with four free UDP ports in it")
-    print(banner(config, sip_port, api_port).partition("\n\n")[0])
+    capacity = call_capacity(config, raise_descriptor_limit())
+    print(banner(config, sip_port, api_port, capacity).partition("\n\n")[0])
     print("The settings and ports are fine; nothing was started.")
     return 0
 
@@ -258,6 +290,7 @@ def run(config: Config) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
+    descriptors = raise_descriptor_limit()
     logs = start_logging(config)
     server = SipServer(config)
     try:
@@ -265,7 +298,8 @@ def run(config: Config) -> int:
             log.warning("%s", warning)
         server.start()
         tune_interpreter()
-        print(banner(config, server.sip_port, server.api_port), flush=True)
+        capacity = call_capacity(config, descriptors)
+        print(banner(config, server.sip_port, server.api_port, capacity), flush=True)
         # A timeout lets the interpreter run the signal handler on every platform.
         while not stop.wait(1.0):
             pass

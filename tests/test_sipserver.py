@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
-from config import load
-from sipserver import __version__, banner
+from config import Config, load
+from sipserver import __version__, banner, call_capacity
 from tests.support.api_client import ApiClient
 from tests.support.phone import SoftPhone
 
@@ -230,21 +230,48 @@ def test_the_ports_of_the_banner_are_the_real_ones(running: Running) -> None:
 
 
 def test_the_standard_port_need_not_be_entered() -> None:
-    text = banner(load({"SIP_HOST": "192.0.2.1"}), 5060, 3000)
+    text = banner(load({"SIP_HOST": "192.0.2.1"}), 5060, 3000, 250)
 
     assert "server / domain   192.0.2.1\n" in text
-    assert "UDP 10000-10999" in text
+    assert "UDP 10000-10999, enough for 250 calls at once" in text
     assert "http://127.0.0.1:3000/api/users" in text
 
 
 def test_the_banner_shows_the_address_that_phones_can_reach() -> None:
     config = load({"SERVER_ADDRESS": "pbx.example.com", "API_HOST": "::1"})
 
-    text = banner(config, 5070, 3000)
+    text = banner(config, 5070, 3000, 250)
 
     assert "server / domain   pbx.example.com:5070\n" in text
     assert "http://[::1]:3000/" in text
     assert "0.0.0.0" not in text
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "descriptors", "calls"),
+    [
+        (10_000, 10_999, 1_000_000, 250),
+        (10_001, 10_005, 1_000_000, 1),
+        (10_000, 10_999, 1024, 145),
+        (10_000, 10_999, 100, 0),
+    ],
+    ids=["ports are the limit", "odd first port", "descriptors are the limit", "too few descriptors"],
+)
+def test_the_banner_tells_how_many_calls_there_is_room_for(first: int, last: int, descriptors: int, calls: int) -> None:
+    assert call_capacity(Config(rtp_port=first, rtp_port_max=last), descriptors) == calls
+
+
+@posix_only
+def test_the_server_takes_as_many_descriptors_as_it_may_have(tmp_path: Path) -> None:
+    limits = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 2048)); import sipserver; "
+    shown = subprocess.run(
+        [sys.executable, "-c", limits + "print(sipserver.raise_descriptor_limit())"],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout == "2048\n"
 
 
 # ------------------------------------------------------------------------------------------------ signals
