@@ -45,7 +45,7 @@ _ADDRESS_REFRESH_S = 30.0
 
 _PORT_TRIES = 20
 
-_LAST_ANSWERS_S = 1.0
+_LAST_ANSWERS_S = 0.75
 """How long a stop waits for the phones to confirm that their calls are over; one repetition of a BYE fits in."""
 
 _ANSWER_POLL_S = 0.01
