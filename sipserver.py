@@ -53,7 +53,7 @@ _OTHER_DESCRIPTORS = 150
 """Listening sockets, logs, TCP phones and HTTP clients."""
 _UNLIMITED = 1 << 30
 
-_GC_THRESHOLDS = (50_000, 20, 100)
+_GC_THRESHOLDS = (5_000, 5, 100)
 _SWITCH_INTERVAL_S = 0.0005
 
 EXIT_USAGE = 2
