@@ -79,7 +79,17 @@ def stamp_via(request: Request, flow: Flow) -> None:
 
 def behind_nat(via: Via, flow: Flow) -> bool:
     """The phone names an IP address in its Via that is not the one its packets come from."""
-    return not _same_host(via.host, flow.remote_host) and _address(via.host) is not None
+    return is_other_address(via.host, flow)
+
+
+def is_other_address(host: str, flow: Flow) -> bool:
+    """An IP address, and not the one that the packets of this flow come from."""
+    return not _same_host(host, flow.remote_host) and is_ip_address(host)
+
+
+def is_ip_address(host: str) -> bool:
+    """Not a name; IPv6 with or without brackets."""
+    return _address(host) is not None
 
 
 def _same_host(sent_by_host: str, source: str) -> bool:

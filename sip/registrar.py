@@ -13,13 +13,12 @@ from email.utils import formatdate
 
 from config import Config
 from sip.errors import ParseError
-from sip.flow import Flow, behind_nat
+from sip.flow import Flow, behind_nat, is_other_address
 from sip.grammar import ADDR_SPEC, NAME_ADDR
 from sip.headers import NameAddr
 from sip.location import MAX_BINDINGS_PER_NUMBER, Binding, LocationService
 from sip.message import Request, Response, make_response
 from sip.numbering import NumberPlan
-from sip.uri import unbracket
 
 log = logging.getLogger(__name__)
 
@@ -239,11 +238,4 @@ def _is_same(binding: Binding, change: _Change, request: Request, flow: Flow) ->
 
 
 def _is_behind_nat(request: Request, contact: NameAddr, flow: Flow) -> bool:
-    if behind_nat(request.via, flow):
-        return True
-    host = unbracket(contact.uri.host).lower()
-    return _is_ip(host) and host != flow.remote_host.lower()
-
-
-def _is_ip(host: str) -> bool:
-    return ":" in host or host.replace(".", "").isdigit()
+    return behind_nat(request.via, flow) or is_other_address(contact.uri.host, flow)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from sip.constants import MAGIC_COOKIE, MAX_FORWARDS
 from sip.errors import ParseError
-from sip.flow import Flow
+from sip.flow import Flow, is_ip_address
 from sip.headers import NameAddr, parse_decimal
 from sip.message import Request
 from sip.uri import Uri, bracket, unbracket
@@ -126,13 +126,9 @@ def _leads_here(route: Uri, request: Request, identity: Identity) -> bool:
     if identity.is_own(route):
         return True
     host = route.host.lower()
-    if _is_ip(host):
+    if is_ip_address(host):
         return False
     return host in (request.uri.host.lower(), request.from_.uri.host.lower())
-
-
-def _is_ip(host: str) -> bool:
-    return ":" in host or host.replace(".", "").isdigit()
 
 
 def prepare_strict_route(request: Request) -> None:
