@@ -40,7 +40,6 @@ class Binding:
     cseq: int
     flow: Flow
     expires: float
-    granted_s: int
     q: float
     user_agent: str
     behind_nat: bool

@@ -159,7 +159,6 @@ class Registrar:
                 cseq=request.cseq.number,
                 flow=flow,
                 expires=now + change.expires_s,
-                granted_s=change.expires_s,
                 q=change.contact.q,
                 user_agent=request.user_agent,
                 behind_nat=_is_behind_nat(request, change.contact, flow),
@@ -178,7 +177,6 @@ class Registrar:
         binding.cseq = request.cseq.number
         binding.flow = flow
         binding.expires = now + change.expires_s
-        binding.granted_s = change.expires_s
         binding.q = change.contact.q
         binding.user_agent = request.user_agent
         binding.behind_nat = _is_behind_nat(request, change.contact, flow)

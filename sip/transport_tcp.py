@@ -57,7 +57,6 @@ class TcpTransport:
         self.on_malformed = on_malformed
         self.on_closed = on_closed
         self.on_failed = on_failed
-        self._family = family_of(host)
         self._listener = _listening_socket(host, port)
         self.port: int = self._listener.getsockname()[1]
         self._numbers = itertools.count(1)

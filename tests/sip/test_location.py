@@ -40,7 +40,6 @@ class Bench:
             cseq=1,
             flow=flow,
             expires=expires,
-            granted_s=60,
             q=q,
             user_agent="",
             behind_nat=False,
