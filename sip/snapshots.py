@@ -116,3 +116,31 @@ class HistoryPage:
 
     calls: tuple[CallSnapshot, ...]
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class BanSnapshot:
+    """One source address that is not listened to.  `until_at` None: until it is lifted.  `reason` is a clause in plain
+    words; `failures` is how many wrong passwords led to it, 0 when a person added it."""
+
+    address: str
+    since_at: float
+    until_at: float | None
+    reason: str
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationFailure:
+    """Refused REGISTER requests of one source for one number, alike ones counted together.  `reason` says in plain words
+    what is wrong and what to do about it."""
+
+    number: str
+    address: str
+    transport: str
+    user_agent: str
+    status: int
+    reason: str
+    first_at: float
+    last_at: float
+    count: int
