@@ -201,6 +201,9 @@ class CallTable:
     def live(self) -> list[Call]:
         return list(self._live.values())
 
+    def has_live(self) -> bool:
+        return bool(self._live)
+
     def find_live(self, call_id: str, caller_tag: str) -> Call | None:
         """The live call that an INVITE with this Call-ID and From tag has begun."""
         return self._live.get((call_id, caller_tag))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 from config import Config
@@ -60,7 +59,7 @@ def _reconnect(lost: Flow, contact: Uri | None) -> Flow:
     """Where a new connection to the phone behind a lost one leads: it has no name that must be looked up, and its
     address is still what its requests are admitted by."""
     port = contact.effective_port if contact is not None else lost.remote_port
-    return replace(lost, remote_port=port, connection=0)
+    return lost._replace(remote_port=port, connection=0)
 
 
 class SipCore:
@@ -185,6 +184,9 @@ class SipCore:
 
     def registrations(self, now: float) -> tuple[RegistrationSnapshot, ...]:
         return self._exchange.location.snapshot(now, self._wall(now))
+
+    def has_calls(self) -> bool:
+        return self._exchange.calls.has_live()
 
     def calls(self) -> tuple[CallSnapshot, ...]:
         return self._exchange.calls.snapshot()

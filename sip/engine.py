@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from itertools import chain
 from math import inf
 
-from config import Config
+from config import Config, wrong_value
 from sip.addresses import AddressBook, is_wildcard
 from sip.calls import EndedCall, select_history
 from sip.core import SipCore
@@ -20,6 +21,8 @@ from sip.errors import ParseError
 from sip.flow import Flow
 from sip.media import MediaRelay
 from sip.message import Request, Response
+from sip.patience import StreamLimits
+from sip.quota import ConnectionQuota
 from sip.snapshots import (
     CallSnapshot,
     CallTotals,
@@ -29,11 +32,14 @@ from sip.snapshots import (
     TerminationReason,
 )
 from sip.timers import TimerSettings
+from sip.tls import Certificate, load_certificate
 from sip.transaction_client import ClientTransaction
 from sip.transaction_server import InviteServerTransaction, NonInviteServerTransaction
-from sip.transport import TransportTable
+from sip.transport import ConnectionUser, TransportTable
 from sip.transport_tcp import TcpTransport
+from sip.transport_tls import TlsTransport
 from sip.transport_udp import UdpTransport
+from sip.uri import bracket
 
 log = logging.getLogger(__name__)
 
@@ -70,24 +76,25 @@ class SipEngine:
         self._refresh_at = 0.0
         self._timer_thread = threading.Thread(target=self._run_timers, name="sip-timer", daemon=True)
         self.port = 0
+        self.tls_port = 0
+        """Of SIP over TLS; 0 without a certificate."""
 
     # -------------------------------------------------------------------------------------------- life
 
     def bind(self) -> None:
-        """Bind UDP and TCP to the same port.  Raises `OSError`; nothing stays bound then."""
+        """Bind UDP and TCP to the same port, and TLS if there is a certificate.  Raises `OSError`, or `ConfigError` for
+        what TLS needs; nothing stays bound then."""
         host, port = self._config.sip_host, self._config.sip_port
+        certificate = load_certificate(self._config)
+        limits = StreamLimits(self._config.sip_max_connections, self._config.sip_max_connections_per_source)
+        quota = ConnectionQuota(limits.connections, limits.connections_per_source)
+        user = ConnectionUser(
+            self._on_message, self._on_malformed, self._on_closed, self._on_failed, self._peers_in_use
+        )
         for attempt in range(_PORT_TRIES):
             udp = UdpTransport(host, port, self._addresses, self._on_message, self._on_malformed)
             try:
-                tcp = TcpTransport(
-                    host,
-                    udp.port,
-                    self._addresses,
-                    self._on_message,
-                    self._on_malformed,
-                    self._on_closed,
-                    self._on_failed,
-                )
+                tcp = TcpTransport(host, udp.port, self._addresses, user, limits, quota)
             except OSError:
                 udp.stop()
                 # Any free UDP port was asked for, and the same TCP port happened to be taken.
@@ -99,7 +106,22 @@ class SipEngine:
             self._transports.add(tcp)
             self._addresses.add_port(udp.port)
             self.port = udp.port
-            return
+            break
+        if certificate is not None:
+            self._bind_tls(user, limits, quota, certificate)
+
+    def _bind_tls(
+        self, user: ConnectionUser, limits: StreamLimits, quota: ConnectionQuota, certificate: Certificate
+    ) -> None:
+        host, port = self._config.sip_host, self._config.sip_tls_port
+        try:
+            tls = TlsTransport(host, port, self._addresses, user, limits, quota, certificate)
+        except OSError as error:
+            self._transports.stop()
+            raise wrong_value("SIP_TLS_PORT", port, f"a port that can be opened ({error.strerror})") from error
+        self._transports.add(tls)
+        self._addresses.add_port(tls.port)
+        self.tls_port = tls.port
 
     def start(self) -> None:
         """Begin to receive; `bind` came before."""
@@ -151,6 +173,16 @@ class SipEngine:
         with self._lock:
             self._core.transport_error(token, reason, time.monotonic())
             self._carry_out()
+
+    def _peers_in_use(self) -> frozenset[str]:
+        """Phones that need the connection they have, by host:port."""
+        with self._lock:
+            registrations = self._core.registrations(time.monotonic())
+            calls = self._core.calls()
+        registered = (
+            f"{bracket(contact.address)}:{contact.port}" for each in registrations for contact in each.contacts
+        )
+        return frozenset(chain(registered, *((call.from_address, call.to_address) for call in calls)))
 
     def _run_timers(self) -> None:
         with self._lock:
@@ -215,6 +247,10 @@ class SipEngine:
     def registrations(self) -> tuple[RegistrationSnapshot, ...]:
         with self._lock:
             return self._core.registrations(time.monotonic())
+
+    def has_calls(self) -> bool:
+        with self._lock:
+            return self._core.has_calls()
 
     def calls(self) -> tuple[CallSnapshot, ...]:
         with self._lock:

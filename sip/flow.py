@@ -4,9 +4,9 @@ responses (18.2.2).  Pure."""
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
 
 from sip.constants import SIP_PORT
 from sip.headers import Via
@@ -14,8 +14,7 @@ from sip.message import Request
 from sip.uri import bracket, unbracket
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(NamedTuple):
     """One way to one peer: a remote address over UDP, or one TCP connection.
 
     `local_host` and `local_port` are what this peer should be told to reach us at (Via, Record-Route, SDP), which is
@@ -47,6 +46,7 @@ class Flow:
         return f"{self.transport.lower()}:{bracket(self.remote_host)}:{self.remote_port}"
 
 
+_PARAMETER_ENDS = "; \t"
 _RPORT = re.compile(r";[ \t]*rport[ \t]*(?:=[^;]*)?(?=;|$)", re.IGNORECASE | re.ASCII)
 _RECEIVED = re.compile(r";[ \t]*received[ \t]*(?:=[^;]*)?(?=;|$)", re.IGNORECASE | re.ASCII)
 
@@ -58,23 +58,24 @@ def stamp_via(request: Request, flow: Flow) -> None:
     (RFC 3581 4).  What the peer itself wrote into `received` is not believed.
     """
     via = request.via
-    differs = not _same_host(via.host, flow.remote_host)
-    wants_rport = "rport" in via.parameters
-    has_received = "received" in via.parameters
-    if not (differs or wants_rport or has_received):
+    transport, host, port, parameters = via
+    source = flow.remote_host
+    wants_rport = "rport" in parameters
+    has_received = "received" in parameters
+    if not (wants_rport or has_received) and _same_host(host, source):
         return
     text = request.headers.first_value("via") or ""
-    stamped = dict(via.parameters)
+    stamped = parameters.copy()
     if has_received:
         text = _RECEIVED.sub("", text)
         del stamped["received"]
     if wants_rport:
-        text = _RPORT.sub(f";rport={flow.remote_port}", text)
-        stamped["rport"] = str(flow.remote_port)
-    if differs or wants_rport:
-        text = text.rstrip("; \t") + f";received={flow.remote_host}"
-        stamped["received"] = flow.remote_host
-    request.replace_top_via(text, Via(via.transport, via.host, via.port, stamped))
+        stamped["rport"] = rport = str(flow.remote_port)
+        text = _RPORT.sub(f";rport={rport}", text)
+    if wants_rport or not _same_host(host, source):
+        text = f"{text.rstrip(_PARAMETER_ENDS)};received={source}"
+        stamped["received"] = source
+    request.replace_top_via(text, Via(transport, host, port, stamped))
 
 
 def behind_nat(via: Via, flow: Flow) -> bool:
@@ -93,6 +94,8 @@ def is_ip_address(host: str) -> bool:
 
 
 def _same_host(sent_by_host: str, source: str) -> bool:
+    if sent_by_host == source:
+        return True
     host = unbracket(sent_by_host)
     if host == source or host.lower() == source.lower():
         return True
@@ -127,10 +130,11 @@ def response_flow(via: Via, flow: Flow) -> Flow:
     if flow.reliable:
         return flow
     port = via.port or SIP_PORT
-    maddr, source = _address(via.parameters.get("maddr") or ""), _address(flow.remote_host)
-    # An address of the other family can't be reached through the socket the request came by.
-    if maddr is not None and source is not None and maddr.version == source.version:
-        return replace(flow, remote_host=str(maddr), remote_port=port)
+    if "maddr" in via.parameters:
+        maddr, source = _address(via.parameters["maddr"] or ""), _address(flow.remote_host)
+        # An address of the other family can't be reached through the socket the request came by.
+        if maddr is not None and source is not None and maddr.version == source.version:
+            return flow._replace(remote_host=str(maddr), remote_port=port)
     if via.rport is not None or behind_nat(via, flow):
         return flow
-    return flow if port == flow.remote_port else replace(flow, remote_port=port)
+    return flow if port == flow.remote_port else flow._replace(remote_port=port)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
-from sip.constants import COMMON_HEADERS, COMPACT_FORMS, SIP_PORT
+from sip.constants import COMMON_HEADERS, COMPACT_FORMS, METHODS, SIP_PORT
 from sip.errors import HeaderError, LocalProtocolError, ParseError
 from sip.grammar import ADDR_SPEC, CSEQ, FOLD, LWS, NAME_ADDR, PARAMETERS, QUOTED_PAIR, TOKEN, VIA_SENT_BY
 from sip.uri import Uri
@@ -33,9 +33,9 @@ def parse_parameters(text: str) -> dict[str, str | None]:
     """`;name=value` pairs; names in lower case, quoted values unquoted, None for a name without a value.  The first of
     two parameters of one name counts."""
     parameters: dict[str, str | None] = {}
+    if not text:
+        return parameters
     for item in _split(text, ";"):
-        if not item:
-            continue
         name, equals, value = item.partition("=")
         name = name.strip(LWS).lower()
         if name and name not in parameters:
@@ -54,7 +54,7 @@ def unquote_string(text: str) -> str:
 def parse_decimal(text: str | None) -> int | None:
     """Value of 1*DIGIT, leading zeros allowed; None for any other text.  A number of more digits than SIP has a use
     for comes out as 10**20: `int` refuses thousands of digits, and every limit is below that."""
-    if not text or not (text.isascii() and text.isdigit()):
+    if not text or not text.isdigit() or not text.isascii():
         return None
     if len(text) > _MAX_DIGITS:
         text = text.lstrip("0") or "0"
@@ -113,8 +113,7 @@ def _first_item(text: str) -> tuple[int, int]:
 # ------------------------------------------------------------------------------------------------ values
 
 
-@dataclass(frozen=True, slots=True)
-class Via:
+class Via(NamedTuple):
     """One Via value (20.42): who sent the request, and where the response must go."""
 
     transport: str
@@ -165,8 +164,7 @@ def _parse_sent_by(text: str) -> tuple[str, str, int | None]:
 _parse_sent_by_cached = lru_cache(maxsize=2048)(_parse_sent_by)
 
 
-@dataclass(frozen=True, slots=True)
-class NameAddr:
+class NameAddr(NamedTuple):
     """From, To, Contact, Route, Record-Route, Refer-To ...: an optional name, a URI and header parameters (20.10)."""
 
     display_name: str
@@ -216,8 +214,7 @@ def _parse_name_addr(text: str) -> NameAddr:
 _parse_name_addr_cached = lru_cache(maxsize=2048)(_parse_name_addr)
 
 
-@dataclass(frozen=True, slots=True)
-class CSeq:
+class CSeq(NamedTuple):
     """Sequence number and method (20.16)."""
 
     number: int
@@ -225,23 +222,21 @@ class CSeq:
 
     @classmethod
     def parse(cls, text: str) -> CSeq:
-        return _parse_cseq_cached(text) if len(text) <= _CACHEABLE_LENGTH else _parse_cseq(text)
+        digits, _, method = text.partition(" ")
+        if method not in METHODS:
+            match = CSEQ.fullmatch(text)
+            if match is None:
+                raise HeaderError("CSeq", "malformed")
+            digits, method = match.groups()
+        number = parse_decimal(digits)
+        if number is None:
+            raise HeaderError("CSeq", "malformed")
+        if number >= _MAX_SEQUENCE:
+            raise HeaderError("CSeq", "number must be below 2**31")
+        return cls(number, method)
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"
-
-
-def _parse_cseq(text: str) -> CSeq:
-    match = CSEQ.fullmatch(text)
-    if match is None:
-        raise HeaderError("CSeq", "malformed")
-    number = parse_decimal(match["number"])
-    if number is None or number >= _MAX_SEQUENCE:
-        raise HeaderError("CSeq", "number must be below 2**31")
-    return CSeq(number, match["method"])
-
-
-_parse_cseq_cached = lru_cache(maxsize=2048)(_parse_cseq)
 
 
 def delta_seconds(text: str | None) -> int | None:
@@ -302,7 +297,7 @@ class Headers:
         texts = []
         for line in lines:
             name, colon, text = line.partition(":")
-            names.append((known.get(name) if colon else None) or _line_name(line))
+            names.append(known[name] if colon and name in known else _line_name(line))
             texts.append(text.strip(LWS))
         return cls(lines, names, texts)
 
@@ -339,8 +334,11 @@ class Headers:
 
     def get_all(self, name: str) -> list[str]:
         """Value of every line of that name."""
-        if name not in self.names:
+        lines = self.names.count(name)
+        if lines == 0:
             return []
+        if lines == 1:
+            return [self.texts[self.names.index(name)]]
         return [text for text, key in zip(self.texts, self.names, strict=True) if key == name]
 
     def values(self, name: str) -> list[str]:
@@ -401,7 +399,11 @@ class Headers:
         """Change the topmost comma-separated value only; the rest of its line stays to the letter."""
         index = self.names.index(name)
         head, _, text = self.lines[index].partition(":")
-        rest = text[_first_item(text)[1] :] if "," in text else ""
+        if "," not in text:
+            self.lines[index] = f"{head}: {checked_text(value)}"
+            self.texts[index] = value
+            return
+        rest = text[_first_item(text)[1] :]
         self._rewrite(index, f"{head}: {checked_text(value)}{rest}", value + rest)
 
     def add_parameter(self, name: str, value: str) -> None:

@@ -34,17 +34,17 @@ class Binding:
 
     number: str
     contact: Uri
-    parameters: str
-    instance: str
-    call_id: str
-    cseq: int
     flow: Flow
-    expires: float
-    q: float
-    user_agent: str
-    behind_nat: bool
     registered_at: float
-    last_seen_at: float
+    parameters: str = ""
+    instance: str = ""
+    call_id: str = ""
+    cseq: int = 0
+    expires: float = 0.0
+    q: float = 1.0
+    user_agent: str = ""
+    behind_nat: bool = False
+    last_seen_at: float = 0.0
     timer: Timer | None = field(default=None, repr=False)
     timer_deadline: float = 0.0
 

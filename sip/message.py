@@ -358,21 +358,23 @@ def make_response(
     """A response by 8.2.6: Via, From, To, Call-ID and CSeq as received (absent ones stay absent), `to_tag` added
     when the request had none, then `headers`."""
     source = request.headers
-    made = Headers()
-    seen = made.names
+    names: list[str] = []
+    indices: list[int] = []
     for index, name in enumerate(source.names):
         # Of a header that may stand only once the first is copied: the answer to a bad request is no bad response.
-        if name in _COPIED and (name == "via" or name not in seen):
-            made.copy_from(source, index)
-    if to_tag is not None and "to" in made.names and _lacks_tag(request):
+        if name in _COPIED and (name == "via" or name not in names):
+            names.append(name)
+            indices.append(index)
+    lines, texts = source.lines, source.texts
+    made = Headers([lines[index] for index in indices], names, [texts[index] for index in indices])
+    if to_tag is not None and "to" in names and _lacks_tag(request):
         made.add_parameter("to", f"tag={to_tag}")
     if status == 100 and "timestamp" in source.names:
         made.copy_from(source, source.names.index("timestamp"))
-    response = Response(status, reason or REASON_PHRASES.get(status, "Unknown"), made, body)
     for name, value in headers:
-        response.headers.append(name, value)
-    response.headers.append("Content-Length", str(len(body)))
-    return response
+        made.append(name, value)
+    made.append("Content-Length", str(len(body)) if body else "0")
+    return Response(status, reason or REASON_PHRASES.get(status, "Unknown"), made, body)
 
 
 def _lacks_tag(request: Request) -> bool:

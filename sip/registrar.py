@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
+import sys
 from email.utils import formatdate
+from functools import lru_cache
+from typing import NamedTuple
 
 from config import Config
 from sip.errors import ParseError
@@ -19,10 +21,12 @@ from sip.headers import NameAddr
 from sip.location import MAX_BINDINGS_PER_NUMBER, Binding, LocationService
 from sip.message import Request, Response, make_response
 from sip.numbering import NumberPlan
+from sip.uri import Uri
 
 log = logging.getLogger(__name__)
 
 _ONE_HOUR_S = 3600
+_CACHEABLE_LENGTH = 200
 
 
 class Refusal(Exception):
@@ -35,12 +39,23 @@ class Refusal(Exception):
         self.headers = headers
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
+class _Contact(NamedTuple):
+    """A Contact value: `parameters` are those of the header as they were written, without `expires`; `instance` tells
+    devices apart (RFC 5626 4.1, 4.2: instance and reg-id), "" without."""
+
+    address: NameAddr
+    parameters: str
+    instance: str
+
+    @property
+    def uri(self) -> Uri:
+        return self.address.uri
+
+
+class _Change(NamedTuple):
     """One Contact of the request: bind it for `expires_s`, or remove it with 0."""
 
-    contact: NameAddr
-    parameters: str
+    contact: _Contact
     expires_s: int
     existing: Binding | None
 
@@ -64,11 +79,8 @@ class Registrar:
         except ParseError as error:
             return make_response(request, error.status, error.reason, to_tag=to_tag)
         headers = [
-            (
-                "Contact",
-                f"<{binding.contact.text}>{binding.parameters};expires={max(1, int(binding.expires - now + 0.5))}",
-            )
-            for binding in self._location.bindings(number)
+            ("Contact", f"<{each.contact.text}>{each.parameters};expires={max(1, int(each.expires - now + 0.5))}")
+            for each in self._location.bindings(number)
         ]
         headers.append(("Date", self._http_date(now_at)))
         return make_response(request, 200, to_tag=to_tag, headers=headers)
@@ -90,7 +102,8 @@ class Registrar:
         for value in values:
             change = self._change(request, number, value)
             # Of two that mean the same contact the later counts.
-            changes = [other for other in changes if not other.contact.uri.same_as(change.contact.uri)]
+            if changes:
+                changes = [other for other in changes if not other.contact.uri.same_as(change.contact.uri)]
             changes.append(change)
         self._apply(changes, number, request, flow, now, now_at)
         return number
@@ -98,11 +111,13 @@ class Registrar:
     def _apply(
         self, changes: list[_Change], number: str, request: Request, flow: Flow, now: float, now_at: float
     ) -> None:
+        bound = []
         for change in changes:
-            if change.expires_s == 0 and change.existing is not None:
+            if change.expires_s > 0:
+                bound.append(change)
+            elif change.existing is not None:
                 self._location.remove(change.existing)
                 log.info("%s unregistered %s", number, change.existing.flow)
-        bound = [change for change in changes if change.expires_s > 0]
         self._displace(number, request, flow, bound)
         for change in bound:
             self._bind(change, number, request, flow, now, now_at)
@@ -119,15 +134,14 @@ class Registrar:
             log.info("%s unregistered %s", number, binding.flow)
 
     def _change(self, request: Request, number: str, value: str) -> _Change:
-        contact = NameAddr.parse(value)
-        if not contact.uri.is_sip:
-            raise Refusal(400, "Contact Must Be A SIP URI")
-        existing = next(
-            (binding for binding in self._location.bindings(number) if binding.contact.same_as(contact.uri)), None
-        )
-        if existing is not None:
-            self._check_order(existing, request)
-        return _Change(contact, _parameters_text(value), self._granted(request, contact), existing)
+        contact = _read_contact_cached(value) if len(value) <= _CACHEABLE_LENGTH else _read_contact(value)
+        existing = None
+        for binding in self._location.bindings(number):
+            if binding.contact is contact.uri or binding.contact.same_as(contact.uri):
+                existing = binding
+                self._check_order(existing, request)
+                break
+        return _Change(contact, self._granted(request, contact.address), existing)
 
     @staticmethod
     def _check_order(binding: Binding, request: Request) -> None:
@@ -149,39 +163,27 @@ class Registrar:
 
     def _bind(self, change: _Change, number: str, request: Request, flow: Flow, now: float, now_at: float) -> None:
         binding = change.existing
+        address, parameters, instance = change.contact
         if binding is None:
-            binding = Binding(
-                number=number,
-                contact=change.contact.uri,
-                parameters=change.parameters,
-                instance=_instance(change.contact),
-                call_id=request.call_id,
-                cseq=request.cseq.number,
-                flow=flow,
-                expires=now + change.expires_s,
-                q=change.contact.q,
-                user_agent=request.user_agent,
-                behind_nat=_is_behind_nat(request, change.contact, flow),
-                registered_at=now_at,
-                last_seen_at=now_at,
-            )
-            self._location.add(binding, now)
-            log.info("%s registered from %s for %d s (%s)", number, flow, change.expires_s, binding.user_agent)
-            return
-        if binding.flow is not flow and binding.flow != flow:
+            binding = Binding(number, address.uri, flow, registered_at=now_at)
+        elif binding.flow is not flow and binding.flow != flow:
             log.info("%s moved from %s to %s", number, binding.flow, flow)
-        binding.contact = change.contact.uri
-        binding.parameters = change.parameters
-        binding.instance = _instance(change.contact)
+        binding.contact = address.uri
+        binding.parameters = parameters
+        binding.instance = instance
         binding.call_id = request.call_id
         binding.cseq = request.cseq.number
         binding.flow = flow
         binding.expires = now + change.expires_s
-        binding.q = change.contact.q
-        binding.user_agent = request.user_agent
-        binding.behind_nat = _is_behind_nat(request, change.contact, flow)
+        binding.q = address.q
+        binding.user_agent = sys.intern(request.user_agent)
+        binding.behind_nat = behind_nat(request.via, flow) or is_other_address(address.uri.host, flow)
         binding.last_seen_at = now_at
-        self._location.refreshed(binding, now)
+        if change.existing is None:
+            self._location.add(binding, now)
+            log.info("%s registered from %s for %d s (%s)", number, flow, change.expires_s, binding.user_agent)
+        else:
+            self._location.refreshed(binding, now)
 
     def _displace(self, number: str, request: Request, flow: Flow, bound: list[_Change]) -> None:
         """A device that shows up with another contact replaces its old binding: phones learn their public address by
@@ -212,6 +214,21 @@ class Registrar:
 _QUOTED_OR_EXPIRES = re.compile(r'("(?:[^"\\]|\\.)*")|;[ \t]*expires[ \t]*(?:=[^;]*)?(?=;|$)', re.IGNORECASE)
 
 
+def _read_contact(value: str) -> _Contact:
+    """Raises `ParseError`, or `Refusal` for what no phone can be reached at."""
+    address = NameAddr.parse(value)
+    if not address.uri.is_sip:
+        raise Refusal(400, "Contact Must Be A SIP URI")
+    instance = address.parameters.get("+sip.instance")
+    if instance:
+        instance = f"{instance};{address.parameters.get('reg-id') or ''}"
+    return _Contact(address, _parameters_text(value), instance or "")
+
+
+# A phone sends the same Contact each time.
+_read_contact_cached = lru_cache(maxsize=2048)(_read_contact)
+
+
 def _parameters_text(value: str) -> str:
     """Header parameters of a Contact as they were written, without `expires`: echoed in the 200 to the letter."""
     if ";" not in value:
@@ -221,19 +238,9 @@ def _parameters_text(value: str) -> str:
     return _QUOTED_OR_EXPIRES.sub(r"\1", text) if "expires" in text.lower() else text
 
 
-def _instance(contact: NameAddr) -> str:
-    """What tells devices apart (RFC 5626 4.1, 4.2): instance and reg-id; "" without."""
-    instance = contact.parameters.get("+sip.instance")
-    return f"{instance};{contact.parameters.get('reg-id') or ''}" if instance else ""
-
-
 def _is_same(binding: Binding, change: _Change, request: Request, flow: Flow) -> bool:
     """By instance where both have one, else by the Call-ID of the registration or the connection it came by."""
-    instance = _instance(change.contact)
+    instance = change.contact.instance
     if instance and binding.instance:
         return instance == binding.instance
     return binding.call_id == request.call_id or 0 != binding.flow.connection == flow.connection
-
-
-def _is_behind_nat(request: Request, contact: NameAddr, flow: Flow) -> bool:
-    return behind_nat(request.via, flow) or is_other_address(contact.uri.host, flow)

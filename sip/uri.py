@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from sip.constants import SIP_PORT
@@ -14,8 +14,7 @@ from sip.grammar import ANY_SCHEME, BAD_ESCAPE, ESCAPE, SIP_URI
 _CACHEABLE_LENGTH = 160
 
 
-@dataclass(frozen=True, slots=True)
-class Uri:
+class Uri(NamedTuple):
     """One URI.  `text` is the wire form as received and is what `str()` gives; the rest are its parts, unescaped
     nowhere: escapes are part of the user until `number` or `unescaped_user` removes them, exactly once.
 
