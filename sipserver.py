@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
-import gc
 import logging
 import os
 import signal
@@ -26,6 +25,7 @@ try:
 except ImportError:  # Windows, which has no such limit
     resource = None  # type: ignore[assignment]
 
+import interpreter
 from api import create_app
 from api.access import load_or_create_token
 from api.server import HttpServer
@@ -52,9 +52,6 @@ _DESCRIPTORS_PER_CALL = 6
 _OTHER_DESCRIPTORS = 150
 """Listening sockets, logs, TCP phones and HTTP clients."""
 _UNLIMITED = 1 << 30
-
-_GC_THRESHOLDS = (5_000, 5, 100)
-_SWITCH_INTERVAL_S = 0.0005
 
 EXIT_USAGE = 2
 """Exit status for settings or ports that can't be used."""
@@ -118,6 +115,10 @@ class SipServer:
             return False
         session.close()
         return True
+
+    def has_calls(self) -> bool:
+        """Whether anybody is on the phone, or about to be."""
+        return self._engine.has_calls()
 
     def stop(self) -> None:
         """Idempotent."""
@@ -266,19 +267,6 @@ def check(config: Config) -> int:
     return 0
 
 
-def tune_interpreter() -> None:
-    """Keep the interpreter from holding up the media relay; for a process that does nothing but serve.
-
-    A full garbage collection stops every thread for as long as it takes to look at every object: what was made during
-    the start is left out for good, and the rest is looked at seldom, since calls and registrations leave no reference
-    cycles.  The relay thread waits less for its turn beside a busy thread.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
-
-
 def run(config: Config) -> int:
     """Serve until SIGINT or SIGTERM."""
     stop = threading.Event()
@@ -297,12 +285,12 @@ def run(config: Config) -> int:
         for warning in dotenv_warnings():
             log.warning("%s", warning)
         server.start()
-        tune_interpreter()
+        interpreter.tune()
         capacity = call_capacity(config, descriptors)
         print(banner(config, server.sip_port, server.api_port, capacity), flush=True)
         # A timeout lets the interpreter run the signal handler on every platform.
         while not stop.wait(1.0):
-            pass
+            interpreter.collect_when_due(busy=server.has_calls())
         log.info("stopping")
         server.stop()
         log.info("stopped")
