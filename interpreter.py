@@ -13,29 +13,39 @@ _SWITCH_INTERVAL_S = 0.0005
 _WORTH_IT = 10_000
 """New objects that a collection is worth while no call is up."""
 
-_PRESSING = 500_000
-"""New objects that must be looked at even during calls: some 100 MB."""
+_PRESSING = 100_000
+"""New objects that are looked at even during calls; that takes some 20 ms."""
+
+_FULL_EVERY_S = 3600.0
+"""How often, at most, all objects are looked at, also those that were found alive before."""
 
 
-def tune() -> None:
-    """Keep the interpreter from holding up media and signalling.
+class Collector:
+    """Keeps the garbage collector from being heard in calls.
 
     What calls and registrations leave behind is freed by reference counts, at once (tests see to it that there are no
-    cycles); the garbage collector, which stops every thread while it looks at every object, only finds what libraries
-    and faults leave.  So it does not run by itself any more, and `collect_when_due` runs it.  A thread waits less for
-    its turn beside a busy one.
+    cycles).  The collector, which stops every thread while it looks at objects, only finds what libraries and faults
+    leave; so it does not run by itself.  What it has found alive is frozen, which spares it from the next look.
     """
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
 
+    def __init__(self, now: float) -> None:
+        """From here on garbage waits for `collect_when_due`; times are monotonic seconds.  A thread also waits less for
+        its turn beside a busy one."""
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        self._full_at = now + _FULL_EVERY_S
 
-def collect_when_due(*, busy: bool) -> bool:
-    """Collect garbage if it is time to; whether it did.  `busy`: somebody would hear the pause."""
-    # While the collector is off, this is how many container objects more there are than after the last collection.
-    fresh = gc.get_count()[0]
-    if fresh < (_PRESSING if busy else _WORTH_IT):
-        return False
-    gc.collect()
-    return True
+    def collect_when_due(self, now: float, *, busy: bool) -> bool:
+        """Collect if it is time to; whether it did.  `busy`: somebody would hear the pause."""
+        # While the collector is off, this is how many container objects more there are than after the last collection.
+        fresh = gc.get_count()[0]
+        if fresh < (_PRESSING if busy else _WORTH_IT):
+            return False
+        if not busy and now >= self._full_at:
+            self._full_at = now + _FULL_EVERY_S
+            gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+        return True

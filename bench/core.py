@@ -24,8 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import interpreter  # noqa: E402
 from config import Config  # noqa: E402
+from interpreter import Collector  # noqa: E402
 from sip.core import Send, SipCore  # noqa: E402
 from sip.flow import Flow  # noqa: E402
 from sip.message import parse_datagram  # noqa: E402
@@ -267,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--calls", type=int, default=1_500, metavar="N", help="in a round")
     parser.add_argument("--profile", action="store_true", help="print the functions that take most of the time")
     options = parser.parse_args(arguments)
-    interpreter.tune()
+    Collector(time.monotonic())
     office = Office()
     for kind, count in (("REGISTER", options.registrations), ("call", options.calls)):
         operation = _operation(office, kind)

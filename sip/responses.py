@@ -35,7 +35,6 @@ class ResponseProcessor:
 
     def on_response(self, branch: Branch, response: Response, flow: Flow, now: float) -> None:
         """A response that matched the branch's client transaction."""
-        response = response.copy()
         response.pop_via()
         if "via" not in response.headers:
             log.debug("response without a Via for the sender dropped")

@@ -4,54 +4,73 @@ from __future__ import annotations
 
 import gc
 import sys
+import weakref
 from collections.abc import Iterator
 
 import pytest
 
 import interpreter
+from interpreter import Collector
+
+HOUR_S = 3600.0
 
 
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """Whatever a test does to the interpreter is undone."""
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    """Made at second 0, with small limits; whatever it does to the interpreter is undone."""
+    monkeypatch.setattr(interpreter, "_WORTH_IT", 2_000)
+    monkeypatch.setattr(interpreter, "_PRESSING", 10_000)
     interval = sys.getswitchinterval()
-    yield
+    yield Collector(0.0)
     sys.setswitchinterval(interval)
     gc.unfreeze()
     gc.enable()
     gc.collect()
 
 
-class Node:
-    """Becomes garbage that only the collector finds."""
+class Cycle:
+    """Once dropped, garbage that only the collector finds."""
 
     def __init__(self) -> None:
         self.itself = self
 
 
-def test_the_collector_no_longer_runs_by_itself() -> None:
-    interpreter.tune()
+def drop(cycles: int) -> None:
+    for _ in range(cycles):
+        Cycle()
+
+
+def test_garbage_is_no_longer_collected_unasked(collector: Collector) -> None:
     assert not gc.isenabled()
     assert gc.get_freeze_count() > 0
 
 
-def test_a_quiet_server_collects_once_it_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interpreter, "_WORTH_IT", 2_000)
-    interpreter.tune()
-    assert not interpreter.collect_when_due(busy=False)
-    for _ in range(3_000):
-        Node()
-    assert interpreter.collect_when_due(busy=False)
-    assert not interpreter.collect_when_due(busy=False), "nothing new since"
+def test_a_quiet_server_collects_once_it_is_worth_it(collector: Collector) -> None:
+    assert not collector.collect_when_due(1.0, busy=False)
+    drop(3_000)
+    assert collector.collect_when_due(2.0, busy=False)
+    assert not collector.collect_when_due(3.0, busy=False), "nothing new since"
 
 
-def test_during_calls_it_waits_until_memory_presses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interpreter, "_WORTH_IT", 2_000)
-    monkeypatch.setattr(interpreter, "_PRESSING", 10_000)
-    interpreter.tune()
-    for _ in range(3_000):
-        Node()
-    assert not interpreter.collect_when_due(busy=True)
-    for _ in range(10_000):
-        Node()
-    assert interpreter.collect_when_due(busy=True)
+def test_during_calls_it_waits_until_memory_presses(collector: Collector) -> None:
+    drop(3_000)
+    assert not collector.collect_when_due(1.0, busy=True)
+    drop(10_000)
+    assert collector.collect_when_due(2.0, busy=True)
+
+
+def test_what_was_alive_once_is_looked_at_again_after_an_hour(collector: Collector) -> None:
+    late = Cycle()
+    gone = weakref.ref(late)
+    drop(3_000)
+    assert collector.collect_when_due(1.0, busy=False)
+    del late
+    drop(3_000)
+    assert collector.collect_when_due(2.0, busy=False)
+    assert gone() is not None, "frozen"
+    drop(11_000)
+    assert collector.collect_when_due(HOUR_S, busy=True)
+    assert gone() is not None, "not while somebody would hear it"
+    drop(3_000)
+    assert collector.collect_when_due(HOUR_S, busy=False)
+    assert gone() is None
