@@ -20,9 +20,14 @@ from typing import Any, Generic, TypeVar
 from dotenv.parser import Binding, parse_stream
 
 T = TypeVar("T")
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 ERROR_LOG_NAME = "error.log"
 """Name of the errors-only log file that stands beside LOG_FILE."""
+AUDIT_LOG_NAME = "audit.log"
+"""Name of the file beside LOG_FILE that tells who changed what through the HTTP API."""
+IN_MEMORY = ":memory:"
+"""DATA_DIR of a server that keeps nothing."""
 
 MAX_EXTENSIONS = 10_000
 PORTS_PER_CALL = 4
@@ -36,6 +41,8 @@ _SIZE = re.compile(r"([1-9][0-9]*)([kmg]?)b?", re.IGNORECASE)
 _SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 # RFC 3261 25.1 `hostname`: the last label starts with a letter, so that 300.1.1.1 is no host name.
 _HOSTNAME = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.?")
+_REALM = re.compile(r"[!#-\[\]-~](?:[ !#-\[\]-~]{0,62}[!#-\[\]-~])?")
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
@@ -78,6 +85,10 @@ def _choice(*words: str) -> _Kind[str]:
     return _Kind(parse, f"{', '.join(words[:-1])} or {words[-1]}")
 
 
+def _parse_switch(text: str) -> bool:
+    return {"true": True, "false": False}[_choice("true", "false").parse(text)]
+
+
 def _parse_listen_host(text: str) -> str:
     if text.lower() == "localhost":
         return "127.0.0.1"
@@ -115,9 +126,13 @@ def _parse_path(text: str) -> Path:
     return Path(text)
 
 
+def _parse_optional_path(text: str) -> Path | None:
+    return _parse_path(text) if text else None
+
+
 def _parse_log_file(text: str) -> Path:
     path = _parse_path(text)
-    if path.name in ("", "..", ERROR_LOG_NAME):
+    if path.name in ("", "..", ERROR_LOG_NAME, AUDIT_LOG_NAME):
         raise ValueError(text)
     return path
 
@@ -128,6 +143,36 @@ def _parse_token(text: str) -> str:
     return text
 
 
+def _parse_host_names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip().lower().removesuffix(".") for name in text.split(",") if name.strip())
+    if not all(len(name) < 254 and _HOSTNAME.fullmatch(name) for name in names):
+        raise ValueError(text)
+    return names
+
+
+def _parse_networks(text: str) -> tuple[IpNetwork, ...]:
+    if text.lower() == "none":
+        return ()
+    # Not strict: people write the address of a machine and the size of its network.
+    return tuple(ipaddress.ip_network(item.strip(), strict=False) for item in text.split(","))
+
+
+def _parse_realm(text: str) -> str:
+    if not _REALM.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def _parse_passwords(text: str) -> tuple[tuple[str, str], ...]:
+    parts = [item.partition(":") for item in text.split(",") if item.strip()]
+    passwords = {number.strip(): password.strip() for number, _, password in parts}
+    if len(passwords) < len(parts) or not all(_NUMBER.fullmatch(key) and value for key, value in passwords.items()):
+        raise ValueError(text)
+    return tuple(passwords.items())
+
+
+_SWITCH = _Kind(_parse_switch, "true or false")
+_OPTIONAL_PATH = _Kind(_parse_optional_path, "the path of a file, or empty")
 _LISTEN_PORT = _whole(0, _MAX_PORT, "a port", " (0 = any free port)")
 _LISTEN_HOST = _Kind(_parse_listen_host, "an IP address of this machine, 0.0.0.0 or :: for all of them, or localhost")
 _SECONDS = _whole(1, _DAY_S, "whole seconds")
@@ -163,12 +208,34 @@ class Config:
     )
     sip_host: str = _setting("0.0.0.0", _LISTEN_HOST, "Address to listen on for SIP; never advertised.")
     sip_port: int = _setting("5060", _LISTEN_PORT, "Port for SIP over UDP and TCP; 0 = any free port.")
+    sip_tls_port: int = _setting(
+        "5061",
+        _LISTEN_PORT,
+        "Port for SIP over TLS, open as soon as there is a certificate; 0 = any free port.",
+    )
+    sip_max_connections: int = _setting(
+        "500", _whole(1, 100_000, "a number"), "SIP connections over TCP and TLS at once."
+    )
+    sip_max_connections_per_source: int = _setting(
+        "100",
+        _whole(1, 100_000, "a number"),
+        "How many of them one address may have; phones behind one router share theirs.",
+    )
+    tls_cert: Path | None = _setting(
+        "",
+        _OPTIONAL_PATH,
+        "Certificate chain (PEM) for TLS; empty = the one that `python sipserver.py cert` has made, if it has.",
+    )
+    tls_key: Path | None = _setting("", _OPTIONAL_PATH, "Key (PEM) to TLS_CERT; empty = it stands in the same file.")
     api_host: str = _setting(
         "127.0.0.1",
         _LISTEN_HOST,
         "Address to listen on for HTTP; on any but a loopback address every request needs API_TOKEN.",
     )
     api_port: int = _setting("3000", _LISTEN_PORT, "Port for the HTTP API; 0 = any free port.")
+    api_tls: bool = _setting(
+        "false", _SWITCH, "true = the HTTP API speaks HTTPS, and nothing else, with the certificate of SIP over TLS."
+    )
     rtp_host: str = _setting("0.0.0.0", _LISTEN_HOST, "Address to listen on for media; never advertised.")
     rtp_port: int = _setting(
         "10000",
@@ -191,8 +258,8 @@ class Config:
     )
     log_file: Path = _setting(  # noqa: RUF009 - a Path is immutable
         "./logs/sip-server.log",
-        _Kind(_parse_log_file, f"the path of a file not named {ERROR_LOG_NAME}"),
-        f"Log file, one JSON object a line; {ERROR_LOG_NAME} beside it holds the errors alone.",
+        _Kind(_parse_log_file, f"the path of a file not named {ERROR_LOG_NAME} or {AUDIT_LOG_NAME}"),
+        f"Log file, one JSON object a line; {ERROR_LOG_NAME} (errors alone) and {AUDIT_LOG_NAME} stand beside it.",
     )
     log_max_size: int = _setting(
         "10m",
@@ -238,6 +305,11 @@ class Config:
         "Token for the API; empty = made at the first start if needed and kept in DATA_DIR.",
         secret=True,
     )
+    api_hosts: tuple[str, ...] = _setting(
+        "",
+        _Kind(_parse_host_names, "host names without port, separated by commas, such as pbx.example.org, or empty"),
+        "Names by which others reach the API, such as that of a proxy in front of it; with any, API_TOKEN is needed.",
+    )
     api_rate_limit: int = _setting(
         "600",
         _whole(0, 1_000_000, "a number", " (0 = no limit)"),
@@ -248,6 +320,47 @@ class Config:
         _whole(0, 3600, "whole seconds", " (0 = off)"),
         "Seconds between the OPTIONS pings to a phone behind NAT; 0 = off.",
     )
+    auth_realm: str = _setting(
+        "sipserver",
+        _Kind(_parse_realm, 'up to 64 letters, digits, spaces and signs of ASCII other than " and \\'),
+        "Name under which phones keep their password; with another one, all passwords must be set anew.",
+    )
+    auth_required: bool = _setting(
+        "false",
+        _SWITCH,
+        "true = every phone needs a password, wherever it is; false = in TRUSTED_NETWORKS only a number that has one.",
+    )
+    trusted_networks: tuple[IpNetwork, ...] = _setting(
+        "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,::1/128,fc00::/7,fe80::/10",
+        _Kind(_parse_networks, "networks separated by commas, such as 192.168.1.0/24,fd00::/8, or none"),
+        "Networks from which a phone whose number has no password may register and call; none = no network.",
+    )
+    ext_passwords: tuple[tuple[str, str], ...] = _setting(
+        "",
+        _Kind(_parse_passwords, "number:password pairs separated by commas, each number once, no comma in a password"),
+        "Passwords of phones, such as 100:...,101:... ; they take precedence over those set by the passwd command.",
+        secret=True,
+    )
+    ext_passwords_file: Path | None = _setting(  # noqa: RUF009
+        "", _OPTIONAL_PATH, "File with such passwords, number:password one a line, as containers get their secrets."
+    )
+    sip_rate_limit: int = _setting(
+        "100",
+        _whole(0, 1_000_000, "a number", " (0 = no limit)"),
+        "SIP messages a second allowed to one address without a registered phone, ten times as many to one with; "
+        "0 = no limit.",
+    )
+    ban_after: int = _setting(
+        "10",
+        _whole(0, 10_000, "a number", " (0 = never)"),
+        "Wrong passwords within BAN_WINDOW seconds after which an address is banned; 0 = never.",
+    )
+    ban_window: float = _setting(
+        "600", _SECONDS, "Seconds within which wrong passwords are counted together, from the first one on."
+    )
+    ban_time: float = _setting(
+        "3600", _whole(1, 365 * _DAY_S, "whole seconds"), "Seconds that a ban for wrong passwords lasts."
+    )
 
     def __post_init__(self) -> None:
         """Raise ConfigError where two settings contradict each other."""
@@ -255,6 +368,8 @@ class Config:
             raise wrong_value(
                 "API_PORT", self.api_port, f"another port than SIP_PORT={self.sip_port}, which takes TCP too"
             )
+        if self.tls_key is not None and self.tls_cert is None:
+            raise wrong_value("TLS_KEY", self.tls_key, "empty, unless TLS_CERT names the certificate it belongs to")
         if self.rtp_port:
             self._check_media_range()
         if self.ext_min > self.ext_max:
@@ -265,6 +380,11 @@ class Config:
                 self.ext_max,
                 f"at most {self.ext_min + MAX_EXTENSIONS - 1}: {MAX_EXTENSIONS} from EXT_MIN={self.ext_min}",
             )
+        for number, _ in self.ext_passwords:
+            if not self.ext_min <= int(number) <= self.ext_max:
+                raise ConfigError(
+                    f"EXT_PASSWORDS: {number} is not from EXT_MIN={self.ext_min} to EXT_MAX={self.ext_max}"
+                )
         if self.expires_min > self.expires_max:
             raise wrong_value("EXPIRES_MIN", self.expires_min, f"at most EXPIRES_MAX={self.expires_max}")
         if not self.expires_min <= self.expires_default <= self.expires_max:

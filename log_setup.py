@@ -28,10 +28,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TextIO
 
-from config import ERROR_LOG_NAME, Config, wrong_value
+from config import AUDIT_LOG_NAME, ERROR_LOG_NAME, Config, wrong_value
 
 PROJECT_LOGGERS = ("api", "config", "log_setup", "rtp", "sip", "sipserver")
 """These log from LOG_LEVEL on; any other library only what the root logger lets through (warnings and worse)."""
+
+AUDIT_LOGGER = "api.audit"
+"""Whatever LOG_LEVEL is, its lines from info on go into a file of their own, and none of them is ever dropped."""
 
 MAX_QUEUED_LINES = 100_000
 """A disk that hangs costs at most so many lines of memory; what comes on top is counted and dropped."""
@@ -53,7 +56,10 @@ _SECRETS = (
     ("inline:", re.compile(r"(\binline:)[^|;\s\"']+", re.IGNORECASE)),  # RFC 4568 6.1
     ("response=", re.compile(r"(\bresponse=\"?)[0-9a-f]+", re.IGNORECASE)),  # RFC 7616 3.4
     ("token=", re.compile(r"(token=)[^\s&]+", re.IGNORECASE)),
+    ("rspauth=", re.compile(r"(\brspauth=\"?)[0-9a-f]+", re.IGNORECASE)),
 )
+# RFC 3261 19.1.1: user:password@. Matches whether there is an @ or not, so that no character is looked at twice.
+_URI = re.compile(r"\b(sips?:)([^\s<>\"@]*)(@?)", re.IGNORECASE)
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _OWN_FIELDS = frozenset(("time", "level", "logger", "message", "thread", "exception", "stack"))
 # ASCII output: neither C1 controls nor line separators of Unicode reach a file or a terminal, and bytes = characters.
@@ -66,12 +72,18 @@ _lock = threading.Lock()
 
 
 def mask_secrets(text: str) -> str:
-    """`text` with the values of credentials, tokens and SRTP keys replaced by `***`."""
+    """`text` with the values of credentials, tokens, SRTP keys and passwords in URIs replaced by `***`."""
     lower = text.lower()
     for needle, pattern in _SECRETS:
         if needle in lower:
             text = pattern.sub(rf"\1{_MASK}", text)
-    return text
+    return _URI.sub(_masked_uri, text) if "sip" in lower and "@" in lower else text
+
+
+def _masked_uri(match: re.Match[str]) -> str:
+    scheme, user_info, at = match.groups()
+    user, colon, _ = user_info.partition(":")
+    return f"{scheme}{user}:{_MASK}@" if at and colon else match[0]
 
 
 def _masked(value: Any) -> Any:
@@ -191,7 +203,8 @@ class _Entrance(QueueHandler):
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        if self.lines.qsize() < MAX_QUEUED_LINES:
+        # Audit lines are few: the API limits its clients.
+        if self.lines.qsize() < MAX_QUEUED_LINES or record.name == AUDIT_LOGGER:
             self.lines.put(record)
         else:
             self.dropped += 1
@@ -268,6 +281,14 @@ class _JsonFileHandler(RotatingFileHandler):
             _say(f"log file {self.baseFilename} is written again; the lines in between are missing from it")
 
 
+class _AuditHandler(_JsonFileHandler):
+    """The file of the audit log: lines of AUDIT_LOGGER and no others, whatever LOG_LEVEL is."""
+
+    def __init__(self, path: Path, max_bytes: int, max_files: int) -> None:
+        super().__init__(path, logging.INFO, max_bytes, max_files)
+        self.addFilter(lambda record: record.name == AUDIT_LOGGER)
+
+
 def _remove_from(path: Path, first_number: int) -> None:
     """Remove the rotated files that an earlier, larger LOG_MAX_FILES has left."""
     for number in count(first_number):
@@ -332,7 +353,7 @@ class _Writer(QueueListener):
         to_console = False
         on_console = False
         for handler in self.handlers:
-            if record.levelno < handler.level:
+            if record.levelno < handler.level or not handler.filter(record):
                 continue
             handler.handle(record)
             on_console = on_console or isinstance(handler, _ConsoleHandler)
@@ -363,7 +384,7 @@ class _Pipeline:
         self._entrance = _Entrance(SimpleQueue())
         self._writer = _Writer(self._entrance)
         self._outputs: dict[str, _Output] = {}
-        self._levels_before = {name: logging.getLogger(name).level for name in PROJECT_LOGGERS}
+        self._levels_before = {name: logging.getLogger(name).level for name in (*PROJECT_LOGGERS, AUDIT_LOGGER)}
 
     @property
     def in_use(self) -> bool:
@@ -402,10 +423,12 @@ class _Pipeline:
 
     def _run(self) -> None:
         self._writer.handlers = tuple(output.handler for output in self._outputs.values())
-        level = min(handler.level for handler in self._writer.handlers)
-        self._entrance.setLevel(level)
+        level = min(handler.level for handler in self._writer.handlers if not isinstance(handler, _AuditHandler))
+        audit_level = min(level, logging.INFO)
+        self._entrance.setLevel(audit_level)
         for name in PROJECT_LOGGERS:
             logging.getLogger(name).setLevel(level)
+        logging.getLogger(AUDIT_LOGGER).setLevel(audit_level)
         self._writer.start()
 
     def _detach(self) -> None:
@@ -436,7 +459,7 @@ class LogHandle:
 
 
 def start_logging(config: Config, console: bool = True) -> LogHandle:
-    """Log to LOG_FILE, to `error.log` beside it and, with `console`, to stderr; ConfigError names LOG_FILE.
+    """Log to LOG_FILE, `error.log` and `audit.log` beside it and, with `console`, stderr; ConfigError names LOG_FILE.
 
     A file or console that another server in this process uses already is shared, with the level and the size its
     first user gave it.
@@ -445,6 +468,7 @@ def start_logging(config: Config, console: bool = True) -> LogHandle:
     level = _LEVELS[config.log_level]
     log_path = config.log_file.absolute()
     error_path = log_path.with_name(ERROR_LOG_NAME)
+    audit_path = log_path.with_name(AUDIT_LOG_NAME)
 
     def open_file(path: Path, level: int) -> logging.Handler:
         return _JsonFileHandler(path, level, config.log_max_size, config.log_max_files)
@@ -452,6 +476,7 @@ def start_logging(config: Config, console: bool = True) -> LogHandle:
     wanted: dict[str, Callable[[], logging.Handler]] = {
         str(log_path): lambda: open_file(log_path, level),
         str(error_path): lambda: open_file(error_path, logging.ERROR),
+        str(audit_path): lambda: _AuditHandler(audit_path, config.log_max_size, config.log_max_files),
     }
     if console:
         wanted[_CONSOLE] = lambda: _ConsoleHandler(level)

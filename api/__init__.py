@@ -13,8 +13,10 @@ from collections.abc import Callable
 from flask import Flask, Response, g, request
 from flask.json.provider import DefaultJSONProvider
 
-from api import admin, calls, health, media, registrations, statistics
+from api import admin, bans, calls, extensions, health, media, registrations, statistics
 from api.access import Gate
+from api.audit import READING_METHODS, AuditTrail
+from api.body import check_type
 from api.errors import Problem, register_errors
 from api.headers import SECURITY_HEADERS
 from api.limits import check_size
@@ -27,7 +29,6 @@ __all__ = ["Services", "create_app"]
 log = logging.getLogger(__name__)
 
 _OPEN_PATHS = frozenset({health.PATH})
-_READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def create_app(
@@ -46,8 +47,8 @@ def create_app(
     app.url_map.merge_slashes = False
     attach(app, Context(services, config, version, clock, wall_clock))
     register_errors(app)
-    _install_door(app, Gate(config.api_host, token), config.api_rate_limit, clock)
-    for bp in (health.bp, registrations.bp, calls.bp, media.bp, statistics.bp):
+    _install_door(app, Gate(config, token), config.api_rate_limit, clock)
+    for bp in (health.bp, registrations.bp, calls.bp, media.bp, statistics.bp, extensions.bp, bans.bp):
         app.register_blueprint(bp)
     if config.app_env == "development":
         app.register_blueprint(admin.bp)
@@ -63,16 +64,19 @@ class _Json(DefaultJSONProvider):
 def _install_door(app: Flask, gate: Gate, limit: int, clock: Callable[[], float]) -> None:
     """What happens to every request before its route, and to every response after it."""
     limiter = RateLimiter(limit) if limit else None
+    trail = AuditTrail()
 
     def admit() -> None:
         g.began = clock()
         # First, so that a foreign web page can't use up the quota of the programs on this machine.
         gate.check_source(request)
-        if request.path not in _OPEN_PATHS:
+        if request.path not in _OPEN_PATHS or request.method not in READING_METHODS:
             if limiter is not None:
                 _count(limiter)
-            gate.check_token(request)
+            g.who = gate.check_token(request, g.began)
         check_size(request)
+        if request.method not in READING_METHODS:
+            check_type(request)
         g.admitted = True
 
     def finish(response: Response) -> Response:
@@ -81,6 +85,8 @@ def _install_door(app: Flask, gate: Gate, limit: int, clock: Callable[[], float]
         if "quota" in g:
             response.headers.update(g.quota.headers())
         _log_request(response, clock() - g.began)
+        if request.method not in READING_METHODS:
+            _audit(trail, response.status_code)
         return response
 
     app.before_request(admit)
@@ -99,16 +105,19 @@ def _count(limiter: RateLimiter) -> None:
 
 
 def _log_request(response: Response, took_s: float) -> None:
-    """A line at debug for every request, and an audit line for one that was to change something."""
-    client, status = request.remote_addr, response.status_code
-    log.debug("%s %s %s: %d in %.1f ms", client, request.method, request.path, status, took_s * 1000)
-    if request.method not in _READING_METHODS and "admitted" in g:
-        log.info(
-            "audit: %s asked for %s %s: %d %s",
-            client,
-            request.method,
-            request.path,
-            status,
-            g.get("outcome", ""),
-            extra={"client": client, "method": request.method, "path": request.path, "status": status},
-        )
+    log.debug(
+        "%s %s %s: %d in %.1f ms",
+        request.remote_addr,
+        request.method,
+        request.path,
+        response.status_code,
+        took_s * 1000,
+    )
+
+
+def _audit(trail: AuditTrail, status: int) -> None:
+    client, outcome = request.remote_addr or "", g.get("outcome", "")
+    if "admitted" in g:
+        trail.admitted(client, g.who, request.method, request.path, status, outcome)
+    else:
+        trail.refused(client, request.method, request.path, status, outcome, g.began)

@@ -14,6 +14,8 @@ from http import HTTPStatus
 from flask import Flask, Response, g, json, request
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed
 
+from api.views import clean
+
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
@@ -104,11 +106,12 @@ def _on_http_error(error: HTTPException) -> Response:
         return _on_fault(error.original_exception or error)
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
+        method = clean(request.method)
         return _on_problem(
             Problem(
                 405,
-                f"{request.method} isn't possible here.",
-                f"This page of the server exists, but it takes other methods than {request.method}: {allowed}.",
+                f"{method} isn't possible here.",
+                f"This page of the server exists, but it takes other methods than {method}: {allowed}.",
                 headers={"Allow": allowed},
             )
         )

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from flask import request
 
 from api.errors import Problem
+from api.views import clean
 
 _WHOLE = re.compile(r"[0-9]{1,10}")
 _DECIMAL = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,6})?")
@@ -80,4 +81,4 @@ def bad_parameter(name: str, detail: str) -> Problem:
 
 
 def _shown(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+    return clean(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")

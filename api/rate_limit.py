@@ -62,6 +62,18 @@ class RateLimiter:
             allowed = window.count < self._limit
             window.count += allowed
             used, opened = window.count, window.opened
+        return self._quota(allowed, used, opened, now)
+
+    def look(self, address: str, now: float) -> Quota:
+        """What `take` would say, without counting."""
+        with self._lock:
+            window = self._windows.get(_client(address))
+            used, opened = (window.count, window.opened) if window is not None else (0, now)
+        if now - opened >= WINDOW_S:
+            used, opened = 0, now
+        return self._quota(used < self._limit, used, opened, now)
+
+    def _quota(self, allowed: bool, used: int, opened: float, now: float) -> Quota:
         reset_s = max(1, math.ceil(opened + WINDOW_S - now))
         return Quota(allowed, self._limit, self._limit - used, reset_s)
 

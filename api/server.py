@@ -7,13 +7,16 @@ handed to one when it has arrived whole, and the answer is sent by `http`.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 from waitress import create_server, wasyncore  # type: ignore[import-untyped]
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
@@ -48,14 +51,37 @@ _DESCRIPTOR_PAUSE_S = 0.1
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 
+class Codec(Protocol):
+    """What makes HTTPS of HTTP, for one connection; safe from two threads.  Methods raise `OSError` when the other
+    side does not keep to TLS."""
+
+    @property
+    def is_ended(self) -> bool:
+        """The other side sends no more."""
+
+    @property
+    def has_output(self) -> bool:
+        """`encode` has something to give even for no bytes."""
+
+    def decode(self, data: bytes) -> bytes: ...
+    def encode(self, data: bytes) -> bytes: ...
+
+    def farewell(self) -> bytes:
+        """The last bytes to be written."""
+
+
 class HttpServer:
     """Listens between `start` and `stop`, which one thread calls; each instance is started once."""
 
-    def __init__(self, app: WSGIApplication, host: str, port: int) -> None:
-        """Nothing is bound yet; `host` is an IP literal, `port` 0 means any free one."""
+    def __init__(
+        self, app: WSGIApplication, host: str, port: int, new_codec: Callable[[], Codec] | None = None
+    ) -> None:
+        """Nothing is bound yet; `host` is an IP literal, `port` 0 means any free one.  With `new_codec`, which is asked
+        for one codec for each connection, the server speaks HTTPS."""
         self._app = app
         self._host = host
         self._port = port
+        self._new_codec = new_codec
         self._server: Any = None
         self._thread: threading.Thread | None = None
 
@@ -86,8 +112,10 @@ class HttpServer:
             cleanup_interval=IDLE_TIMEOUT_S // 6,
             asyncore_use_poll=True,  # select() fails for descriptors above 1023, which media sockets can take up
             log_socket_errors=False,  # a client that hangs up is no event
+            clear_untrusted_proxy_headers=False,  # nothing believes them, and the open API refuses who sends them
+            url_scheme="http" if self._new_codec is None else "https",
         )
-        self._server.channel_class = _Channel
+        self._server.channel_class = _Channel if self._new_codec is None else partial(_TlsChannel, self._new_codec)
         self._server.accept = _patient(self._server.accept)
         self._thread = threading.Thread(target=self._run, args=(self._server,), name="http", daemon=True)
         self._thread.start()
@@ -159,6 +187,73 @@ class _ProblemTask(ErrorTask):  # type: ignore[misc]
 
 class _Channel(HTTPChannel):  # type: ignore[misc]
     error_task_class = _ProblemTask
+
+
+class _TlsChannel(_Channel):
+    """A connection of HTTPS: TLS as a codec between the socket and what waitress reads and writes.
+
+    Invariant: while `_accepted` is not 0, `_encoded` ends with what so many of the first bytes in waitress's buffer
+    became.  Waitress is told that they are sent when the last of it has left: it closes a connection that has nothing
+    left to send.  `_lock` guards both; no other lock is taken under it.
+    """
+
+    def __init__(self, new_codec: Callable[[], Codec], *arguments: Any, **options: Any) -> None:
+        self._codec = new_codec()
+        self._encoded = bytearray()
+        self._accepted = 0
+        self._lock = threading.Lock()
+        super().__init__(*arguments, **options)
+
+    def handle_read(self) -> None:
+        """Thread `http`.  Only whole pieces of HTTP count as activity, so that the time of a handshake is limited."""
+        try:
+            received = self.recv(self.adj.recv_bytes)
+            data = self._codec.decode(received)
+        except OSError as error:
+            # Also what is no TLS; the farewell of `handle_close` tells the other side what was wrong.
+            log.debug("%s: %s", self.addr, error)
+            self.handle_close()
+            return
+        if self._codec.has_output:
+            with self._lock:
+                self._encoded += self._codec.encode(b"")
+                self._write()
+        if data:
+            self.last_activity = time.time()
+            self.received(data)
+        if not received or self._codec.is_ended:
+            self.connected = False
+
+    def send(self, data: bytes, do_close: bool = True) -> int:
+        """How many bytes of waitress's buffer are done with; `do_close` is left to the next `handle_read`."""
+        with self._lock:
+            if not self._accepted:
+                self._encoded += self._codec.encode(data)
+                self._accepted = len(data)
+            self._write()
+            if self._encoded:
+                return 0
+            accepted, self._accepted = self._accepted, 0
+            return accepted
+
+    def writable(self) -> bool:
+        return bool(self._encoded or super().writable())
+
+    def handle_write(self) -> None:
+        with self._lock:
+            self._write()
+        super().handle_write()
+
+    def handle_close(self) -> None:
+        if self.connected:
+            with contextlib.suppress(OSError):
+                self.socket.send(self._codec.farewell())
+        super().handle_close()
+
+    def _write(self) -> None:
+        """Lock held."""
+        while self._encoded and (sent := super().send(bytes(self._encoded), do_close=False)):
+            del self._encoded[:sent]
 
 
 def _problem_of(status: int) -> dict[str, object]:

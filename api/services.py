@@ -14,7 +14,15 @@ from flask import Flask, current_app
 
 from config import Config
 from rtp.figures import RelayTotals, StreamSnapshot
-from sip.snapshots import CallSnapshot, CallTotals, HistoryPage, HistoryQuery, RegistrationSnapshot
+from sip.snapshots import (
+    BanSnapshot,
+    CallSnapshot,
+    CallTotals,
+    HistoryPage,
+    HistoryQuery,
+    RegistrationFailure,
+    RegistrationSnapshot,
+)
 
 _KEY = "sipserver"
 
@@ -34,7 +42,12 @@ class Services(Protocol):
     """Every method copies under one short lock, never blocks on the network, and gives frozen values.
 
     `registrations`, `calls` and `streams` come in the order in which they began; the two directions of a stream follow
-    each other. `clear_*` and `remove_*` say how many they ended. `started_at` is wall time.
+    each other. `clear_*` and `remove_registrations` say how many they ended. `started_at` is wall time.
+
+    `bans` are those in force. `add_ban` lasts `duration_s`, or until lifted (None); `lift_ban` says whether there was
+    one. Addresses are sources as `sip.sources.source_of` has them. `registration_failures` has the newest first.
+    `set_password` says how many bindings it ended, `remove_password` whether there was a password. A change that can't
+    be made is an `api.errors.Problem` or, for a ban, `BanTableFull`.
     """
 
     def registrations(self) -> Sequence[RegistrationSnapshot]: ...
@@ -49,6 +62,13 @@ class Services(Protocol):
     def extensions(self) -> Sequence[str]: ...
     def started_at(self) -> float: ...
     def health(self) -> HealthSnapshot: ...
+    def bans(self) -> Sequence[BanSnapshot]: ...
+    def add_ban(self, address: str, duration_s: float | None, reason: str) -> BanSnapshot: ...
+    def lift_ban(self, address: str) -> bool: ...
+    def registration_failures(self) -> Sequence[RegistrationFailure]: ...
+    def numbers_with_password(self) -> frozenset[str]: ...
+    def set_password(self, number: str, password: str) -> int: ...
+    def remove_password(self, number: str) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,13 @@ import re
 from datetime import UTC, datetime
 
 from rtp.figures import StreamSnapshot
-from sip.snapshots import CallSnapshot, ContactSnapshot, RegistrationSnapshot
+from sip.snapshots import (
+    BanSnapshot,
+    CallSnapshot,
+    ContactSnapshot,
+    RegistrationFailure,
+    RegistrationSnapshot,
+)
 
 Json = dict[str, object]
 
@@ -25,7 +31,12 @@ _NEWEST = (
     "lastSeen",
     "userAgent",
 )
-_SURROGATE = re.compile("[\ud800-\udfff]")
+# Controls of both sets, line separators, marks that turn or hide the text around them, halves of surrogate pairs (bytes
+# that were no UTF-8). Joiners stay: some scripts and many pictures are written with them.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
 
 
 def iso_time(at: float | None) -> str | None:
@@ -36,8 +47,8 @@ def iso_time(at: float | None) -> str | None:
 
 
 def clean(text: str) -> str:
-    """Text off the network as valid Unicode: bytes that were no UTF-8 (lone surrogates) become U+FFFD."""
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+    """Text off the network with U+FFFD for whatever could break a line, a page or a terminal, or hide what it says."""
+    return _UNSAFE.sub("\ufffd", text)
 
 
 def contact_view(contact: ContactSnapshot) -> Json:
@@ -126,4 +137,39 @@ def stream_view(stream: StreamSnapshot) -> Json:
         "roundTrip": None if stream.rtt_ms is None else round(stream.rtt_ms / 1000, 4),
         "mos": None if stream.mos is None else round(stream.mos, 2),
         "active": stream.active,
+    }
+
+
+def ban_view(ban: BanSnapshot) -> Json:
+    """`expiresAt` null: until it is lifted."""
+    return {
+        "address": ban.address,
+        "bannedAt": iso_time(ban.since_at),
+        "expiresAt": iso_time(ban.until_at),
+        "reason": clean(ban.reason),
+        "failures": ban.failures,
+    }
+
+
+def failure_view(failure: RegistrationFailure) -> Json:
+    """Refused registrations of one kind; `number` is what was asked for, which need not be one of ours."""
+    return {
+        "number": clean(failure.number),
+        "address": failure.address,
+        "transport": failure.transport,
+        "userAgent": clean(failure.user_agent),
+        "statusCode": failure.status,
+        "reason": clean(failure.reason),
+        "firstAt": iso_time(failure.first_at),
+        "lastAt": iso_time(failure.last_at),
+        "count": failure.count,
+    }
+
+
+def extension_view(number: str, has_password: bool, contact_count: int) -> Json:
+    return {
+        "number": number,
+        "hasPassword": has_password,
+        "registered": contact_count > 0,
+        "contactCount": contact_count,
     }

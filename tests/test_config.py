@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ EXTENSION = "an extension number from 1 to 999999999"
 SIZE = "a size from 1k to 100g, such as 500k, 10m or 1g"
 SECONDS = "whole seconds from 1 to 86400"
 DELTA_SECONDS = "whole seconds from 1 to 4294967295"
+HOST_NAMES = "host names without port, separated by commas, such as pbx.example.org, or empty"
+REALM = 'up to 64 letters, digits, spaces and signs of ASCII other than " and \\'
+NETWORKS = "networks separated by commas, such as 192.168.1.0/24,fd00::/8, or none"
 TOKEN = "made of letters, digits and ._~+/- (= at the end), as in Authorization: Bearer"
 
 DEFAULTS: dict[str, object] = {
@@ -42,8 +46,30 @@ DEFAULTS: dict[str, object] = {
     "CALL_SETUP_TIMEOUT": 180,
     "MEDIA_TIMEOUT": 60,
     "API_TOKEN": "",
+    "API_HOSTS": (),
     "API_RATE_LIMIT": 600,
     "NAT_KEEPALIVE": 20,
+    "AUTH_REALM": "sipserver",
+    "AUTH_REQUIRED": False,
+    "TRUSTED_NETWORKS": tuple(
+        ip_network(text)
+        for text in (
+            "127.0.0.0/8",
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "169.254.0.0/16",
+            "::1/128",
+            "fc00::/7",
+            "fe80::/10",
+        )
+    ),
+    "EXT_PASSWORDS": (),
+    "EXT_PASSWORDS_FILE": None,
+    "SIP_RATE_LIMIT": 100,
+    "BAN_AFTER": 10,
+    "BAN_WINDOW": 600,
+    "BAN_TIME": 3600,
 }
 
 GOOD: list[tuple[str, str, object]] = [
@@ -93,10 +119,29 @@ GOOD: list[tuple[str, str, object]] = [
     ("CALL_SETUP_TIMEOUT", "1", 1),
     ("MEDIA_TIMEOUT", "86400", 86400),
     ("API_TOKEN", "dG9rZW4+/._~-==", "dG9rZW4+/._~-=="),
+    ("API_HOSTS", "pbx.example.org", ("pbx.example.org",)),
+    ("API_HOSTS", " PBX, pbx.lan., ", ("pbx", "pbx.lan")),
     ("API_RATE_LIMIT", "0", 0),
     ("API_RATE_LIMIT", "1000000", 1000000),
     ("NAT_KEEPALIVE", "0", 0),
     ("NAT_KEEPALIVE", "3600", 3600),
+    ("AUTH_REALM", "Muller & Sons (2nd floor)", "Muller & Sons (2nd floor)"),
+    ("AUTH_REALM", "x", "x"),
+    ("AUTH_REALM", "x" * 64, "x" * 64),
+    ("AUTH_REQUIRED", "true", True),
+    ("AUTH_REQUIRED", "false", False),
+    ("TRUSTED_NETWORKS", "none", ()),
+    ("TRUSTED_NETWORKS", "192.0.2.7", (ip_network("192.0.2.7/32"),)),
+    ("TRUSTED_NETWORKS", "192.168.1.10/24, 2001:db8::/32", (ip_network("192.168.1.0/24"), ip_network("2001:db8::/32"))),
+    ("TRUSTED_NETWORKS", "0.0.0.0/0", (ip_network("0.0.0.0/0"),)),
+    ("EXT_PASSWORDS", "100:geheim:x, 101: y ,", (("100", "geheim:x"), ("101", "y"))),
+    ("EXT_PASSWORDS_FILE", "/run/secrets/phones", Path("/run/secrets/phones")),
+    ("SIP_RATE_LIMIT", "0", 0),
+    ("SIP_RATE_LIMIT", "1000000", 1000000),
+    ("BAN_AFTER", "0", 0),
+    ("BAN_AFTER", "10000", 10000),
+    ("BAN_WINDOW", "86400", 86400),
+    ("BAN_TIME", "31536000", 31536000),
 ]
 
 BAD: list[tuple[str, str, str]] = [
@@ -117,7 +162,10 @@ BAD: list[tuple[str, str, str]] = [
     ("EXT_MAX", "1*0", EXTENSION),
     ("LOG_LEVEL", "verbose", "error, warn, info or debug"),
     ("LOG_LEVEL", "warning", "error, warn, info or debug"),
-    *(("LOG_FILE", bad, "the path of a file not named error.log") for bad in ("/", "..", ".", "logs/error.log")),
+    *(
+        ("LOG_FILE", bad, "the path of a file not named error.log or audit.log")
+        for bad in ("/", "..", ".", "logs/error.log", "audit.log")
+    ),
     *(("LOG_MAX_SIZE", bad, SIZE) for bad in ("0", "1023", "10t", "1.5m", "-1k", "m", "101g", "10 m")),
     ("LOG_MAX_FILES", "0", "a number from 1 to 1000"),
     ("LOG_MAX_FILES", "1001", "a number from 1 to 1000"),
@@ -128,8 +176,16 @@ BAD: list[tuple[str, str, str]] = [
     ("CALL_SETUP_TIMEOUT", "0", SECONDS),
     ("CALL_SETUP_TIMEOUT", "3m", SECONDS),
     ("MEDIA_TIMEOUT", "86401", SECONDS),
+    *(("API_HOSTS", bad, HOST_NAMES) for bad in ("pbx:3000", "http://pbx", "a b", "*", "pbx,-", "192.0.2.1", "пбх")),
     ("API_RATE_LIMIT", "-1", "a number from 0 to 1000000 (0 = no limit)"),
     ("NAT_KEEPALIVE", "3601", "whole seconds from 0 to 3600 (0 = off)"),
+    *(("AUTH_REALM", bad, REALM) for bad in ('a"b', "a\\b", "büro", "x" * 65)),
+    ("AUTH_REQUIRED", "maybe", "true or false"),
+    *(("TRUSTED_NETWORKS", bad, NETWORKS) for bad in ("lan", "10.0.0.0/33", "10.0.0.0/8,", "10.0.0.0-10.0.0.9")),
+    ("SIP_RATE_LIMIT", "1000001", "a number from 0 to 1000000 (0 = no limit)"),
+    ("BAN_AFTER", "10001", "a number from 0 to 10000 (0 = never)"),
+    ("BAN_WINDOW", "0", SECONDS),
+    ("BAN_TIME", "31536001", "whole seconds from 1 to 31536000"),
 ]
 
 CONTRADICTIONS: list[tuple[dict[str, str], str]] = [
@@ -160,6 +216,7 @@ CONTRADICTIONS: list[tuple[dict[str, str], str]] = [
         "EXPIRES_DEFAULT=3600: must be from EXPIRES_MIN=60 to EXPIRES_MAX=1800",
     ),
     ({"EXPIRES_MAX": "59"}, "EXPIRES_MIN=60: must be at most EXPIRES_MAX=59"),
+    ({"EXT_PASSWORDS": "111:geheim"}, "EXT_PASSWORDS: 111 is not from EXT_MIN=100 to EXT_MAX=110"),
 ]
 
 
@@ -195,7 +252,7 @@ def test_bad_value_is_one_line_with_name_value_and_what_is_allowed(name: str, te
 
 
 def test_every_variable_that_can_be_wrong_is_refused_here() -> None:
-    tested_apart = {"API_TOKEN", "DATA_DIR"}
+    tested_apart = {"API_TOKEN", "DATA_DIR", "EXT_PASSWORDS", "EXT_PASSWORDS_FILE"}
     assert {name for name, _, _ in BAD} | tested_apart == DEFAULTS.keys()
 
 
@@ -204,12 +261,21 @@ def test_bad_token_is_refused_without_being_shown(text: str) -> None:
     assert refusal({"API_TOKEN": text}) == f"API_TOKEN=***: must be {TOKEN}"
 
 
-def test_token_is_not_in_the_text_form_of_the_config() -> None:
-    assert "s3cret" not in repr(load({"API_TOKEN": "s3cret"}))
+@pytest.mark.parametrize("text", ["100", "100:", ":geheim", "0100:geheim", "bob:geheim", "100:geheim,100:other"])
+def test_bad_passwords_are_refused_without_being_shown(text: str) -> None:
+    allowed = "number:password pairs separated by commas, each number once, no comma in a password"
+    assert refusal({"EXT_PASSWORDS": text}) == f"EXT_PASSWORDS=***: must be {allowed}"
+
+
+@pytest.mark.parametrize("env", [{"API_TOKEN": "s3cret"}, {"EXT_PASSWORDS": "100:s3cret"}])
+def test_secrets_are_not_in_the_text_form_of_the_config(env: dict[str, str]) -> None:
+    assert "s3cret" not in repr(load(env))
 
 
 def test_bad_value_with_line_ends_stays_one_line() -> None:
     assert refusal({"DATA_DIR": "a\r\nb\x1b[31m"}) == ("DATA_DIR=a\\r\\nb\\x1b[31m: must be the path of a directory")
+    shown = "EXT_PASSWORDS_FILE=a\\nb: must be the path of a file, or empty"
+    assert refusal({"EXT_PASSWORDS_FILE": "a\nb"}) == shown
 
 
 def test_long_bad_value_is_cut() -> None:

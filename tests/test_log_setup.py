@@ -21,6 +21,7 @@ from log_setup import LogHandle
 
 StartLogging = Callable[..., LogHandle]
 LOG = logging.getLogger("sip.core")
+AUDIT = logging.getLogger(log_setup.AUDIT_LOGGER)
 
 
 @pytest.fixture
@@ -182,7 +183,7 @@ class TestJsonLines:
         assert "test_exception_and_stack_are_fields" in line["stack"]
 
     def test_bytes_from_the_network_cannot_break_or_forge_a_line(self, start: StartLogging, log_path: Path) -> None:
-        text = 'a\r\n{"level": "error"}\x00\x1b[31m\x85\u2028\u202e\udcff"\\ Иван'
+        text = 'a\r\n{"level": "error"}\x00\x1b[31m\x7f\x85\x9b\u2028\u202e\udcff"\\ Иван'
         handle = start()
         LOG.info("%s", text, extra={"display_name": text})
         handle.stop()
@@ -211,6 +212,36 @@ class TestConsole:
         handle.stop()
         (line,) = capsys.readouterr().err.splitlines()
         assert line.endswith("sip.core: a\\r\\nb\\x1b[31m\\u202e Иван user=x\\ny")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "\x1b]0;title\x07\x1b[2J",
+            "\x9b31m \x90 \x7f \x00",
+            "one\r\n2030-01-01 00:00:00.000 ERROR sip: forged\x0b\x0c\x85\u2028\u2029",
+            "\u202e001\u202c \u2066x\u2069 \u200e\u200f\u061c \u200b\ufeff\xad",
+            "\udcff\ud800 \U000e0041",
+        ],
+    )
+    @pytest.mark.parametrize("place", ["display name", "field", "exception"])
+    def test_nothing_from_the_network_reaches_the_terminal_raw(
+        self, start: StartLogging, capsys: pytest.CaptureFixture[str], text: str, place: str
+    ) -> None:
+        handle = start(console=True)
+        if place == "display name":
+            LOG.info("call from %s", text)
+        elif place == "field":
+            LOG.info("call", extra={"userAgent": text})
+        else:
+            try:
+                raise ValueError(text)
+            except ValueError:
+                LOG.exception("failed")
+        handle.stop()
+        lines = capsys.readouterr().err.split("\n")
+        assert lines.pop() == ""
+        assert all(line.isprintable() for line in lines)
+        assert all(line.startswith("    ") for line in lines[1:])
 
     def test_traceback_follows_indented(self, start: StartLogging, capsys: pytest.CaptureFixture[str]) -> None:
         handle = start(console=True)
@@ -253,6 +284,10 @@ class TestSecrets:
                 "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:***|2^20|1:32;inline:***|2^20|2:4",
             ),
             ('Digest nonce="n", response="6629fae4", opaque="o"', 'Digest nonce="n", response="***", opaque="o"'),
+            ("contact <sip:100:s3:cret@pbx>", "contact <sip:100:***@pbx>"),
+            ("SIPS:a:b@c and sip:100@d", "SIPS:a:***@c and sip:100@d"),
+            ("sip:pbx:5060 asks user@host", "sip:pbx:5060 asks user@host"),
+            ('Authentication-Info: rspauth="6629fae4"', 'Authentication-Info: rspauth="***"'),
             ("API_TOKEN=abc GET /?token=d&x=1", "API_TOKEN=*** GET /?token=***&x=1"),
             ("authorised, 200 OK, WWW-Authenticate: Digest", "authorised, 200 OK, WWW-Authenticate: Digest"),
         ],
@@ -302,6 +337,67 @@ class TestErrorLog:
         handle.stop()
         names = {file.name for file in log_path.parent.glob("error.log*")}
         assert names == {"error.log", "error.log.1", "error.log.2"}
+
+
+class TestAuditLog:
+    @pytest.mark.parametrize(
+        ("log_level", "in_the_log"), [("error", []), ("warn", []), ("info", ["changed"]), ("debug", ["changed"])]
+    )
+    def test_holds_audit_lines_alone_whatever_the_level(
+        self, start: StartLogging, log_path: Path, log_level: str, in_the_log: list[str]
+    ) -> None:
+        handle = start(log_level=log_level)
+        AUDIT.info("changed", extra={"client": "192.0.2.1", "status": 200})
+        for level in (logging.DEBUG, logging.INFO, logging.ERROR):
+            logging.getLogger("api").log(level, "other")
+        handle.stop()
+        (line,) = read(log_path.with_name("audit.log"))
+        assert (line["message"], line["client"], line["status"]) == ("changed", "192.0.2.1", 200)
+        assert [text for text in messages(log_path) if text != "other"] == in_the_log
+
+    def test_costs_other_loggers_nothing(self, start: StartLogging) -> None:
+        start(log_level="error")
+        assert not LOG.isEnabledFor(logging.INFO)
+        assert not logging.getLogger("api").isEnabledFor(logging.INFO)
+        assert AUDIT.isEnabledFor(logging.INFO)
+
+    def test_its_logger_is_undone_with_the_others(self, start: StartLogging) -> None:
+        start().stop()
+        assert AUDIT.level == logging.NOTSET
+
+    def test_no_line_is_dropped_when_the_queue_is_full(
+        self, start: StartLogging, log_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        handle = start()
+        with monkeypatch.context() as patch:
+            patch.setattr(log_setup, "MAX_QUEUED_LINES", 0)
+            LOG.info("dropped")
+            AUDIT.info("kept")
+        handle.stop()
+        assert messages(log_path.with_name("audit.log")) == ["kept"]
+        assert "dropped" not in messages(log_path)
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+    def test_on_a_full_disk_its_lines_and_no_others_go_to_the_console(
+        self, start: StartLogging, log_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        log_path.parent.mkdir()
+        log_path.with_name("audit.log").symlink_to("/dev/full")
+        handle = start(log_level="error")
+        AUDIT.info("one")
+        logging.getLogger("sip").error("other")
+        handle.stop()
+        report, one = capsys.readouterr().err.splitlines()
+        assert report.endswith("audit.log can't be written (No space left on device); its lines go to stderr")
+        assert one.endswith("INFO  api.audit: one")
+
+    def test_is_rotated_the_same(self, start: StartLogging, log_path: Path) -> None:
+        handle = start(log_max_size=500, log_max_files=3)
+        for number in range(50):
+            AUDIT.info("%04d", number)
+        handle.stop()
+        names = {file.name for file in log_path.parent.glob("audit.log*")}
+        assert names == {"audit.log", "audit.log.1", "audit.log.2"}
 
 
 class TestRotation:

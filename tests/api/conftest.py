@@ -15,12 +15,14 @@ from api.services import HealthSnapshot
 from config import Config
 from rtp.figures import RelayTotals, StreamSnapshot
 from sip.snapshots import (
+    BanSnapshot,
     CallSnapshot,
     CallState,
     CallTotals,
     ContactSnapshot,
     HistoryPage,
     HistoryQuery,
+    RegistrationFailure,
     RegistrationSnapshot,
     TerminationReason,
 )
@@ -84,6 +86,18 @@ STREAM = StreamSnapshot(
     active=True,
 )
 
+FAILURE = RegistrationFailure(
+    number="100",
+    address="192.0.2.10",
+    transport="udp",
+    user_agent="baresip 4.0",
+    status=401,
+    reason="the password is wrong",
+    first_at=NOW_AT - 100,
+    last_at=NOW_AT - 10,
+    count=3,
+)
+
 
 def make_registration(number: str = "100", *contacts: ContactSnapshot, count: int = 1) -> RegistrationSnapshot:
     return RegistrationSnapshot(number, contacts or (CONTACT,), count)
@@ -112,6 +126,14 @@ def make_stream(call_id: str = "call-1", **changes: Any) -> StreamSnapshot:
     return replace(STREAM, call_id=call_id, **changes)
 
 
+def make_failure(**changes: Any) -> RegistrationFailure:
+    return replace(FAILURE, **changes)
+
+
+def make_ban(address: str, **changes: Any) -> BanSnapshot:
+    return replace(BanSnapshot(address, NOW_AT - 60, NOW_AT + 3540, "10 wrong passwords", 10), **changes)
+
+
 @dataclass
 class FakeServices:
     registered: list[RegistrationSnapshot] = field(default_factory=list)
@@ -122,6 +144,9 @@ class FakeServices:
     relayed: RelayTotals = field(default_factory=RelayTotals)
     state: HealthSnapshot = field(default_factory=lambda: HealthSnapshot(ready=True))
     fault: Exception | None = None
+    banned: dict[str, BanSnapshot] = field(default_factory=dict)
+    failures: list[RegistrationFailure] = field(default_factory=list)
+    passwords: dict[str, str] = field(default_factory=dict)
 
     def registrations(self) -> list[RegistrationSnapshot]:
         if self.fault:
@@ -167,6 +192,32 @@ class FakeServices:
     def health(self) -> HealthSnapshot:
         return self.state
 
+    def bans(self) -> list[BanSnapshot]:
+        return list(self.banned.values())
+
+    def add_ban(self, address: str, duration_s: float | None, reason: str) -> BanSnapshot:
+        if self.fault:
+            raise self.fault
+        until_at = None if duration_s is None else NOW_AT + duration_s
+        self.banned[address] = BanSnapshot(address, NOW_AT, until_at, reason, 0)
+        return self.banned[address]
+
+    def lift_ban(self, address: str) -> bool:
+        return self.banned.pop(address, None) is not None
+
+    def registration_failures(self) -> list[RegistrationFailure]:
+        return list(self.failures)
+
+    def numbers_with_password(self) -> frozenset[str]:
+        return frozenset(self.passwords)
+
+    def set_password(self, number: str, password: str) -> int:
+        self.passwords[number] = password
+        return self.remove_registrations(number)
+
+    def remove_password(self, number: str) -> bool:
+        return self.passwords.pop(number, None) is not None
+
 
 def _fits(call: CallSnapshot, query: HistoryQuery) -> bool:
     assert call.ended_at is not None
@@ -193,6 +244,8 @@ def make() -> SimpleNamespace:
         call=make_call,
         ended=make_ended,
         stream=make_stream,
+        failure=make_failure,
+        ban=make_ban,
         now_at=NOW_AT,
     )
 

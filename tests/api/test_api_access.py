@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.access import Gate, is_loopback, load_or_create_token
+from api.access import MAX_GUESSES, Gate, is_loopback, load_or_create_token
 from config import Config, ConfigError
 
 TOKEN = "a-token.of_32+characters/xxxxxxx="
@@ -104,6 +104,27 @@ def test_a_foreign_page_can_not_drive_the_open_api(services, client, make, origi
     assert services.registered
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize(
+    ("method", "mode", "status"),
+    [
+        ("GET", "no-cors", 403),  # an image or a script of a foreign page
+        ("GET", "cors", 403),
+        ("GET", "navigate", 200),  # a link to us
+        ("DELETE", "navigate", 403),
+    ],
+)
+def test_what_a_foreign_page_embeds_is_refused_and_a_link_is_not(client, site, method, mode, status) -> None:
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
+    assert client.open("/api/users", method=method, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("site", ["none", "same-origin"])
+def test_the_browser_of_the_person_itself_is_let_in(client, site) -> None:
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "cors"}
+    assert client.get("/api/users", headers=headers).status_code == 200
+
+
 def test_a_foreign_page_can_not_use_up_the_quota(make_client) -> None:
     client = make_client(api_rate_limit=1)
     for _ in range(3):
@@ -128,9 +149,64 @@ def test_without_a_token_nothing_is_told(guarded, path) -> None:
 
 
 @pytest.mark.parametrize("given", [f"Bearer {TOKEN}", f"bearer {TOKEN}", f"BEARER  {TOKEN}"])
-def test_the_token_opens_from_any_host(guarded, given) -> None:
-    headers = {"Authorization": given, "Host": "pbx.example:8443"}
-    assert guarded.get("/api/users", headers=headers).status_code == 200
+def test_the_token_opens(guarded, given) -> None:
+    assert guarded.get("/api/users", headers={"Authorization": given}).status_code == 200
+
+
+@pytest.fixture
+def named(make_client, monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "Office-NAS")
+    return make_client(
+        token=TOKEN, api_host="0.0.0.0", server_address="PBX.example", api_hosts=("proxy.example", "other.example")
+    )
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "192.168.1.5",
+        "192.168.1.5:3000",
+        "[2001:db8::5]:3000",
+        "localhost:3000",
+        "pbx.example",
+        "proxy.example:8443",
+        "OTHER.example",
+        "office-nas:3000",
+        "office-nas.local",
+    ],
+)
+def test_hosts_of_an_api_with_a_token(named, host) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Host": host}
+    assert named.get("/api/users", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "pbx.example.evil.example", "192.168.1.5.evil.example", "[::1", "::1"]
+)
+def test_dns_rebinding_does_not_reach_an_api_with_a_token(named, host) -> None:
+    answer = named.get("/api/users", headers={"Authorization": f"Bearer {TOKEN}", "Host": host})
+    assert answer.status_code == 403
+    assert "API_HOSTS" in answer.json["detail"]
+
+
+def test_a_name_of_its_own_makes_the_token_needed_on_loopback_too(make_client, tmp_path) -> None:
+    behind_proxy = replace(Config(), api_hosts=("pbx.example",), data_dir=tmp_path)
+    assert load_or_create_token(behind_proxy) is not None
+    with pytest.raises(ValueError, match="token"):
+        make_client(token=None, api_hosts=("pbx.example",))
+    client = make_client(token=TOKEN, api_hosts=("pbx.example",))
+    headers = {"Host": "pbx.example", "X-Forwarded-For": "192.0.2.7"}
+    assert client.get("/api/users", headers=headers).status_code == 401
+    assert client.get("/api/users", headers={**headers, "Authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "header", ["Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"]
+)
+def test_the_open_api_serves_nobody_behind_a_proxy(client, header) -> None:
+    answer = client.get("/api/users", headers={header: "192.0.2.7"})
+    assert answer.status_code == 403
+    assert "API_HOSTS" in answer.json["detail"]
 
 
 @pytest.mark.parametrize(
@@ -152,14 +228,35 @@ def test_guesses_at_the_token_are_rate_limited(make_client) -> None:
     assert statuses == [401, 401, 429]
 
 
+def guess(client, token: str, address: str = "192.0.2.9") -> int:
+    headers = {"Authorization": f"Bearer {token}"}
+    return client.get("/api/users", headers=headers, environ_overrides={"REMOTE_ADDR": address}).status_code
+
+
+def test_after_too_many_wrong_tokens_not_even_the_right_one_is_looked_at(make_client, clock) -> None:
+    client = make_client(token=TOKEN, api_host="0.0.0.0", api_rate_limit=0)
+    assert [guess(client, f"wrong-{n}") for n in range(MAX_GUESSES)] == [401] * MAX_GUESSES
+    assert guess(client, TOKEN) == 429
+    assert guess(client, TOKEN, "192.0.2.10") == 200
+    clock.now += 60
+    assert guess(client, TOKEN) == 200
+
+
+def test_requests_without_a_token_are_no_guesses(make_client) -> None:
+    client = make_client(token=TOKEN, api_host="0.0.0.0", api_rate_limit=0)
+    for _ in range(MAX_GUESSES + 1):
+        assert client.get("/api/users", environ_overrides={"REMOTE_ADDR": "192.0.2.9"}).status_code == 401
+    assert guess(client, TOKEN) == 200
+
+
 def test_health_needs_no_token(guarded) -> None:
     assert guarded.get("/healthz").status_code == 200
 
 
 def test_the_token_does_not_excuse_a_foreign_page(guarded) -> None:
-    headers = {"Authorization": f"Bearer {TOKEN}", "Host": "pbx.example", "Origin": "https://evil.example"}
+    headers = {"Authorization": f"Bearer {TOKEN}", "Host": "192.0.2.1:3000", "Origin": "https://evil.example"}
     assert guarded.get("/api/users", headers=headers).status_code == 403
-    headers["Origin"] = "https://pbx.example"
+    headers["Origin"] = "https://192.0.2.1:3000"
     assert guarded.get("/api/users", headers=headers).status_code == 200
 
 
@@ -195,7 +292,7 @@ def test_a_token_is_made_once_and_kept_for_its_owner_alone(tmp_path, caplog) -> 
     assert [each.name for each in path.parent.iterdir()] == ["api-token"]
     assert str(path) in caplog.text
     assert token not in caplog.text
-    Gate("0.0.0.0", token)
+    Gate(config, token)
 
 
 def test_two_servers_make_two_tokens(tmp_path) -> None:

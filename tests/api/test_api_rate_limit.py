@@ -66,6 +66,15 @@ def test_closed_windows_leave_the_table() -> None:
     assert len(limiter._windows) == 1
 
 
+def test_looking_says_what_taking_would_and_counts_nothing() -> None:
+    limiter = RateLimiter(1)
+    assert [limiter.look("192.0.2.1", 0.0).allowed for _ in range(3)] == [True] * 3
+    limiter.take("192.0.2.1", 0.0)
+    seen = limiter.look("192.0.2.1", 20.0)
+    assert (seen.allowed, seen.remaining, seen.reset_s) == (False, 0, 40)
+    assert limiter.look("192.0.2.1", 60.0).allowed
+
+
 def test_threads_together_get_no_more_than_the_limit() -> None:
     limiter = RateLimiter(100)
     allowed: list[bool] = []

@@ -99,3 +99,55 @@ def test_admin_routes_do_not_exist_in_production(services, client, make, path) -
     assert client.get(path).status_code == 404
     assert services.registered
     assert services.live
+
+
+def test_failed_registrations_have_all_that_helps(services, client, make) -> None:
+    services.failures = [make.failure()]
+    assert client.get("/api/registrations/failures").json == [
+        {
+            "number": "100",
+            "address": "192.0.2.10",
+            "transport": "udp",
+            "userAgent": "baresip 4.0",
+            "statusCode": 401,
+            "reason": "the password is wrong",
+            "firstAt": "2030-03-17T17:45:00.000Z",
+            "lastAt": "2030-03-17T17:46:30.000Z",
+            "count": 3,
+        }
+    ]
+
+
+def test_failed_registrations_are_paged_in_the_order_of_the_service(services, client, make) -> None:
+    services.failures = [make.failure(number=str(number)) for number in range(200)]
+    answer = client.get("/api/registrations/failures")
+    assert [each["number"] for each in answer.json] == [str(number) for number in range(50)]
+    assert answer.headers["X-Total-Count"] == "200"
+    assert "offset=50" in answer.headers["Link"]
+    assert [each["number"] for each in client.get("/api/registrations/failures?limit=2&offset=199").json] == ["199"]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("extension=101", ["101", "101"]),
+        ("extension=nobody", []),
+        ("since=2030-03-17T17:46:30Z", ["100", "101"]),
+        ("since=2030-03-17T17:46:30.001Z", ["100"]),
+        ("since=2030-03-17&extension=101&limit=1", ["101"]),
+    ],
+)
+def test_failed_registrations_by_number_and_time(services, client, make, query, expected) -> None:
+    services.failures = [
+        make.failure(number="100", last_at=make.now_at),
+        make.failure(number="101", last_at=make.now_at - 10),
+        make.failure(number="101", last_at=make.now_at - 3600),
+    ]
+    answer = client.get(f"/api/registrations/failures?{query}")
+    assert [each["number"] for each in answer.json] == expected
+
+
+@pytest.mark.parametrize("query", ["since=yesterday", "extension=", "limit=0"])
+def test_failed_registrations_refuse_what_they_can_not_use(client, query) -> None:
+    answer = client.get(f"/api/registrations/failures?{query}")
+    assert (answer.status_code, answer.json["parameter"]) == (400, query.partition("=")[0])

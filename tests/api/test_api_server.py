@@ -194,6 +194,31 @@ def test_whatever_is_refused_is_refused_in_json(server, request_bytes, status) -
 
 
 @pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(("content_type", "status"), [("text/plain", 415), ("application/json", 201)])
+def test_a_body_is_json_however_it_comes(server, chunked, content_type, status) -> None:
+    connection = connect(server)
+    body = b'{"address": "192.0.2.1"}'
+    headers = {"Content-Type": content_type}
+    connection.request("POST", "/api/bans", iter([body]) if chunked else body, headers, encode_chunked=chunked)
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("X-Frame-Options")) == (status, "DENY")
+    connection.close()
+
+
+@pytest.mark.parametrize("header", ["Forwarded: for=192.0.2.7", "X-Forwarded-For: 192.0.2.7", "Via: 1.1 proxy"])
+def test_who_comes_through_a_proxy_does_not_pass_for_this_machine(server, header) -> None:
+    request = f"GET /api/users HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n"
+    assert exchange(server, request.encode())[0].status == 403
+
+
+def test_a_ban_of_an_ipv6_source_is_lifted_by_its_encoded_path(server, services, make) -> None:
+    services.banned = {"2001:db8::/64": make.ban("2001:db8::/64")}
+    request = b"DELETE /api/bans/2001%3Adb8%3A%3A%2F64 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert exchange(server, request)[0].status == 200
+    assert not services.banned
+
+
+@pytest.mark.parametrize("chunked", [False, True])
 def test_somewhat_too_large_a_body_is_heard_out_and_answered(server, chunked) -> None:
     connection = connect(server)
     body = b"x" * (MAX_BODY_BYTES + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 TIMEOUT_S = 5.0
@@ -26,10 +27,16 @@ class ApiClient:
     def __init__(self, server: HasApiPort) -> None:
         self._server = server
 
-    def request(self, method: str, path: str) -> Answer:
+    def request(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """`body`, unless None, is sent as JSON."""
+        fields = dict(headers or {})
+        data = None
+        if body is not None:
+            data = json.dumps(body)
+            fields.setdefault("Content-Type", "application/json")
         connection = http.client.HTTPConnection("127.0.0.1", self._server.api_port, timeout=TIMEOUT_S)
         try:
-            connection.request(method, path)
+            connection.request(method, path, data, fields)
             response = connection.getresponse()
             return Answer(response.status, dict(response.getheaders()), json.loads(response.read()))
         finally:
