@@ -221,12 +221,14 @@ class Config:
         _whole(1, 100_000, "a number"),
         "How many of them one address may have; phones behind one router share theirs.",
     )
-    tls_cert: Path | None = _setting(
+    tls_cert: Path | None = _setting(  # noqa: RUF009
         "",
         _OPTIONAL_PATH,
         "Certificate chain (PEM) for TLS; empty = the one that `python sipserver.py cert` has made, if it has.",
     )
-    tls_key: Path | None = _setting("", _OPTIONAL_PATH, "Key (PEM) to TLS_CERT; empty = it stands in the same file.")
+    tls_key: Path | None = _setting(  # noqa: RUF009
+        "", _OPTIONAL_PATH, "Key (PEM) to TLS_CERT; empty = it stands in the same file."
+    )
     api_host: str = _setting(
         "127.0.0.1",
         _LISTEN_HOST,
@@ -368,8 +370,6 @@ class Config:
             raise wrong_value(
                 "API_PORT", self.api_port, f"another port than SIP_PORT={self.sip_port}, which takes TCP too"
             )
-        if self.tls_key is not None and self.tls_cert is None:
-            raise wrong_value("TLS_KEY", self.tls_key, "empty, unless TLS_CERT names the certificate it belongs to")
         if self.rtp_port:
             self._check_media_range()
         if self.ext_min > self.ext_max:

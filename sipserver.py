@@ -16,42 +16,42 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from types import FrameType
 
-try:
-    import resource
-except ImportError:  # Windows, which has no such limit
-    resource = None  # type: ignore[assignment]
-
-import interpreter
 from api import create_app
 from api.access import load_or_create_token
+from api.errors import Problem
 from api.server import HttpServer
 from api.services import HealthSnapshot
+from commands import COMMANDS
 from config import Config, ConfigError, dotenv_warnings, load, wrong_value
+from interpreter import Collector
 from log_setup import start_logging
 from rtp.figures import RelayTotals, StreamSnapshot
 from rtp.relay import RtpRelay
-from sip.addresses import AddressBook, is_wildcard
 from sip.engine import SipEngine
 from sip.numbering import NumberPlan
-from sip.snapshots import CallSnapshot, CallTotals, HistoryPage, HistoryQuery, RegistrationSnapshot
+from sip.safekeeping import Safekeeping
+from sip.snapshots import (
+    BanSnapshot,
+    CallSnapshot,
+    CallTotals,
+    HistoryPage,
+    HistoryQuery,
+    RegistrationFailure,
+    RegistrationSnapshot,
+)
 from sip.timers import TimerSettings
+from sip.tls import load_certificate
+from startup import EPHEMERAL_PORTS, Greeting, banner, call_capacity, raise_descriptor_limit
 
 __version__ = "0.1.0"
 
 log = logging.getLogger("sipserver")
 
-EPHEMERAL_PORTS = (49_152, 65_535)
-"""Where media ports come from when RTP_PORT is 0 (RFC 6335 6: the dynamic range)."""
-
-_DESCRIPTORS_PER_CALL = 6
-"""Two ports of two sockets each, and one more on either side once it has latched."""
-_OTHER_DESCRIPTORS = 150
-"""Listening sockets, logs, TCP phones and HTTP clients."""
-_UNLIMITED = 1 << 30
+_HOUSEKEEPING_S = 1.0
 
 EXIT_USAGE = 2
 """Exit status for settings or ports that can't be used."""
@@ -67,6 +67,9 @@ class SipServer:
         first, last = (config.rtp_port, config.rtp_port_max) if config.rtp_port else EPHEMERAL_PORTS
         self._relay = RtpRelay(config.rtp_host, first, last)
         self._engine = SipEngine(config, self._relay, timers)
+        self._safekeeping = Safekeeping(config, self._engine)
+        self._stopped = threading.Event()
+        self._housekeeper = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
         self._http: HttpServer | None = None
         self._started_at = 0.0
         self._plan = NumberPlan(config.ext_min, config.ext_max)
@@ -77,14 +80,31 @@ class SipServer:
         return self._engine.port
 
     @property
+    def tls_port(self) -> int:
+        """The port bound for SIP over TLS; 0 without a certificate."""
+        return self._engine.tls_port
+
+    @property
     def api_port(self) -> int:
         """The port the HTTP API listens on."""
         return self._http.port if self._http is not None else self.config.api_port
+
+    def greeting(self, descriptors: int) -> Greeting:
+        """What to say about the running server, which may open so many descriptors."""
+        return Greeting(
+            __version__,
+            self.sip_port,
+            self.tls_port,
+            self.api_port,
+            call_capacity(self.config, descriptors),
+            len(self.numbers_with_password()),
+        )
 
     def start(self) -> None:
         """Raises `ConfigError`, one line, when a port is taken or a setting can't be used on this machine."""
         config = self.config
         token = load_or_create_token(config)
+        self._safekeeping.load()
         try:
             self._engine.bind()
         except OSError as error:
@@ -97,11 +117,17 @@ class SipServer:
             self.stop()
             raise
         self._engine.start()
+        self._housekeeper.start()
         log.info("ready: SIP on port %d, HTTP API on port %d", self.sip_port, self.api_port)
 
     def _start_http(self, token: str | None) -> HttpServer:
         config = self.config
-        http = HttpServer(create_app(self, config, version=__version__, token=token), config.api_host, config.api_port)
+        certificate = load_certificate(config) if config.api_tls else None
+        if config.api_tls and certificate is None:
+            raise wrong_value("API_TLS", "true", "false as long as there is no certificate; try `sipserver.py cert`")
+        app = create_app(self, config, version=__version__, token=token)
+        new_codec = certificate.new_codec if certificate is not None else None
+        http = HttpServer(app, config.api_host, config.api_port, new_codec)
         try:
             http.start()
         except OSError as error:
@@ -120,10 +146,24 @@ class SipServer:
         """Whether anybody is on the phone, or about to be."""
         return self._engine.has_calls()
 
+    def _keep_house(self) -> None:
+        while not self._stopped.wait(_HOUSEKEEPING_S):
+            try:
+                self._safekeeping.tick()
+            except Exception:
+                log.exception("housekeeping met a fault")
+
+    def _stop_housekeeping(self) -> None:
+        self._stopped.set()
+        if self._housekeeper.is_alive():
+            self._housekeeper.join()
+        self._safekeeping.save_bans()
+
     def stop(self) -> None:
         """Idempotent."""
         with ExitStack() as last_first:
             # Each is stopped even if the one before it fails.
+            last_first.callback(self._stop_housekeeping)
             last_first.callback(self._relay.stop)
             last_first.callback(self._engine.stop)
             if self._http is not None:
@@ -152,6 +192,29 @@ class SipServer:
     def streams(self) -> Sequence[StreamSnapshot]:
         return self._relay.snapshot()
 
+    def bans(self) -> Sequence[BanSnapshot]:
+        return self._engine.bans()
+
+    def add_ban(self, address: str, duration_s: float | None, reason: str) -> BanSnapshot:
+        return self._safekeeping.add_ban(address, duration_s, reason)
+
+    def lift_ban(self, address: str) -> bool:
+        return self._safekeeping.lift_ban(address)
+
+    def registration_failures(self) -> Sequence[RegistrationFailure]:
+        return self._engine.registration_failures()
+
+    def numbers_with_password(self) -> frozenset[str]:
+        return self._safekeeping.numbers_with_password()
+
+    def set_password(self, number: str, password: str) -> int:
+        with _explained("The password of this extension can't be changed here."):
+            return self._safekeeping.set_password(number, password)
+
+    def remove_password(self, number: str) -> bool:
+        with _explained("The password of this extension can't be removed here."):
+            return self._safekeeping.remove_password(number)
+
     def call_totals(self) -> CallTotals:
         return self._engine.call_totals()
 
@@ -173,6 +236,15 @@ class SipServer:
         return HealthSnapshot(ready=not problems, problems=tuple(problems))
 
 
+@contextlib.contextmanager
+def _explained(title: str) -> Iterator[None]:
+    """What settings or files forbid becomes an answer of the API."""
+    try:
+        yield
+    except ConfigError as error:
+        raise Problem(409, title, f"{error}.") from error
+
+
 def _bind_error(port_name: str, port: int, host_name: str, host: str, error: OSError) -> ConfigError:
     if error.errno == errno.EADDRINUSE:
         allowed = f"a free port; {port} on {host} is used by another program: stop that one, or set {port_name}"
@@ -187,58 +259,6 @@ def _bind_error(port_name: str, port: int, host_name: str, host: str, error: OSE
 # ------------------------------------------------------------------------------------------------ command line
 
 
-def reachable_address(config: Config) -> str:
-    """The address a person enters into a phone on the local network."""
-    if config.server_address:
-        return config.server_address
-    if not is_wildcard(config.sip_host):
-        return config.sip_host
-    # TEST-NET-1 (RFC 5737): no packet is sent, the system only says which of its addresses it would use.
-    return AddressBook().local_host("192.0.2.1")
-
-
-def raise_descriptor_limit() -> int:
-    """Have as many open files and sockets as the system lets this process have; how many that is."""
-    if resource is None:
-        return _UNLIMITED
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    # Refused where "unlimited" is more than the system can count (macOS): then things stay as they are.
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return _UNLIMITED if soft == resource.RLIM_INFINITY else soft
-
-
-def call_capacity(config: Config, descriptors: int) -> int:
-    """How many calls with one audio stream fit the media ports and the open sockets that the process may have."""
-    first, last = (config.rtp_port, config.rtp_port_max) if config.rtp_port else EPHEMERAL_PORTS
-    pairs = (last + 1 - (first + first % 2)) // 2
-    return max(0, min(pairs // 2, (descriptors - _OTHER_DESCRIPTORS) // _DESCRIPTORS_PER_CALL))
-
-
-def banner(config: Config, sip_port: int, api_port: int, capacity: int) -> str:
-    """What the admin needs to set up the first phone."""
-    address = reachable_address(config)
-    api_host = config.api_host if not is_wildcard(config.api_host) else address
-    media = f"{config.rtp_port}-{config.rtp_port_max}" if config.rtp_port else "any free ports"
-    return "\n".join(
-        [
-            f"sipserver {__version__}",
-            f"  SIP    {address}:{sip_port}  UDP and TCP",
-            f"  media  {address}  UDP {media}, enough for {capacity} calls at once",
-            f"  API    http://{f'[{api_host}]' if ':' in api_host else api_host}:{api_port}/api/users",
-            "",
-            "Set up each phone like this:",
-            f"  server / domain   {address}" + ("" if sip_port == 5060 else f":{sip_port}"),
-            f"  user / number     one of {config.ext_min} to {config.ext_max}, each phone its own",
-            "  password          leave it empty or enter anything: none is asked for",
-            "  transport         UDP (TCP works too)",
-            "",
-            "Then dial the other phone's number.  Ctrl+C stops the server.",
-        ]
-    )
-
-
 def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="sipserver.py",
@@ -249,6 +269,13 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--check", action="store_true", help="check the settings and the ports, say what would be used, and end"
     )
+    parser.set_defaults(run_command=None)
+    commands = parser.add_subparsers(title="commands", metavar="command", description="Without one, the server runs.")
+    for command in COMMANDS:
+        summary = (command.__doc__ or "").partition("\n")[0]
+        subparser = commands.add_parser(command.NAME, help=summary, description=summary)
+        command.add_arguments(subparser)
+        subparser.set_defaults(run_command=command.run)
     return parser.parse_args(arguments)
 
 
@@ -257,12 +284,12 @@ def check(config: Config) -> int:
     start_logging(config, console=False).stop()
     server = SipServer(config)
     server.start()
-    sip_port, api_port, has_media_ports = server.sip_port, server.api_port, server.has_media_ports()
+    text = banner(config, server.greeting(raise_descriptor_limit()))
+    has_media_ports = server.has_media_ports()
     server.stop()
     if not has_media_ports:
         raise wrong_value("RTP_PORT", config.rtp_port, "the first port of a range with four free UDP ports in it")
-    capacity = call_capacity(config, raise_descriptor_limit())
-    print(banner(config, sip_port, api_port, capacity).partition("\n\n")[0])
+    print(text.partition("\n\n")[0])
     print("The settings and ports are fine; nothing was started.")
     return 0
 
@@ -285,12 +312,11 @@ def run(config: Config) -> int:
         for warning in dotenv_warnings():
             log.warning("%s", warning)
         server.start()
-        interpreter.tune()
-        capacity = call_capacity(config, descriptors)
-        print(banner(config, server.sip_port, server.api_port, capacity), flush=True)
+        collector = Collector(time.monotonic())
+        print(banner(config, server.greeting(descriptors)), flush=True)
         # A timeout lets the interpreter run the signal handler on every platform.
         while not stop.wait(1.0):
-            interpreter.collect_when_due(busy=server.has_calls())
+            collector.collect_when_due(time.monotonic(), busy=server.has_calls())
         log.info("stopping")
         server.stop()
         log.info("stopped")
@@ -301,10 +327,12 @@ def run(config: Config) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 after an orderly stop, 2 when a setting or a port can't be used."""
+    """Exit status: 0 after an orderly stop, 2 when a setting or a port can't be used, or that of the command."""
     options = _parse_arguments(arguments)
     try:
         config = load()
+        if options.run_command is not None:
+            return int(options.run_command(options, config))
         return check(config) if options.check else run(config)
     except ConfigError as error:
         print(f"sipserver: {error}", file=sys.stderr)

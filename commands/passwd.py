@@ -9,7 +9,7 @@ import argparse
 import getpass
 import sys
 
-from api.passwords import generate, weakness
+from sip.passwords import generate, weakness
 from config import Config, ConfigError
 from sip.numbering import NumberPlan
 from sip.password_file import PasswordStore

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from sip.calls import CALLEE, CALLER, Call, Leg, Party
+from sip.calls import CALLEE, CALLER, MAX_LEGS, Call, Leg, Party
 from sip.constants import MAX_FORWARDS
 from sip.errors import ParseError
 from sip.exchange import Exchange
@@ -81,7 +81,7 @@ class CallControl:
             cseq=request.cseq.number,
         )
         now_at = x.wall(now)
-        call = Call(request.call_id, caller, request.uri.number, now_at)
+        call = Call(request.call_id, caller, request.uri.number, now_at, x.calls.new_journal())
         x.calls.add(call)
         if x.current is not None:
             call.journal.received(now_at, *x.current)
@@ -120,12 +120,14 @@ class CallControl:
 
     def early_leg(self, call: Call, branch: Branch, response: Response) -> Leg | None:
         """The dialog a response makes or confirms (12.1); None for a provisional without a To tag, while in a 2xx a
-        missing tag counts as an empty one (12.1.2: RFC 2543)."""
+        missing tag counts as an empty one (12.1.2: RFC 2543).  None too for one dialog more than a call may have."""
         tag = response.to.tag or ""
         if not tag and response.status < 200:
             return None
         leg = call.legs.get(tag)
         if leg is None:
+            if len(call.legs) >= MAX_LEGS:
+                return None
             leg = call.legs[tag] = Leg(
                 Party(branch.number, tag, response.headers.get("to") or "", branch.flow), branch.media
             )
@@ -143,6 +145,7 @@ class CallControl:
             call.answered = leg
             call.quiet_since = now
             call.state = CallState.ESTABLISHED
+            x.calls.settled(call)
             call.answered_at = x.wall(now)
             call.status = response.status
             if call.setup_timer is not None:
@@ -260,7 +263,7 @@ class CallControl:
         """A 2xx that can no longer go upstream: accept it ourselves and hang up, so that the phone does not wait for
         an ACK and then talk to nobody (13.2.2.4, 15).  Its repetitions are acknowledged only."""
         party = self._acknowledge(call, branch, response)
-        if party.tag in branch.refused:
+        if party.tag in branch.refused or len(branch.refused) >= MAX_LEGS:
             return
         branch.refused.add(party.tag)
         request = branch.context.request

@@ -6,14 +6,14 @@ messages still find it), holds relay ports only while it lasts, and is written t
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sip.flow import Flow
-from sip.journal import Journal
+from sip.journal import Budget, Journal
 from sip.media import MediaAnchor, StreamFigures
 from sip.snapshots import (
     CallSnapshot,
@@ -34,6 +34,18 @@ HISTORY_LENGTH = 5_000
 
 JOURNAL_BUDGET = 8 * 1024 * 1024
 """Bytes of message text kept for ended calls; beyond it the oldest lose their journal, not their place in history."""
+
+LIVE_JOURNAL_BUDGET = 64 * 1024 * 1024
+"""Bytes of message text kept for live calls."""
+
+MAX_CALLS = 5_000
+"""Live calls; what comes beyond is refused."""
+
+MAX_UNANSWERED_PER_SOURCE = 250
+"""Calls that one address may have ringing at once."""
+
+MAX_LEGS = 64
+"""Dialogs of one call: so many phones may ring and answer."""
 
 LINGER_S = 40.0
 """Seconds an ended call can still be found by its messages: longer than any transaction lives (64*T1)."""
@@ -79,15 +91,17 @@ def address_text(flow: Flow) -> str:
 @dataclass(slots=True, eq=False)
 class Call:
     """From an INVITE outside a dialog to its end.  Times ending in `_at` are wall clock; `quiet_since`, when media were
-    last heard or began to be expected, is monotonic."""
+    last heard or began to be expected, is monotonic.  `ringing_for` is the address that is counted as having one more
+    call that nobody has answered, "" when none is."""
 
     call_id: str
     caller: Party
     to_number: str
     invited_at: float
-    journal: Journal = field(default_factory=Journal)
+    journal: Journal
     state: CallState = CallState.INITIATED
     to_address: str = ""
+    ringing_for: str = ""
     ringing_at: float | None = None
     answered_at: float | None = None
     ended_at: float | None = None
@@ -174,8 +188,10 @@ class CallTable:
         self._calls: dict[tuple[str, str], Call] = {}
         self._by_call_id: dict[str, Call] = {}
         self._history: deque[EndedCall] = deque(maxlen=HISTORY_LENGTH)
-        self._with_journal: deque[tuple[Journal, int]] = deque()
-        self._journal_bytes = 0
+        self._journals: deque[Journal] = deque()
+        self._live_budget = Budget(LIVE_JOURNAL_BUDGET)
+        self._ended_budget = Budget(JOURNAL_BUDGET)
+        self._unanswered: Counter[str] = Counter()
         self._live: dict[tuple[str, str], Call] = {}
         self._completed = 0
         self._failed = 0
@@ -214,10 +230,35 @@ class CallTable:
 
     # -------------------------------------------------------------------------------------------- changing
 
+    def new_journal(self) -> Journal:
+        """For a call that begins."""
+        return Journal(self._live_budget)
+
+    def has_room(self, host: str) -> bool:
+        """Whether that address may begin one more call."""
+        return len(self._live) < MAX_CALLS and self._unanswered[host] < MAX_UNANSWERED_PER_SOURCE
+
+    def settled(self, call: Call) -> None:
+        """A call is answered or over: it no longer rings."""
+        host, call.ringing_for = call.ringing_for, ""
+        if host:
+            self._unanswered[host] -= 1
+            if not self._unanswered[host]:
+                del self._unanswered[host]
+
     def add(self, call: Call) -> None:
+        call.ringing_for = call.caller.flow.remote_host
+        self._unanswered[call.ringing_for] += 1
         self._calls[call.key] = call
         self._by_call_id[call.call_id] = call
         self._live[call.key] = call
+
+    def note_refused(self, call: Call, reason: TerminationReason, status: int, text: str, now_at: float) -> None:
+        """An attempt that was not let in: a line of the history, and nothing else."""
+        call.state = CallState.TERMINATED
+        call.ended_at = now_at
+        call.termination_reason, call.status, call.reason_text, call.ended_by = reason, status, text, "server"
+        self._remember(call)
 
     def finish(
         self, call: Call, reason: TerminationReason, status: int, text: str, ended_by: str, now: float, now_at: float
@@ -241,6 +282,7 @@ class CallTable:
             figures.extend(anchor.close())
         call.streams = tuple(figures)
         call.context = None
+        self.settled(call)
         self._remember(call)
         self._timers.start(now + LINGER_S, partial(self._forget, call))
 
@@ -255,13 +297,11 @@ class CallTable:
         else:
             self._failed += 1
         self._history.append(EndedCall(call.snapshot(), call.streams, call.journal))
-        size = call.journal.size
-        self._with_journal.append((call.journal, size))
-        self._journal_bytes += size
-        while self._journal_bytes > JOURNAL_BUDGET or len(self._with_journal) > HISTORY_LENGTH:
-            journal, size = self._with_journal.popleft()
-            self._journal_bytes -= size
-            journal.clear()
+        budget = self._ended_budget
+        call.journal.move_to(budget)
+        self._journals.append(call.journal)
+        while budget.used > budget.limit or len(self._journals) > HISTORY_LENGTH:
+            self._journals.popleft().clear()
 
     def _forget(self, call: Call, _now: float) -> None:
         """Late messages of this call are strangers from now on."""

@@ -6,6 +6,8 @@ from typing import Final
 
 SIP_PORT: Final = 5060
 """Default port of UDP and TCP (RFC 3261 19.1.2)."""
+SIPS_PORT: Final = 5061
+"""Default port of TLS."""
 
 MAGIC_COOKIE: Final = "z9hG4bK"
 """Every branch made by an RFC 3261 element begins with it (8.1.1.7)."""

@@ -15,20 +15,24 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from config import Config
+from sip.admission import Admission
 from sip.call_control import CallControl
 from sip.calls import Call, CallTable, EndedCall
 from sip.constants import METHODS
+from sip.contact_rules import contact_fault
+from sip.credentials import Credentials
 from sip.errors import ParseError
 from sip.exchange import Exchange
 from sip.flow import Flow, response_flow, stamp_via
 from sip.forwarding import Branch, ResponseContext
+from sip.gatekeeper import is_for_server
 from sip.keepalive import NatKeepAlive, Ping
 from sip.location import Binding, LocationService
 from sip.media import MediaRelay
 from sip.message import MalformedMessage, Message, Request, Response, make_response
 from sip.numbering import NumberPlan
 from sip.proxy import Proxy
-from sip.registrar import Registrar
+from sip.registrar import Register, Registrar
 from sip.responses import ResponseProcessor
 from sip.routing import Identity, remove_own_routes
 from sip.snapshots import CallSnapshot, CallTotals, RegistrationSnapshot, TerminationReason
@@ -44,7 +48,8 @@ log = logging.getLogger(__name__)
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, REFER, NOTIFY, SUBSCRIBE, MESSAGE"
 """Methods this server handles or forwards (20.5)."""
 
-_OWN_METHODS = frozenset({"OPTIONS", "SUBSCRIBE", "PUBLISH"})
+_NEGOTIATED = frozenset({420, 423, 500})
+"""Refusals of a REGISTER that phones deal with by themselves."""
 
 
 class Send(NamedTuple):
@@ -93,9 +98,11 @@ class SipCore:
             layer=TransactionLayer(timers, settings, self._transmit, self),
             send=self._send_message,
             wall=self._wall,
+            contact_fault=lambda contact, flow: contact_fault(contact, flow, is_own_address),
         )
+        self.admission = Admission(x)
         self._keepalive = NatKeepAlive(x)
-        self._registrar = Registrar(config, plan, x.location)
+        self._registrar = Registrar(config, plan, x.location, x.contact_fault)
         self._control = CallControl(x)
         self._responses = ResponseProcessor(x, self._control)
         self._proxy = Proxy(x, self._control, self._responses)
@@ -169,6 +176,12 @@ class SipCore:
             log.info("%s unregistered by the administrator: %s", number, binding.flow)
         return len(bindings)
 
+    def set_credentials(self, credentials: Credentials, now: float) -> int:
+        """Have these passwords in force at once; bindings of numbers whose password has changed go, and how many."""
+        changed = credentials.changed_since(self.admission.credentials)
+        self.admission.credentials = credentials
+        return sum(self.remove_registrations(number, now) for number in changed)
+
     def clear_registrations(self, now: float) -> int:
         return sum(self.remove_registrations(number, now) for number in self._exchange.location.numbers())
 
@@ -223,6 +236,9 @@ class SipCore:
         response = make_response(request, error.status, error.reason, to_tag=self._exchange.identity.new_tag())
         self._send_message(target, response, None)
 
+    def admits(self, request: Request, flow: Flow, now: float) -> bool:
+        return self.admission.admits(request, flow, now)
+
     def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         """A new request.  One that turns out malformed only now, or that a fault of ours keeps from being served, is
         answered all the same: an INVITE without a final response would stay for ever (17.2.1)."""
@@ -259,7 +275,7 @@ class SipCore:
             return
         remove_own_routes(request, self._exchange.identity)
         in_dialog = request.to.tag is not None or self._lacks_tag_of_call(request)
-        if not in_dialog and self._is_for_server(request):
+        if not in_dialog and is_for_server(request):
             self._serve(transaction, request, now)
         elif request.max_forwards == 0:
             self._reply(transaction, request, 483, now)
@@ -273,22 +289,17 @@ class SipCore:
             self._proxy.initial(transaction, request, now)
 
     def _register(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        response = self._registrar.process(
-            request, transaction.flow, now, self._wall(now), self._exchange.identity.new_tag()
-        )
+        flow, admission = transaction.flow, self.admission
+        register = Register(request, flow, now, self._wall(now), admission.authenticated)
+        response = self._registrar.process(register, self._exchange.identity.new_tag())
+        if response.status >= 400 and response.status not in _NEGOTIATED:
+            words = f"the phone's registration can't be used: {response.reason}"
+            admission.note_failure(request, flow, request.to.uri.number, response.status, words, now)
         transaction.respond(response, now)
 
     def _lacks_tag_of_call(self, request: Request) -> bool:
         """Inside a call whose callee gave no tag (12.2.2: RFC 2543)."""
         return self._exchange.calls.find(request.call_id, request.from_.tag or "", "") is not None
-
-    @staticmethod
-    def _is_for_server(request: Request) -> bool:
-        """No number is dialled, or the phone talks about its own number: message waiting, presence, a ping."""
-        number = request.uri.number
-        if not number:
-            return request.method != "INVITE"
-        return request.method in _OWN_METHODS and number == request.from_.uri.number
 
     def _serve(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         """Requests to the server itself."""
@@ -362,9 +373,11 @@ class SipCore:
     # -------------------------------------------------------------------------------------------- bindings
 
     def bound(self, binding: Binding, now: float) -> None:
+        self.admission.bound(binding)
         self._keepalive.bound(binding, now)
 
     def unbound(self, binding: Binding) -> None:
+        self.admission.unbound(binding)
         self._keepalive.unbound(binding)
 
     # -------------------------------------------------------------------------------------------- effects

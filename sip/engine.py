@@ -17,17 +17,21 @@ from config import Config, wrong_value
 from sip.addresses import AddressBook, is_wildcard
 from sip.calls import EndedCall, select_history
 from sip.core import SipCore
+from sip.credentials import Credentials
 from sip.errors import ParseError
+from sip.flood import SourceGuard
 from sip.flow import Flow
 from sip.media import MediaRelay
 from sip.message import Request, Response
 from sip.patience import StreamLimits
 from sip.quota import ConnectionQuota
 from sip.snapshots import (
+    BanSnapshot,
     CallSnapshot,
     CallTotals,
     HistoryPage,
     HistoryQuery,
+    RegistrationFailure,
     RegistrationSnapshot,
     TerminationReason,
 )
@@ -69,6 +73,7 @@ class SipEngine:
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._core = SipCore(config, relay, self._addresses.is_own, settings, time.time() - time.monotonic())
+        self._guard = SourceGuard(config.sip_rate_limit, self._core.admission.live.__contains__)
         self._transports = TransportTable()
         self._udp: UdpTransport | None = None
         self._stopping = False
@@ -92,7 +97,7 @@ class SipEngine:
             self._on_message, self._on_malformed, self._on_closed, self._on_failed, self._peers_in_use
         )
         for attempt in range(_PORT_TRIES):
-            udp = UdpTransport(host, port, self._addresses, self._on_message, self._on_malformed)
+            udp = UdpTransport(host, port, self._addresses, self._lets_in, self._on_message, self._on_malformed)
             try:
                 tcp = TcpTransport(host, udp.port, self._addresses, user, limits, quota)
             except OSError:
@@ -150,6 +155,11 @@ class SipEngine:
             self._wake.wait(_ANSWER_POLL_S)
 
     # -------------------------------------------------------------------------------------------- input
+
+    def _lets_in(self, host: str) -> bool:
+        """Whether a datagram from there is looked at.  Thread `sip-udp`, which owns the guard; no core lock."""
+        now = time.monotonic()
+        return not self._core.admission.bans.is_banned(host, now) and self._guard.allow(host, now)
 
     def _on_message(self, message: Request | Response, data: bytes, flow: Flow) -> None:
         with self._lock:
@@ -247,6 +257,47 @@ class SipEngine:
     def registrations(self) -> tuple[RegistrationSnapshot, ...]:
         with self._lock:
             return self._core.registrations(time.monotonic())
+
+    def set_credentials(self, credentials: Credentials) -> int:
+        """Have these passwords in force; how many registrations that ended."""
+        with self._lock:
+            return self._core.set_credentials(credentials, time.monotonic())
+
+    def numbers_with_password(self) -> frozenset[str]:
+        with self._lock:
+            return frozenset(self._core.admission.credentials.numbers())
+
+    def bans(self) -> tuple[BanSnapshot, ...]:
+        """Those in force, newest first."""
+        with self._lock:
+            return self._core.admission.bans.snapshots(time.monotonic(), time.time())
+
+    def add_ban(self, address: str, duration_s: float | None, reason: str) -> BanSnapshot:
+        """Raises `ValueError`: no address, or no more room."""
+        with self._lock:
+            return self._core.admission.bans.add(address, duration_s, reason, time.monotonic(), time.time())
+
+    def lift_ban(self, address: str) -> bool:
+        with self._lock:
+            return self._core.admission.bans.lift(address)
+
+    def restore_bans(self, bans: tuple[BanSnapshot, ...]) -> int:
+        """Put those of an earlier run in force; the revision of the list."""
+        with self._lock:
+            self._core.admission.bans.restore(bans, time.monotonic(), time.time())
+            return self._core.admission.bans.revision
+
+    def bans_to_save(self) -> tuple[int, tuple[BanSnapshot, ...]]:
+        """The revision of the list, and the list without what is over."""
+        with self._lock:
+            bans, now = self._core.admission.bans, time.monotonic()
+            bans.expire(now)
+            return bans.revision, bans.snapshots(now, time.time())
+
+    def registration_failures(self) -> tuple[RegistrationFailure, ...]:
+        """Newest first."""
+        with self._lock:
+            return self._core.admission.diary.snapshots()
 
     def has_calls(self) -> bool:
         with self._lock:

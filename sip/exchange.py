@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from config import Config
-from sip.calls import Call, CallTable
+from sip.calls import Call, CallTable, Party
 from sip.flow import Flow
 from sip.location import LocationService
 from sip.media import MediaRelay
@@ -15,6 +15,7 @@ from sip.numbering import NumberPlan
 from sip.routing import Identity
 from sip.timers import TimerQueue, TimerSettings
 from sip.transaction_layer import TransactionLayer
+from sip.uri import Uri
 
 
 @dataclass(slots=True, eq=False)
@@ -22,7 +23,8 @@ class Exchange:
     """The parts of one running core, handed to each handler.
 
     `send` puts a message on the wire that no transaction owns and notes it in the call's journal; `wall` turns
-    monotonic seconds into wall clock; `current` is the datagram or stream message being handled: (flow, bytes).
+    monotonic seconds into wall clock; `contact_fault` says what is wrong with a Contact; `current` is the datagram or
+    stream message being handled: (flow, bytes).
     """
 
     config: Config
@@ -36,4 +38,9 @@ class Exchange:
     layer: TransactionLayer
     send: Callable[[Flow, Message, Call | None], None]
     wall: Callable[[float], float]
+    contact_fault: Callable[[Uri, Flow], str | None]
     current: tuple[Flow, bytes] | None = None
+
+    def may_be(self, party: Party, flow: Flow) -> bool:
+        """The phone of that party speaks from there: from where it spoke before, or from where it is registered now."""
+        return flow.remote_host == party.flow.remote_host or self.location.has_binding_from(party.number, flow)

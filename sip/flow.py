@@ -34,6 +34,10 @@ class Flow(NamedTuple):
         return self.transport != "UDP"
 
     @property
+    def secure(self) -> bool:
+        return self.transport == "TLS"
+
+    @property
     def remote(self) -> tuple[str, int]:
         return self.remote_host, self.remote_port
 

@@ -38,12 +38,23 @@ class Entry(NamedTuple):
     text: str
 
 
+class Budget:
+    """Bytes of message text that several journals may hold together.  Invariant: `used` is what they hold."""
+
+    __slots__ = ("limit", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+
 class Journal:
-    """Append-only, bounded by count and bytes."""
+    """Append-only, bounded by count and bytes, its own and those of its budget: what goes beyond loses its text."""
 
-    __slots__ = ("_head", "_head_bytes", "_tail", "_tail_bytes", "dropped")
+    __slots__ = ("_budget", "_head", "_head_bytes", "_tail", "_tail_bytes", "dropped")
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
         self._head: list[Entry] = []
         self._head_bytes = 0
         self._tail: deque[Entry] = deque()
@@ -69,8 +80,15 @@ class Journal:
         """Bytes of message text held."""
         return self._head_bytes + self._tail_bytes
 
+    def move_to(self, budget: Budget) -> None:
+        """Count against another budget from now on."""
+        self._budget.used -= self.size
+        self._budget = budget
+        budget.used += self.size
+
     def clear(self) -> None:
         """Drop everything."""
+        self._budget.used -= self.size
         self.dropped += len(self._head) + len(self._tail)
         self._head.clear()
         self._tail.clear()
@@ -81,17 +99,21 @@ class Journal:
         return (*self._head, *self._tail)
 
     def _append(self, entry: Entry) -> None:
-        if len(self._head) < MAX_ENTRIES:
-            if self._head_bytes + entry.size > MAX_BYTES:
-                entry = entry._replace(data=b"")
-            self._head_bytes += len(entry.data)
+        budget = self._budget
+        is_head = len(self._head) < MAX_ENTRIES
+        held = self._head_bytes if is_head else 0
+        if held + entry.size > MAX_BYTES or budget.used + entry.size > budget.limit:
+            entry = entry._replace(data=b"")
+        size = len(entry.data)
+        budget.used += size
+        if is_head:
+            self._head_bytes += size
             self._head.append(entry)
             return
-        if entry.size > MAX_BYTES:
-            entry = entry._replace(data=b"")
         self._tail.append(entry)
-        self._tail_bytes += len(entry.data)
+        self._tail_bytes += size
         while len(self._tail) > MAX_TAIL or self._tail_bytes > MAX_BYTES:
             oldest = self._tail.popleft()
             self._tail_bytes -= len(oldest.data)
+            budget.used -= len(oldest.data)
             self.dropped += 1

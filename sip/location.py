@@ -29,7 +29,8 @@ class Binding:
 
     `contact` and `parameters` (the rest of the Contact, without expires) are kept to the letter.  `instance` names the
     device for as long as it exists, whatever its contact: `+sip.instance` with `reg-id`, "" when it gave none.
-    Deadlines are monotonic seconds, `*_at` are wall clock.
+    `authenticated`: its last REGISTER has shown the password of the number.  Deadlines are monotonic seconds, `*_at`
+    are wall clock.
     """
 
     number: str
@@ -45,6 +46,7 @@ class Binding:
     user_agent: str = ""
     behind_nat: bool = False
     last_seen_at: float = 0.0
+    authenticated: bool = False
     timer: Timer | None = field(default=None, repr=False)
     timer_deadline: float = 0.0
 
@@ -115,6 +117,10 @@ class LocationService:
                 if _is_same_place(binding.contact, contact):
                     return binding
         return bindings[0] if len(bindings) == 1 else None
+
+    def has_binding_from(self, number: str, flow: Flow) -> bool:
+        """That number is registered from the host this came from."""
+        return any(binding.flow.remote_host == flow.remote_host for binding in self._bindings.get(number, ()))
 
     def on_connection(self, connection: int) -> list[Binding]:
         """Bindings whose phone is reached over that TCP connection."""

@@ -119,6 +119,11 @@ class Message:
         except ParseError as error:
             raise HeaderError(shown, error.reason) from None
 
+    @property
+    def size(self) -> int:
+        """About as many bytes as on the wire."""
+        return sum(map(len, self.headers.lines)) + len(self.body)
+
     # -------------------------------------------------------------------------------------------- changing
 
     def push_via(self, value: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from sip.asserted_identity import assert_identity
 from sip.call_control import CallControl, remote_target
 from sip.calls import CALLER, Call, Party, address_text
 from sip.errors import ParseError
@@ -52,9 +53,9 @@ class Proxy:
         flow = transaction.flow
         if request.method == "INVITE" and self._is_merged(transaction, request, now):
             return
-        call = self._control.start(request, flow, now) if request.method == "INVITE" else None
         routed_by = loop_hash(request)
-        refusal = self._admit(request, flow, routed_by)
+        refusal = self._check(request, flow, routed_by)
+        call = self._control.start(request, flow, now) if request.method == "INVITE" else None
         if refusal is not None:
             self._refuse(transaction, request, call, *refusal, now=now)
             return
@@ -88,19 +89,17 @@ class Proxy:
         transaction.respond(make_response(request, 482, to_tag=self._x.identity.new_tag()), now)
         return True
 
-    def _is_caller(self, number: str, flow: Flow) -> bool:
-        """That number is registered from where this came."""
-        return any(binding.flow.remote_host == flow.remote_host for binding in self._x.location.bindings(number))
-
-    def _admit(self, request: Request, flow: Flow, routed_by: int) -> tuple[int, str, TerminationReason, str] | None:
+    def _check(self, request: Request, flow: Flow, routed_by: int) -> tuple[int, str, TerminationReason, str] | None:
         """16.3 and the house rules: None, or status, phrase, reason and sentence of the refusal."""
         x = self._x
         if x.identity.is_loop(request, routed_by):
             return 482, "Loop Detected", TerminationReason.ERROR, "the call came back to this server in a loop"
-        caller = request.from_.uri.number
-        if not self._is_caller(caller, flow):
-            text = f"{caller or 'the caller'} may not call: it is not registered from {flow.remote_host}"
-            return 403, "Caller Not Registered", TerminationReason.REJECTED, text
+        if request.method == "INVITE" and not x.calls.has_room(flow.remote_host):
+            return 503, "Too Many Calls", TerminationReason.ERROR, "the server has as many calls as it can carry"
+        contact = remote_target(request)
+        fault = x.contact_fault(contact, flow) if contact is not None else None
+        if fault is not None:
+            return 403, f"Contact {fault}", TerminationReason.REJECTED, f"the Contact of the phone {fault}"
         if "route" in request.headers:
             return 403, "Relaying Not Allowed", TerminationReason.REJECTED, "the phone asked to relay to another server"
         if request.uri.number not in x.plan:
@@ -120,7 +119,8 @@ class Proxy:
         *,
         now: float,
     ) -> None:
-        transaction.context = ResponseContext(transaction, request, transaction.flow, call, decided=True)
+        if call is not None:
+            transaction.context = ResponseContext(transaction, request, transaction.flow, call, decided=True)
         transaction.respond(make_response(request, status, phrase, to_tag=self._x.identity.new_tag()), now)
         if call is not None:
             self._control.finish(call, reason, status, text, "server", now)
@@ -191,6 +191,7 @@ class Proxy:
     def _send(self, branch: Branch, request: Request, breadth: int, now: float) -> None:
         """16.6 steps 3, 6, 8, 10 and 11."""
         x = self._x
+        self._identify(request, branch.flow)
         decrement_max_forwards(request)
         request.headers.set("Max-Breadth", str(breadth))
         prepare_strict_route(request)
@@ -198,6 +199,12 @@ class Proxy:
         if request.method == "INVITE":
             self._responses.start_timer_c(branch, now)
         branch.client = x.layer.send_request(request, branch.flow, now, branch)
+
+    @staticmethod
+    def _identify(request: Request, flow: Flow) -> None:
+        """Who sends this is our word now, and what has proven it stays here (RFC 3325 5, RFC 3261 22.3)."""
+        assert_identity(request.headers, request.from_.uri.number, flow.local_host)
+        request.headers.remove("proxy-authorization")
 
     # -------------------------------------------------------------------------------------------- inside a dialog
 
@@ -230,15 +237,10 @@ class Proxy:
     def _note_sender(self, sender: Party, request: Request, flow: Flow) -> None:
         """Follow a phone whose port or address changed, if the packet comes from where the phone may be."""
         sender.cseq = max(sender.cseq, request.cseq.number)
-        if flow is not sender.flow and flow != sender.flow and self._may_be(sender, flow):
+        if flow is not sender.flow and flow != sender.flow and self._x.may_be(sender, flow):
             sender.flow = flow
         if request.method in ("INVITE", "UPDATE"):
             sender.contact = remote_target(request) or sender.contact
-
-    def _may_be(self, party: Party, flow: Flow) -> bool:
-        if flow.remote_host == party.flow.remote_host:
-            return True
-        return any(binding.flow == flow for binding in self._x.location.bindings(party.number))
 
     def _reach(self, party: Party) -> Flow:
         """The flow to a party; a phone whose TCP connection is gone may have come back on another."""
@@ -251,9 +253,7 @@ class Proxy:
     def _outside_calls(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         """Inside a subscription, or after its call was forgotten: the Request-URI is the contact of a phone of ours."""
         binding = self._x.location.find_device(request.to.uri.number, request.uri)
-        known = self._is_caller(request.from_.uri.number, transaction.flow)
-        if request.method in _CALL_METHODS or binding is None or not known:
-            transaction.context = ResponseContext(transaction, request, transaction.flow, decided=True)
+        if request.method in _CALL_METHODS or binding is None:
             response = make_response(request, 481, to_tag=self._x.identity.new_tag())
             transaction.respond(response, now)
             return
@@ -274,9 +274,13 @@ class Proxy:
             return
         call, side, leg = found
         sender, receiver = (call.caller, leg.party) if side == CALLER else (leg.party, call.caller)
+        if not self._x.may_be(sender, flow):
+            log.debug("ACK of %s is not from its phone", ack.call_id)
+            return
         self._note_sender(sender, ack, flow)
         target = self._reach(receiver)
         copy = ack.copy()
+        self._identify(copy, target)
         if copy.body and leg.media is not None:
             try:
                 content_type = copy.headers.get("content-type") or ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache
 from typing import NamedTuple
@@ -25,6 +26,12 @@ from sip.uri import Uri
 
 log = logging.getLogger(__name__)
 
+MAX_CONTACT = 1_024
+"""Characters of one Contact value: every answer repeats it."""
+MAX_CALL_ID = 256
+MAX_USER_AGENT = 200
+"""Characters kept of it."""
+
 _ONE_HOUR_S = 3600
 _CACHEABLE_LENGTH = 200
 
@@ -37,6 +44,17 @@ class Refusal(Exception):
         self.status = status
         self.reason = reason
         self.headers = headers
+
+
+class Register(NamedTuple):
+    """A REGISTER: the flow it came by, when (monotonic and wall clock), and whether its sender has shown the password
+    of the number."""
+
+    request: Request
+    flow: Flow
+    now: float
+    now_at: float
+    authenticated: bool
 
 
 class _Contact(NamedTuple):
@@ -63,17 +81,26 @@ class _Change(NamedTuple):
 class Registrar:
     """Answers REGISTER from and to the location service."""
 
-    def __init__(self, config: Config, plan: NumberPlan, location: LocationService) -> None:
+    def __init__(
+        self,
+        config: Config,
+        plan: NumberPlan,
+        location: LocationService,
+        contact_fault: Callable[[Uri, Flow], str | None],
+    ) -> None:
+        """`contact_fault(uri, flow)`: what is wrong with a Contact, None when nothing is."""
+        self._contact_fault = contact_fault
         self._config = config
         self._plan = plan
         self._location = location
         self._date = ""
         self._date_second = 0
 
-    def process(self, request: Request, flow: Flow, now: float, now_at: float, to_tag: str) -> Response:
-        """The response to a validated REGISTER; bindings are changed on the way."""
+    def process(self, register: Register, to_tag: str) -> Response:
+        """The response to a validated and admitted REGISTER; bindings are changed on the way."""
+        request, now = register.request, register.now
         try:
-            number = self._register(request, flow, now, now_at)
+            number = self._register(register)
         except Refusal as refusal:
             return make_response(request, refusal.status, refusal.reason, to_tag=to_tag, headers=refusal.headers)
         except ParseError as error:
@@ -82,16 +109,19 @@ class Registrar:
             ("Contact", f"<{each.contact.text}>{each.parameters};expires={max(1, int(each.expires - now + 0.5))}")
             for each in self._location.bindings(number)
         ]
-        headers.append(("Date", self._http_date(now_at)))
+        headers.append(("Date", self._http_date(register.now_at)))
         return make_response(request, 200, to_tag=to_tag, headers=headers)
 
-    def _register(self, request: Request, flow: Flow, now: float, now_at: float) -> str:
+    def _register(self, register: Register) -> str:
+        request = register.request
         required = request.option_tags("require")
         if required:
             raise Refusal(420, "Bad Extension", ("Unsupported", ", ".join(required)))
         number = request.to.uri.number
         if number not in self._plan:
             raise Refusal(404, f"Number Not In Range {self._plan}")
+        if len(request.call_id) > MAX_CALL_ID:
+            raise Refusal(400, "Call-ID Too Long")
         values = request.headers.values("contact")
         if len(values) > MAX_BINDINGS_PER_NUMBER:
             raise Refusal(403, "Too Many Contacts")
@@ -100,17 +130,15 @@ class Registrar:
             return number
         changes: list[_Change] = []
         for value in values:
-            change = self._change(request, number, value)
+            change = self._change(register, number, value)
             # Of two that mean the same contact the later counts.
             if changes:
                 changes = [other for other in changes if not other.contact.uri.same_as(change.contact.uri)]
             changes.append(change)
-        self._apply(changes, number, request, flow, now, now_at)
+        self._apply(changes, number, register)
         return number
 
-    def _apply(
-        self, changes: list[_Change], number: str, request: Request, flow: Flow, now: float, now_at: float
-    ) -> None:
+    def _apply(self, changes: list[_Change], number: str, register: Register) -> None:
         bound = []
         for change in changes:
             if change.expires_s > 0:
@@ -118,9 +146,9 @@ class Registrar:
             elif change.existing is not None:
                 self._location.remove(change.existing)
                 log.info("%s unregistered %s", number, change.existing.flow)
-        self._displace(number, request, flow, bound)
+        self._displace(number, register, bound)
         for change in bound:
-            self._bind(change, number, request, flow, now, now_at)
+            self._bind(change, number, register)
 
     def _remove_all(self, request: Request, number: str, values: list[str]) -> None:
         """10.3 step 6: "*" stands alone and with Expires: 0."""
@@ -133,15 +161,18 @@ class Registrar:
             self._location.remove(binding)
             log.info("%s unregistered %s", number, binding.flow)
 
-    def _change(self, request: Request, number: str, value: str) -> _Change:
+    def _change(self, register: Register, number: str, value: str) -> _Change:
+        request = register.request
         contact = _read_contact_cached(value) if len(value) <= _CACHEABLE_LENGTH else _read_contact(value)
-        existing = None
+        expires_s = self._granted(request, contact.address)
         for binding in self._location.bindings(number):
             if binding.contact is contact.uri or binding.contact.same_as(contact.uri):
-                existing = binding
-                self._check_order(existing, request)
-                break
-        return _Change(contact, self._granted(request, contact.address), existing)
+                self._check_order(binding, request)
+                return _Change(contact, expires_s, binding)
+        fault = self._contact_fault(contact.uri, register.flow)
+        if fault is not None and expires_s > 0:
+            raise Refusal(403, f"Contact {fault}")
+        return _Change(contact, expires_s, None)
 
     @staticmethod
     def _check_order(binding: Binding, request: Request) -> None:
@@ -161,7 +192,8 @@ class Registrar:
             raise Refusal(423, "Interval Too Brief", ("Min-Expires", str(config.expires_min)))
         return min(asked, config.expires_max)
 
-    def _bind(self, change: _Change, number: str, request: Request, flow: Flow, now: float, now_at: float) -> None:
+    def _bind(self, change: _Change, number: str, register: Register) -> None:
+        request, flow, now, now_at, authenticated = register
         binding = change.existing
         address, parameters, instance = change.contact
         if binding is None:
@@ -176,16 +208,17 @@ class Registrar:
         binding.flow = flow
         binding.expires = now + change.expires_s
         binding.q = address.q
-        binding.user_agent = sys.intern(request.user_agent)
+        binding.user_agent = sys.intern(request.user_agent[:MAX_USER_AGENT])
         binding.behind_nat = behind_nat(request.via, flow) or is_other_address(address.uri.host, flow)
         binding.last_seen_at = now_at
+        binding.authenticated = authenticated
         if change.existing is None:
             self._location.add(binding, now)
             log.info("%s registered from %s for %d s (%s)", number, flow, change.expires_s, binding.user_agent)
         else:
             self._location.refreshed(binding, now)
 
-    def _displace(self, number: str, request: Request, flow: Flow, bound: list[_Change]) -> None:
+    def _displace(self, number: str, register: Register, bound: list[_Change]) -> None:
         """A device that shows up with another contact replaces its old binding: phones learn their public address by
         `rport` and register again at once.  The oldest makes room when the number is full."""
         new = [change for change in bound if change.existing is None]
@@ -193,7 +226,7 @@ class Registrar:
             return
         refreshed = {id(change.existing) for change in bound}
         others = [binding for binding in self._location.bindings(number) if id(binding) not in refreshed]
-        for binding in [other for other in others if any(_is_same(other, change, request, flow) for change in new)]:
+        for binding in [other for other in others if any(_is_same(other, change, register) for change in new)]:
             others.remove(binding)
             self._location.remove(binding)
             log.info("%s: new contact of the same device replaces %s", number, binding.flow)
@@ -216,6 +249,8 @@ _QUOTED_OR_EXPIRES = re.compile(r'("(?:[^"\\]|\\.)*")|;[ \t]*expires[ \t]*(?:=[^
 
 def _read_contact(value: str) -> _Contact:
     """Raises `ParseError`, or `Refusal` for what no phone can be reached at."""
+    if len(value) > MAX_CONTACT:
+        raise Refusal(400, "Contact Too Long")
     address = NameAddr.parse(value)
     if not address.uri.is_sip:
         raise Refusal(400, "Contact Must Be A SIP URI")
@@ -238,9 +273,9 @@ def _parameters_text(value: str) -> str:
     return _QUOTED_OR_EXPIRES.sub(r"\1", text) if "expires" in text.lower() else text
 
 
-def _is_same(binding: Binding, change: _Change, request: Request, flow: Flow) -> bool:
+def _is_same(binding: Binding, change: _Change, register: Register) -> bool:
     """By instance where both have one, else by the Call-ID of the registration or the connection it came by."""
     instance = change.contact.instance
     if instance and binding.instance:
         return instance == binding.instance
-    return binding.call_id == request.call_id or 0 != binding.flow.connection == flow.connection
+    return binding.call_id == register.request.call_id or 0 != binding.flow.connection == register.flow.connection

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
+from sip.asserted_identity import assert_identity
 from sip.call_control import CallControl, reason_value, remote_target
 from sip.calls import CALLER
 from sip.errors import ParseError
@@ -36,6 +37,7 @@ class ResponseProcessor:
     def on_response(self, branch: Branch, response: Response, flow: Flow, now: float) -> None:
         """A response that matched the branch's client transaction."""
         response.pop_via()
+        assert_identity(response.headers, branch.number, branch.context.sender_flow.local_host)
         if "via" not in response.headers:
             log.debug("response without a Via for the sender dropped")
             return

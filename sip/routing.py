@@ -149,8 +149,10 @@ def prepare_strict_route(request: Request) -> None:
 
 def add_record_route(request: Request, sender_flow: Flow, receiver_flow: Flow) -> None:
     """16.6 step 4: stay on the path of the dialog.  Two values where the two sides know us by different addresses or
-    transports (RFC 5658 5), so that each finds one it can reach on its side."""
-    incoming, outgoing = _record_route(sender_flow), _record_route(receiver_flow)
+    transports (RFC 5658 5), so that each finds one it can reach on its side.  SIPS in the Request-URI goes with SIPS
+    here."""
+    scheme = "sips" if request.uri.scheme == "sips" else "sip"
+    incoming, outgoing = _record_route(sender_flow, scheme), _record_route(receiver_flow, scheme)
     if incoming == outgoing:
         request.headers.push("Record-Route", f"<{outgoing}>")
         return
@@ -158,9 +160,10 @@ def add_record_route(request: Request, sender_flow: Flow, receiver_flow: Flow) -
     request.headers.push("Record-Route", f"<{outgoing};r2>")
 
 
-def _record_route(flow: Flow) -> str:
-    transport = "" if flow.transport == "UDP" else f";transport={flow.transport.lower()}"
-    return f"sip:{bracket(flow.local_host)}:{flow.local_port}{transport};lr"
+def _record_route(flow: Flow, scheme: str) -> str:
+    # RFC 5630 has no use for transport=tls, but it is what tells phones to use TLS for a SIP URI.
+    transport = "" if flow.transport == "UDP" or scheme == "sips" else f";transport={flow.transport.lower()}"
+    return f"{scheme}:{bracket(flow.local_host)}:{flow.local_port}{transport};lr"
 
 
 def split_record_route(values: list[str], identity: Identity) -> tuple[tuple[str, ...], tuple[str, ...]]:

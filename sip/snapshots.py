@@ -31,6 +31,7 @@ class TerminationReason(StrEnum):
     MEDIA_TIMEOUT = "media-timeout"
     ADMIN = "admin"
     ERROR = "error"
+    INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +113,12 @@ class HistoryQuery:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """Ended calls, the one that ended last first; `total` counts all that fit the query, whatever its page."""
+    """Ended calls, the one that ended last first; `total` counts all that fit the query, whatever its page.  `media` has
+    the figures of each call in the order of `calls`, and is empty where they are not kept."""
 
     calls: tuple[CallSnapshot, ...]
     total: int
+    media: tuple[tuple[MediaFigures, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +135,8 @@ class BanSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class RegistrationFailure:
-    """Refused REGISTER requests of one source for one number, alike ones counted together.  `reason` says in plain words
-    what is wrong and what to do about it."""
+    """Refused REGISTER requests of one source for one number, alike ones counted together.  `reason` says in plain
+    words what is wrong and what to do about it."""
 
     number: str
     address: str
@@ -144,3 +147,102 @@ class RegistrationFailure:
     first_at: float
     last_at: float
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBinding:
+    """A binding as it is kept from one start to the next: what `sip.location.Binding` holds, its expiry as wall time.
+
+    `binding_id` is the same from the first REGISTER to the end of the binding, whatever changes meanwhile.
+    `authenticated`: made with a password.  `server` names the server that holds the flow, "" for the only one."""
+
+    binding_id: str
+    number: str
+    contact: str
+    parameters: str
+    instance: str
+    call_id: str
+    cseq: int
+    transport: str
+    local_host: str
+    local_port: int
+    remote_host: str
+    remote_port: int
+    connection: int
+    expires_at: float
+    q: float
+    user_agent: str
+    behind_nat: bool
+    registered_at: float
+    last_seen_at: float
+    authenticated: bool
+    server: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NumberRecord:
+    """What is remembered of a number that has ever registered: since when, until when, and how many REGISTER requests
+    made or refreshed a binding of it."""
+
+    number: str
+    first_seen_at: float
+    last_seen_at: float
+    registrations: int
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFigures:
+    """One direction of one stream of an ended call; `side` sent it: 0 the caller, 1 the callee.  The fields mean what
+    they mean in `sip.media.StreamFigures`."""
+
+    call_id: str
+    kind: str
+    side: int
+    from_address: str | None
+    from_port: int | None
+    to_address: str | None
+    to_port: int | None
+    relay_port: int
+    packets: int
+    bytes: int
+    lost: int
+    out_of_order: int
+    duplicates: int
+    rejected: int
+    dropped: int
+    jitter_ms: float
+    codec: str | None
+    mos: float | None
+    first_packet_at: float | None
+    last_packet_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One line of the kept history."""
+
+    call: CallSnapshot
+    media: tuple[MediaFigures, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodFigures:
+    """The calls that ended within the last `days` days, today included: since `since_at`, a local midnight.
+
+    `completed` and `failed` as in `CallTotals`; `answered` counts also those that were cut off later.  `talk_s` is the
+    talk of all answered calls, `average_mos` the mean over the calls whose media were rated."""
+
+    days: int
+    since_at: float
+    calls: int
+    answered: int
+    completed: int
+    failed: int
+    talk_s: float
+    by_reason: dict[str, int]
+    average_mos: float | None
+
+    @property
+    def answer_rate(self) -> float | None:
+        """Answered calls out of all, 0 to 1; None without calls."""
+        return self.answered / self.calls if self.calls else None

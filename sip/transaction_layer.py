@@ -28,7 +28,10 @@ from sip.transaction_server import (
     ServerTransactionUser,
 )
 
-DEFAULT_MAX_SERVER_TRANSACTIONS: Final = 100_000
+DEFAULT_MAX_SERVER_TRANSACTIONS: Final = 20_000
+MAX_CLIENT_TRANSACTIONS: Final = 20_000
+MAX_ANSWERED_BYTES: Final = 32 * 1024 * 1024
+"""Held by answered non-INVITE transactions: responses, and requests that their users still refer to."""
 
 _ABSORBING_USER: Final = AbsorbingUser()
 _UNANSWERED: Final = frozenset({State.CALLING, State.TRYING, State.PROCEEDING})
@@ -41,6 +44,10 @@ class TransactionUser(ClientTransactionUser, ServerTransactionUser, Protocol):
     for ever.  It may call the layer and the transactions from within these methods, and is called from within theirs:
     over TCP, `respond` with a final response ends a non-INVITE transaction before it returns.
     """
+
+    def admits(self, request: Request, flow: Flow, now: float) -> bool:
+        """Whether a request that would begin a transaction may; never an ACK.  One that may not leaves nothing behind:
+        the user has answered it without a transaction, or lets it go unanswered."""
 
     def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         """A new request; never ACK or CANCEL."""
@@ -99,7 +106,7 @@ def rfc2543_key(request: Request, method: str, to_tag: str | None) -> Transactio
 
 class TransactionLayer:
     """Invariant: `_servers` and `_clients` hold every transaction that is not TERMINATED under its key, nothing else;
-    `completed` the non-INVITE server transactions in COMPLETED, oldest first."""
+    `_answered` the non-INVITE server transactions in COMPLETED, oldest first, which hold `_answered_bytes`."""
 
     def __init__(
         self,
@@ -109,15 +116,14 @@ class TransactionLayer:
         user: TransactionUser,
         max_server_transactions: int = DEFAULT_MAX_SERVER_TRANSACTIONS,
     ) -> None:
-        """Beyond `max_server_transactions` the oldest answered non-INVITE transactions make room for new ones; what
-        that costs is that a late copy of their request is executed again."""
+        """Beyond `max_server_transactions`, or beyond `MAX_ANSWERED_BYTES`, the oldest answered non-INVITE transactions
+        make room for new ones; what that costs is that a late copy of their request is executed again."""
         self.timers = timers
         self.settings = settings
         self.user = user
         self.transmit = send
-        self.completed: TimerLane[NonInviteServerTransaction] = TimerLane(
-            timers, settings.timer_j_s, NonInviteServerTransaction.expire
-        )
+        self._answered: TimerLane[NonInviteServerTransaction] = TimerLane(timers, settings.timer_j_s, self._forget)
+        self._answered_bytes = 0
         self._max_server_transactions = max_server_transactions
         self._servers: dict[TransactionKey, ServerTransaction] = {}
         self._clients: dict[TransactionKey, ClientTransaction] = {}
@@ -126,6 +132,13 @@ class TransactionLayer:
     def server_count(self) -> int:
         """Live server transactions."""
         return len(self._servers)
+
+    @property
+    def is_full(self) -> bool:
+        """No transaction could make room for one more."""
+        return (len(self._servers) >= self._max_server_transactions and not self._answered) or len(
+            self._clients
+        ) >= MAX_CLIENT_TRANSACTIONS
 
     @property
     def unanswered_count(self) -> int:
@@ -149,6 +162,8 @@ class TransactionLayer:
         known = self._servers.get(key)
         if known is not None:
             known.receive(request, flow, now)
+        elif not self.user.admits(request, flow, now):
+            return
         elif method == "INVITE":
             invite = InviteServerTransaction(self, key, request, flow)
             self._add_server(invite, now)
@@ -195,8 +210,19 @@ class TransactionLayer:
     def _add_server(self, transaction: ServerTransaction, now: float) -> None:
         servers = self._servers
         servers[transaction.key] = transaction
-        while len(servers) > self._max_server_transactions and self.completed:
-            self.completed.expire_oldest(now)
+        while len(servers) > self._max_server_transactions and self._answered:
+            self._answered.expire_oldest(now)
+
+    def keep_answered(self, transaction: NonInviteServerTransaction, now: float) -> None:
+        """For the transaction itself, in COMPLETED: end it after Timer J."""
+        self._answered_bytes += transaction.kept_bytes
+        self._answered.append(transaction, now)
+        while self._answered_bytes > MAX_ANSWERED_BYTES:
+            self._answered.expire_oldest(now)
+
+    def _forget(self, transaction: NonInviteServerTransaction, now: float) -> None:
+        self._answered_bytes -= transaction.kept_bytes
+        transaction.expire(now)
 
     def forget_server(self, transaction: ServerTransaction) -> None:
         """For the transaction itself, at its end."""

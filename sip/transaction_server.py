@@ -10,7 +10,6 @@ from typing import Any, Final, Protocol
 from sip.errors import LocalProtocolError
 from sip.flow import Flow, response_flow
 from sip.message import Request, Response, make_response, parse_datagram
-from sip.timers import TimerLane
 from sip.transaction import Input, Owner, State, Table, Transaction, TransactionKey, runs
 
 # ------------------------------------------------------------------------------------------------ tables
@@ -78,10 +77,9 @@ class ServerOwner(Owner, Protocol):
     @property
     def user(self) -> ServerTransactionUser: ...
 
-    @property
-    def completed(self) -> TimerLane[NonInviteServerTransaction]: ...
-
     def transmit(self, flow: Flow, data: bytes, transaction: ServerTransaction) -> None: ...
+
+    def keep_answered(self, transaction: NonInviteServerTransaction, now: float) -> None: ...
 
     def forget_server(self, transaction: ServerTransaction) -> None: ...
 
@@ -196,10 +194,10 @@ class InviteServerTransaction(ServerTransaction):
 
 @runs(NON_INVITE_SERVER, State.TRYING)
 class NonInviteServerTransaction(ServerTransaction):
-    """17.2.2 with RFC 4320.  Invariant: in COMPLETED it stands in the layer's lane of completed transactions, whose
-    wait is Timer J, and holds no more than key, flow and response bytes."""
+    """17.2.2 with RFC 4320.  Invariant: in COMPLETED it is kept by the layer for Timer J and holds no more than key,
+    flow, response bytes and the user's context; `kept_bytes` is how much that is at most."""
 
-    __slots__ = ()
+    __slots__ = ("kept_bytes",)
 
     def await_answer(self, now: float) -> None:
         """The user has not answered at once: time the 100 of RFC 4320 4.1 and the end of all waiting.
@@ -232,8 +230,10 @@ class NonInviteServerTransaction(ServerTransaction):
         self._send(make_response(self.request, 100), now)
 
     def _start_j(self, _subject: object, now: float) -> None:
-        self._request = None
+        request, self._request = self._request, None
         if self.flow.reliable:
             self._step(Input.TIMER_J, None, now)
-        else:
-            self._owner.completed.append(self, now)
+            return
+        # A context may refer to the request.
+        self.kept_bytes = len(self._data) + (request.size if request is not None and self.context is not None else 0)
+        self._owner.keep_answered(self, now)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from dataclasses import dataclass
 from typing import Protocol
 
 from sip.errors import ParseError
@@ -13,10 +14,23 @@ OnMessage = Callable[[Request | Response, bytes, Flow], None]
 OnMalformed = Callable[[ParseError, Flow], None]
 OnClosed = Callable[[Flow], None]
 OnFailed = Callable[[object, str], None]
+PeersInUse = Callable[[], Set[str]]
+"""host:port of every phone that is registered or in a call: a connection to one of them is not closed for silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionUser:
+    """Whom the connections of TCP and TLS tell what happens; every callable is called without a lock held."""
+
+    on_message: OnMessage
+    on_malformed: OnMalformed
+    on_closed: OnClosed
+    on_failed: OnFailed
+    peers_in_use: PeersInUse
 
 
 class Transport(Protocol):
-    """One of UDP, TCP.  `send` never blocks and is called under the core lock."""
+    """One of UDP, TCP, TLS.  `send` never blocks and is called under the core lock."""
 
     name: str
     port: int

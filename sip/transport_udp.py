@@ -32,10 +32,17 @@ class UdpTransport:
     name = "UDP"
 
     def __init__(
-        self, host: str, port: int, addresses: AddressBook, on_message: OnMessage, on_malformed: OnMalformed
+        self,
+        host: str,
+        port: int,
+        addresses: AddressBook,
+        lets_in: Callable[[str], bool],
+        on_message: OnMessage,
+        on_malformed: OnMalformed,
     ) -> None:
-        """Binds at once; raises `OSError`."""
+        """Binds at once; raises `OSError`.  `lets_in(host)`: a datagram from there is looked at."""
         self._addresses = addresses
+        self._lets_in = lets_in
         self._on_message = on_message
         self._on_malformed = on_malformed
         self._dual_stack = family_of(host) == socket.AF_INET6
@@ -85,7 +92,7 @@ class UdpTransport:
 
     def _run(self) -> None:
         receive: Callable[[int], tuple[bytes, tuple[str, int]]] = self._socket.recvfrom
-        flows = self._flows
+        flows, lets_in = self._flows, self._lets_in
         while not self._stopping.is_set():
             try:
                 data, source = receive(_MAX_DATAGRAM)
@@ -97,6 +104,8 @@ class UdpTransport:
             try:
                 # SIP begins with a letter, perhaps after line ends: keep-alives, STUN and junk end here.
                 if len(data) < 16 or not (data[:1].isalpha() or data[:1] in b"\r\n"):
+                    continue
+                if not lets_in(source[0]):
                     continue
                 flow = flows.get(source[:2]) or self._flow(source)
                 try:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from sip.constants import SIP_PORT
+from sip.constants import SIP_PORT, SIPS_PORT
 from sip.errors import ParseError
 from sip.grammar import ANY_SCHEME, BAD_ESCAPE, ESCAPE, SIP_URI
 
@@ -67,10 +67,11 @@ class Uri(NamedTuple):
 
     @property
     def effective_port(self) -> int:
-        """The port, or the default of the scheme (19.1.2)."""
+        """The port, or the default of scheme and transport (19.1.2)."""
         if self.port is not None:
             return self.port
-        return SIP_PORT + 1 if self.scheme == "sips" else SIP_PORT
+        is_tls = self.scheme == "sips" or (self.parameter("transport") or "").lower() == "tls"
+        return SIPS_PORT if is_tls else SIP_PORT
 
     def parameter(self, name: str) -> str | None:
         """Value of a URI parameter, "" when it is present without one, None when it is absent."""

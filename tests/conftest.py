@@ -11,6 +11,13 @@ import pytest
 
 from sip.timers import TimerSettings
 from tests.support.office import ErrorCollector, Office, office_config, server_threads
+from tests.support.tls import TlsFiles
+
+
+@pytest.fixture(scope="session")
+def tls_files(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
+    """A certificate for localhost, made once."""
+    return TlsFiles.make(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

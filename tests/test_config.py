@@ -27,8 +27,14 @@ DEFAULTS: dict[str, object] = {
     "SERVER_ADDRESS": "",
     "SIP_HOST": "0.0.0.0",
     "SIP_PORT": 5060,
+    "SIP_TLS_PORT": 5061,
+    "SIP_MAX_CONNECTIONS": 500,
+    "SIP_MAX_CONNECTIONS_PER_SOURCE": 100,
+    "TLS_CERT": None,
+    "TLS_KEY": None,
     "API_HOST": "127.0.0.1",
     "API_PORT": 3000,
+    "API_TLS": False,
     "RTP_HOST": "0.0.0.0",
     "RTP_PORT": 10000,
     "RTP_PORT_MAX": 10999,
@@ -83,10 +89,17 @@ GOOD: list[tuple[str, str, object]] = [
     ("SIP_HOST", "fe80::1%eth0", "fe80::1%eth0"),
     ("SIP_PORT", "0", 0),
     ("SIP_PORT", "65535", 65535),
+    ("SIP_TLS_PORT", "0", 0),
+    ("SIP_MAX_CONNECTIONS", "1", 1),
+    ("SIP_MAX_CONNECTIONS_PER_SOURCE", "100000", 100000),
+    ("TLS_CERT", "/etc/ssl/pbx.pem", Path("/etc/ssl/pbx.pem")),
+    ("TLS_KEY", "/etc/ssl/pbx.key", Path("/etc/ssl/pbx.key")),
     ("API_HOST", "0.0.0.0", "0.0.0.0"),
     ("API_HOST", "LOCALHOST", "127.0.0.1"),
     ("API_PORT", "0", 0),
     ("API_PORT", "8080", 8080),
+    ("API_TLS", "TRUE", True),
+    ("API_TLS", "false", False),
     ("RTP_HOST", "10.0.0.1", "10.0.0.1"),
     ("RTP_PORT", "0", 0),
     ("RTP_PORT", "10996", 10996),
@@ -153,6 +166,10 @@ BAD: list[tuple[str, str, str]] = [
     ("RTP_HOST", "1.2.3.4:5", HOST),
     *(("SIP_PORT", bad, PORT) for bad in ("-1", "65536", "sip", "5060.0", "0x10", "1_0", "+1", "05060", "٥")),
     ("SIP_PORT", "9" * 50, PORT),
+    ("SIP_TLS_PORT", "65536", PORT),
+    ("SIP_MAX_CONNECTIONS", "0", "a number from 1 to 100000"),
+    ("SIP_MAX_CONNECTIONS_PER_SOURCE", "x", "a number from 1 to 100000"),
+    ("API_TLS", "yes", "true or false"),
     ("API_PORT", "65536", PORT),
     ("RTP_PORT", "x", "a port from 0 to 65535 (0 = any free ports)"),
     ("RTP_PORT_MAX", "0", "a port from 1 to 65535"),
@@ -252,7 +269,7 @@ def test_bad_value_is_one_line_with_name_value_and_what_is_allowed(name: str, te
 
 
 def test_every_variable_that_can_be_wrong_is_refused_here() -> None:
-    tested_apart = {"API_TOKEN", "DATA_DIR", "EXT_PASSWORDS", "EXT_PASSWORDS_FILE"}
+    tested_apart = {"API_TOKEN", "DATA_DIR", "EXT_PASSWORDS", "EXT_PASSWORDS_FILE", "TLS_CERT", "TLS_KEY"}
     assert {name for name, _, _ in BAD} | tested_apart == DEFAULTS.keys()
 
 

@@ -14,29 +14,37 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("config", "interpreter"),
     ("log_setup",),
     # SIP, pure
-    ("sip", "sip.codec", "sip.constants", "sip.errors", "sip.grammar", "sip.numbering", "sip.snapshots", "sip.sources", "sip.timers"),
+    ("sip", "sip.codec", "sip.constants", "sip.errors", "sip.grammar", "sip.networks", "sip.nonces", "sip.numbering"),
+    ("sip.passwords",),
+    ("sip.snapshots", "sip.sources", "sip.timers"),
     ("sip.bans", "sip.diary", "sip.flood", "sip.masking", "sip.multipart", "sip.uri"),
     ("sip.headers", "sip.sdp"),
-    ("sip.media_stream", "sip.message"),
-    ("sip.flow", "sip.media", "sip.outcome", "sip.patience", "sip.stream", "sip.validation"),
-    ("sip.journal", "sip.location", "sip.routing", "sip.transaction"),
+    ("sip.asserted_identity", "sip.digest", "sip.media_stream", "sip.message"),
+    ("sip.credentials", "sip.flow", "sip.media", "sip.outcome", "sip.patience", "sip.stream", "sip.validation"),
+    ("sip.contact_rules", "sip.gatekeeper"),
+    ("sip.journal", "sip.location", "sip.routing", "sip.sips", "sip.transaction"),
     ("sip.calls", "sip.registrar", "sip.transaction_client", "sip.transaction_server"),
     ("sip.forwarding", "sip.transaction_layer"),
     ("sip.exchange",),
     ("sip.call_control", "sip.keepalive"),
     ("sip.responses",),
     ("sip.proxy",),
+    ("sip.admission",),
     ("sip.core",),
     # RTP, pure
     ("rtp", "rtp.figures", "rtp.packet", "rtp.payload_types", "rtp.quality"),
     ("rtp.latch", "rtp.rtcp", "rtp.stats"),
-    ("rtp.session",),
+    ("rtp.session", "rtp.shared_stats"),
     # drivers: sockets, threads, time
-    ("rtp.poller", "rtp.udp", "sip.addresses", "sip.outbox", "sip.private_file", "sip.quota", "sip.tls", "sip.transport"),
-    ("rtp.loop", "rtp.ports", "sip.ban_file", "sip.tcp_connection", "sip.transport_udp"),
+    ("sip.outbox", "sip.quota", "sip.tls"),
+    ("rtp.channel", "rtp.poller", "rtp.udp", "sip.addresses", "sip.private_file", "sip.transport"),
+    ("rtp.loop", "rtp.ports", "sip.ban_file", "sip.password_file", "sip.tcp_connection", "sip.transport_udp"),
     ("sip.transport_tcp",),
     ("sip.transport_tls",),
-    ("rtp.leg", "sip.engine"),
+    ("rtp.direction", "rtp.pool", "rtp.worker_process", "sip.engine"),
+    ("rtp.line", "rtp.worker", "sip.safekeeping"),
+    ("rtp.crew", "rtp.leg"),
+    ("rtp.stream",),
     ("rtp.relay",),
     # HTTP
     ("api.headers", "api.memory", "api.outcome", "api.rate_limit", "api.services", "api.views"),
@@ -46,26 +54,40 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("api.bans", "api.calls", "api.extensions", "api.media", "api.registrations"),
     ("api",),
     ("api.server",),
+    ("commands.authority", "commands.passwd"),
+    ("commands.cert",),
+    ("commands",),
+    ("startup",),
     ("sipserver",),
 )
 """A file imports only from the lines above its own."""
 
 DRIVERS = frozenset(
     {
+        "rtp.channel",
+        "rtp.crew",
+        "rtp.direction",
         "rtp.leg",
+        "rtp.line",
         "rtp.loop",
         "rtp.poller",
+        "rtp.pool",
         "rtp.ports",
         "rtp.relay",
+        "rtp.stream",
         "rtp.udp",
+        "rtp.worker",
+        "rtp.worker_process",
         "sip.addresses",
         "sip.ban_file",
         "sip.engine",
+        "sip.password_file",
         "sip.private_file",
         "sip.outbox",
         "sip.quota",
         "sip.tcp_connection",
         "sip.tls",
+        "sip.safekeeping",
         "sip.transport_tcp",
         "sip.transport_tls",
         "sip.transport_udp",
@@ -100,8 +122,10 @@ ALLOWED_PACKAGES = {
     "log_setup": frozenset({"config"}),
     "sip": frozenset({"sip", "config"}),
     "rtp": frozenset({"rtp"}),
-    "api": frozenset({"api", "config", "sip.bans", "sip.credentials", "sip.snapshots", "sip.sources", "rtp.figures"}),
-    "sipserver": frozenset({"config", "interpreter", "log_setup", "sip", "rtp", "api"}),
+    "api": frozenset({"api", "config", "sip.bans", "sip.snapshots", "sip.passwords", "sip.sources", "rtp.figures"}),
+    "commands": frozenset({"commands", "config", "sip"}),
+    "startup": frozenset({"config", "sip"}),
+    "sipserver": frozenset({"commands", "config", "interpreter", "log_setup", "sip", "startup", "rtp", "api"}),
 }
 """sip/ and rtp/ never meet but in sipserver.py, and api/ knows of them their frozen views and a few pure rules."""
 
@@ -112,7 +136,7 @@ def sources() -> dict[str, Path]:
     """Every module of the program by its name."""
     paths = [
         *ROOT.glob("*.py"),
-        *(path for package in ("sip", "rtp", "api") for path in (ROOT / package).rglob("*.py")),
+        *(path for package in ("sip", "rtp", "api", "commands") for path in (ROOT / package).rglob("*.py")),
     ]
     names = (".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths)
     return dict(zip((name.removesuffix(".__init__") for name in names), paths, strict=True))

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import pytest
 
 from config import Config, load
-from sipserver import __version__, banner, call_capacity
+from sipserver import __version__
+from startup import Greeting, banner, call_capacity
 from tests.support.api_client import ApiClient
 from tests.support.phone import SoftPhone
 
@@ -230,7 +231,7 @@ def test_the_ports_of_the_banner_are_the_real_ones(running: Running) -> None:
 
 
 def test_the_standard_port_need_not_be_entered() -> None:
-    text = banner(load({"SIP_HOST": "192.0.2.1"}), 5060, 3000, 250)
+    text = banner(load({"SIP_HOST": "192.0.2.1"}), Greeting("1.0", 5060, 0, 3000, 250, 0))
 
     assert "server / domain   192.0.2.1\n" in text
     assert "UDP 10000-10999, enough for 250 calls at once" in text
@@ -240,11 +241,25 @@ def test_the_standard_port_need_not_be_entered() -> None:
 def test_the_banner_shows_the_address_that_phones_can_reach() -> None:
     config = load({"SERVER_ADDRESS": "pbx.example.com", "API_HOST": "::1"})
 
-    text = banner(config, 5070, 3000, 250)
+    text = banner(config, Greeting("1.0", 5070, 0, 3000, 250, 0))
 
     assert "server / domain   pbx.example.com:5070\n" in text
     assert "http://[::1]:3000/" in text
     assert "0.0.0.0" not in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "protected", "advice"),
+    [
+        ({}, 0, "leave it empty"),
+        ({}, 2, "2 of them have one"),
+        ({"AUTH_REQUIRED": "true"}, 0, "sipserver.py passwd NUMBER"),
+    ],
+)
+def test_the_banner_says_what_to_enter_as_password(settings: dict[str, str], protected: int, advice: str) -> None:
+    text = banner(load(settings), Greeting("1.0", 5060, 0, 3000, 250, protected))
+
+    assert advice in next(line for line in text.splitlines() if line.startswith("  password "))
 
 
 @pytest.mark.parametrize(
@@ -364,4 +379,4 @@ def test_nothing_is_written_but_logs(start: Callable[..., Program], tmp_path: Pa
     running.program.process.terminate()
     running.program.wait()
 
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["error.log", "logs", "sip-server.log"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["audit.log", "error.log", "logs", "sip-server.log"]

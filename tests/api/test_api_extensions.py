@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from api.passwords import MAX_LENGTH, generate, weakness
+from sip.passwords import MAX_LENGTH, generate, weakness
 
 GOOD = "correct horse 1"
 PATH = "/api/extensions/100/password"

@@ -25,6 +25,7 @@ _TONE_S = 30.0
 _CONFIG = """\
 poll_method poll
 sip_listen 127.0.0.1:0
+sip_cafile {ca_file}
 net_interface 127.0.0.1
 rtp_ports 30000-32760
 audio_player aubridge,ear
@@ -36,6 +37,8 @@ module g711.so
 module sndfile.so
 module aufile.so
 module aubridge.so
+module srtp.so
+module dtls_srtp.so
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
@@ -45,11 +48,15 @@ statmode_default off
 ringback_disabled yes
 """
 
-_ACCOUNT = "<sip:{number}@{address};transport={transport}>;answermode=auto;regint=60;audio_codecs=pcma\n"
+_ACCOUNT = (
+    '<sip:{number}@{address};transport={transport}>;outbound="sip:{address};transport={transport}"'
+    ";answermode=auto;regint=60;audio_codecs=pcma{encryption}\n"
+)
 
 
 class Baresip:
-    """A phone with one number, registered once made.  `frequency_hz` is the tone that it speaks."""
+    """A phone with one number, registered once made.  `frequency_hz` is the tone that it speaks, `encryption` is a
+    value of baresip's `mediaenc`, "" for none."""
 
     def __init__(
         self,
@@ -60,6 +67,7 @@ class Baresip:
         number: str,
         frequency_hz: int,
         transport: str = "udp",
+        encryption: str = "",
     ) -> None:
         self._exchange = exchange
         self._directory = directory / f"baresip-{number}"
@@ -67,8 +75,12 @@ class Baresip:
         write_wav(self._directory / "tone.wav", tone(frequency_hz, _TONE_S))
         control_port = free_port()
         modules = next((place for place in _MODULE_DIRECTORIES if Path(place).is_dir()), _MODULE_DIRECTORIES[0])
-        config = _CONFIG.format(directory=self._directory, modules=modules, control_port=control_port)
-        account = _ACCOUNT.format(number=number, address=exchange.address, transport=transport)
+        config = _CONFIG.format(
+            directory=self._directory, modules=modules, control_port=control_port, ca_file=exchange.ca_file
+        )
+        address = exchange.tls_address if transport == "tls" else exchange.address
+        mediaenc = f";mediaenc={encryption}" if encryption else ""
+        account = _ACCOUNT.format(number=number, address=address, transport=transport, encryption=mediaenc)
         (self._directory / "config").write_text(config, "utf-8")
         (self._directory / "accounts").write_text(account, "utf-8")
         (self._directory / "contacts").write_text("", "utf-8")

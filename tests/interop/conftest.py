@@ -13,6 +13,7 @@ from tests.interop.exchange import Exchange
 from tests.interop.linphone import Linphone
 from tests.interop.programs import Program, require
 from tests.interop.sipp import SippPhone
+from tests.support.tls import TlsFiles
 
 # Of the session, and so looked for before anything is started.
 
@@ -33,8 +34,8 @@ def linphone_path() -> str:
 
 
 @pytest.fixture
-def exchange(tmp_path: Path) -> Iterator[Exchange]:
-    exchange = Exchange(tmp_path / "exchange")
+def exchange(tmp_path: Path, tls_files: TlsFiles) -> Iterator[Exchange]:
+    exchange = Exchange(tmp_path / "exchange", tls_files)
     try:
         yield exchange
         exchange.stop()
@@ -72,11 +73,11 @@ def sipp(
 def baresip(
     baresip_path: str, exchange: Exchange, launch: Callable[..., Program], tmp_path: Path
 ) -> Iterator[Callable[..., Baresip]]:
-    """Makes a registered baresip: `baresip("100", 440)`, `baresip("101", 1000, "tcp")`."""
+    """Makes a registered baresip: `baresip("100", 440)`, `baresip("101", 1000, "tls", "srtp-mand")`."""
     phones: list[Baresip] = []
 
-    def phone(number: str, frequency_hz: int, transport: str = "udp") -> Baresip:
-        phones.append(Baresip(baresip_path, launch, tmp_path, exchange, number, frequency_hz, transport))
+    def phone(number: str, frequency_hz: int, transport: str = "udp", encryption: str = "") -> Baresip:
+        phones.append(Baresip(baresip_path, launch, tmp_path, exchange, number, frequency_hz, transport, encryption))
         return phones[-1]
 
     yield phone

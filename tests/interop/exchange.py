@@ -11,6 +11,7 @@ from typing import Any
 
 from config import SETTINGS
 from tests.interop.programs import Program, eventually, free_ports, is_free
+from tests.support.tls import TlsFiles
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -24,13 +25,17 @@ _MEDIA_RANGE = range(11_000, 30_000)
 class Exchange:
     """A running server on 127.0.0.1 with ports of its own; numbers 100 to 110."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, tls_files: TlsFiles) -> None:
         directory.mkdir()
+        self.ca_file = tls_files.ca
         self.media_ports = free_ports(MEDIA_PORTS, _MEDIA_RANGE)
         # An empty value is the default, so nothing of the developer's own environment comes through.
         settings = dict.fromkeys((setting.name for setting in SETTINGS), "") | {
             "SIP_HOST": "127.0.0.1",
             "SIP_PORT": "0",
+            "SIP_TLS_PORT": "0",
+            "TLS_CERT": str(tls_files.certificate),
+            "TLS_KEY": str(tls_files.key),
             "API_PORT": "0",
             "API_RATE_LIMIT": "0",
             "RTP_HOST": "127.0.0.1",
@@ -42,11 +47,13 @@ class Exchange:
         self.program = Program([sys.executable, PROJECT / "sipserver.py"], directory, settings)
         try:
             self.port = int(self.program.wait_for(r"SIP +127\.0\.0\.1:(\d+)")[1])
+            self.tls_port = int(self.program.wait_for(r"127\.0\.0\.1:(\d+)  TLS")[1])
             self._api = self.program.wait_for(r"API +(http://127\.0\.0\.1:\d+)/")[1]
         except BaseException:
             self.program.close()
             raise
         self.address = f"127.0.0.1:{self.port}"
+        self.tls_address = f"127.0.0.1:{self.tls_port}"
 
     def get(self, path: str) -> Any:
         """The JSON answer of the API."""

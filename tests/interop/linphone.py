@@ -15,7 +15,10 @@ _CONFIG = """\
 [sip]
 sip_port={udp_port}
 sip_tcp_port={tcp_port}
-sip_tls_port=0
+sip_tls_port={tls_port}
+root_ca={ca_file}
+verify_server_certs=1
+verify_server_cn=1
 guess_hostname=0
 default_proxy=0
 register_only_when_network_is_up=0
@@ -68,7 +71,9 @@ class Linphone:
         config = _CONFIG.format(
             udp_port=free_port(),
             tcp_port=free_port(),
-            address=exchange.address,
+            tls_port=free_port(),
+            ca_file=exchange.ca_file,
+            address=exchange.tls_address if transport == "tls" else exchange.address,
             transport=transport,
             number=number,
         )

@@ -22,7 +22,14 @@ TALK_PACKETS = 100
 
 @pytest.mark.parametrize(
     ("caller_by", "callee_by", "ended_by"),
-    [("udp", "udp", "caller"), ("tcp", "tcp", "callee"), ("udp", "tcp", "caller")],
+    [
+        ("udp", "udp", "caller"),
+        ("tcp", "tcp", "callee"),
+        ("udp", "tcp", "caller"),
+        ("tls", "tls", "callee"),
+        ("tls", "udp", "caller"),
+        ("udp", "tls", "callee"),
+    ],
 )
 def test_call_with_sound_both_ways(
     exchange: Exchange, baresip: Phones, caller_by: str, callee_by: str, ended_by: str
@@ -31,6 +38,8 @@ def test_call_with_sound_both_ways(
     caller.dial("101")
     caller.expect("CALL_ESTABLISHED")
     callee.expect("CALL_ESTABLISHED")
+    transports = [exchange.user(number)["transport"] for number in ("100", "101")]
+    assert transports == [caller_by.upper(), callee_by.upper()]
     [call] = exchange.get("/api/calls")
     assert (call["fromNumber"], call["toNumber"], call["state"]) == ("100", "101", "ESTABLISHED")
 
@@ -47,6 +56,24 @@ def test_call_with_sound_both_ways(
     caller.quit()
     callee.quit()
     assert exchange.get("/api/users") == []
+    assert_heard_only(caller.recording(), HIGH_HZ, not_hz=LOW_HZ)
+    assert_heard_only(callee.recording(), LOW_HZ, not_hz=HIGH_HZ)
+
+
+@pytest.mark.parametrize("encryption", ["srtp-mand", "dtls_srtp"])
+def test_encrypted_sound_both_ways(exchange: Exchange, baresip: Phones, encryption: str) -> None:
+    """SDES (RFC 4568) and DTLS-SRTP (RFC 5764): what is heard was encrypted by one phone and decrypted by the other."""
+    caller, callee = baresip("100", LOW_HZ, "tls", encryption), baresip("101", HIGH_HZ, "tls", encryption)
+    caller.dial("101")
+    caller.expect("CALL_ESTABLISHED")
+    callee.expect("CALL_ESTABLISHED")
+    exchange.wait_for_audio(TALK_PACKETS)
+
+    caller.hang_up()
+    callee.expect("CALL_CLOSED")
+    exchange.assert_idle()
+    caller.quit()
+    callee.quit()
     assert_heard_only(caller.recording(), HIGH_HZ, not_hz=LOW_HZ)
     assert_heard_only(callee.recording(), LOW_HZ, not_hz=HIGH_HZ)
 

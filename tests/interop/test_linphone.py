@@ -40,7 +40,7 @@ def test_linphone_calls_baresip_holds_and_resumes(
     assert_heard_each_other(caller, callee)
 
 
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
 def test_baresip_calls_linphone(
     exchange: Exchange, linphone: Callable[..., Linphone], baresip: Callable[..., Baresip], transport: str
 ) -> None:

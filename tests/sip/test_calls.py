@@ -22,7 +22,7 @@ class Bench:
         self.table = CallTable(self.timers)
 
     def add(self, call_id: str, tag: str = "a", to: str = "101", *legs: str) -> Call:
-        call = Call(call_id, Party("100", tag, f"<sip:100@h>;tag={tag}", FLOW), to, 0.0)
+        call = Call(call_id, Party("100", tag, f"<sip:100@h>;tag={tag}", FLOW), to, 0.0, self.table.new_journal())
         for leg in legs:
             call.legs[leg] = Leg(Party(to, leg, f"<sip:101@h>;tag={leg}", FLOW), None)
         self.table.add(call)

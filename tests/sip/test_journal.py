@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sip.flow import Flow
-from sip.journal import MAX_BYTES, MAX_ENTRIES, MAX_TAIL, EntryKind, Journal
+from sip.journal import MAX_BYTES, MAX_ENTRIES, MAX_TAIL, Budget, EntryKind, Journal
 from sip.snapshots import TerminationReason
 from tests.support.bench_phone import FakePhone, establish, hang_up
 from tests.support.harness import CoreHarness
@@ -12,7 +12,7 @@ FLOW = Flow("UDP", "192.0.2.1", 5060, "192.0.2.10", 5060)
 
 
 def test_entries_in_their_order_with_what_they_are() -> None:
-    journal = Journal()
+    journal = Journal(Budget(10**9))
     journal.received(1.0, FLOW, b"INVITE")
     journal.decided(2.0, "forwarded")
     journal.sent(3.0, FLOW, b"100")
@@ -27,7 +27,7 @@ def test_entries_in_their_order_with_what_they_are() -> None:
 
 
 def test_beginning_and_end_are_kept_and_the_middle_is_counted() -> None:
-    journal = Journal()
+    journal = Journal(Budget(10**9))
     total = MAX_ENTRIES + MAX_TAIL + 50
     for number in range(total):
         journal.decided(float(number), str(number))
@@ -37,7 +37,7 @@ def test_beginning_and_end_are_kept_and_the_middle_is_counted() -> None:
 
 
 def test_big_messages_keep_their_facts_and_lose_their_text() -> None:
-    journal = Journal()
+    journal = Journal(Budget(10**9))
     for _ in range(MAX_ENTRIES + MAX_TAIL):
         journal.received(0.0, FLOW, bytes(65_000))
     assert journal.size <= 2 * MAX_BYTES
@@ -46,7 +46,7 @@ def test_big_messages_keep_their_facts_and_lose_their_text() -> None:
 
 
 def test_clearing_drops_and_counts_everything() -> None:
-    journal = Journal()
+    journal = Journal(Budget(10**9))
     for _ in range(3):
         journal.sent(0.0, FLOW, b"x")
     journal.clear()

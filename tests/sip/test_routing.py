@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sip.flow import Flow
 from sip.message import Request, parse_datagram
-from sip.routing import Identity, breadth_shares, loop_hash, remove_own_routes, split_record_route
+from sip.routing import Identity, add_record_route, breadth_shares, loop_hash, remove_own_routes, split_record_route
 from sip.uri import Uri
 from tests.support.harness import is_own_address
 
@@ -55,6 +56,31 @@ TARGET = "sip:101@192.0.2.11"
 )
 def test_16_4_own_marks_on_top_come_off_and_no_others(headers: tuple[str, ...], left: list[str]) -> None:
     assert routes_after(*headers) == (TARGET, left)
+
+
+@pytest.mark.parametrize(
+    ("uri", "caller", "callee", "marks"),
+    [
+        ("sip:101@h", "UDP", "UDP", ["sip:192.0.2.1:5060;lr"]),
+        ("sip:101@h", "TLS", "TLS", ["sip:192.0.2.1:5061;transport=tls;lr"]),
+        ("sip:101@h", "UDP", "TLS", ["sip:192.0.2.1:5061;transport=tls;lr;r2", "sip:192.0.2.1:5060;lr;r2"]),
+        (
+            "sip:101@h",
+            "TLS",
+            "TCP",
+            ["sip:192.0.2.1:5060;transport=tcp;lr;r2", "sip:192.0.2.1:5061;transport=tls;lr;r2"],
+        ),
+        ("sips:101@h", "TLS", "TLS", ["sips:192.0.2.1:5061;lr"]),
+    ],
+)
+def test_16_6_4_each_side_finds_a_mark_for_its_transport(uri: str, caller: str, callee: str, marks: list[str]) -> None:
+    message = request(uri=uri)
+    add_record_route(message, flow_of(caller), flow_of(callee))
+    assert message.headers.values("record-route") == [f"<{mark}>" for mark in marks]
+
+
+def flow_of(transport: str) -> Flow:
+    return Flow(transport, "192.0.2.1", 5061 if transport == "TLS" else 5060, "192.0.2.7", 40000, 0)
 
 
 def test_16_4_what_a_strict_router_did_is_undone() -> None:

@@ -353,6 +353,48 @@ def test_beyond_the_limit_what_is_unanswered_stays_and_new_requests_are_still_ta
     assert bench.layer.server_count == 17
 
 
+def test_a_request_that_is_not_admitted_begins_nothing() -> None:
+    bench = Bench()
+    bench.user.is_open = False
+    for method in ("INVITE", "REGISTER", "CANCEL", "BYE"):
+        bench.receive(make_request(method))
+    assert (bench.live, bench.user.events, bench.sent) == ((0, 0, 0), [], [])
+
+
+def test_copies_of_an_admitted_request_are_not_judged_again() -> None:
+    bench = Bench()
+    answer_all(bench)
+    bench.receive(make_request("REGISTER"))
+    bench.user.is_open = False
+    bench.forget()
+    bench.receive(make_request("REGISTER"))
+    assert bench.what_sent() == ["200"]
+
+
+def test_full_is_when_nothing_answered_can_make_room() -> None:
+    bench = Bench(max_server_transactions=2)
+    answer_all(bench)
+    for number in range(3):
+        bench.receive(make_request("REGISTER", branch=f"z9hG4bK{number}"))
+    assert not bench.layer.is_full
+    bench.user.answer = None
+    for number in range(2):
+        bench.receive(make_request("INVITE", branch=f"z9hG4bKi{number}"))
+    assert bench.layer.is_full
+
+
+def test_answered_transactions_hold_so_many_bytes_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sip.transaction_layer.MAX_ANSWERED_BYTES", 10_000)
+    bench = Bench()
+    answer_all(bench)
+    for number in range(100):
+        bench.receive(make_request("REGISTER", branch=f"z9hG4bK{number}"))
+    size = len(bench.sent[-1].data)
+    assert bench.layer.server_count == 10_000 // size
+    bench.advance(32)
+    assert bench.live == (0, 0, 0)
+
+
 def test_dropped_early_leaves_no_timer() -> None:
     bench = Bench(max_server_transactions=3)
     answer_all(bench)

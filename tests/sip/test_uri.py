@@ -128,7 +128,18 @@ def test_the_first_of_two_parameters_counts() -> None:
     assert Uri.parse("sip:a@h;x=1;x=2").parameter("x") == "1"
 
 
-@pytest.mark.parametrize(("text", "port"), [("sip:h", 5060), ("sips:h", 5061), ("sip:h:7", 7), ("sips:h:7", 7)])
+@pytest.mark.parametrize(
+    ("text", "port"),
+    [
+        ("sip:h", 5060),
+        ("sips:h", 5061),
+        ("sip:h:7", 7),
+        ("sips:h:7", 7),
+        ("sip:h;transport=TLS", 5061),
+        ("sip:h;transport=tcp", 5060),
+        ("sip:h:7;transport=tls", 7),
+    ],
+)
 def test_19_1_2_default_port(text: str, port: int) -> None:
     assert Uri.parse(text).effective_port == port
 

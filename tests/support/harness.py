@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from ipaddress import ip_network
 
 from config import Config
 from sip.core import Send, SipCore
@@ -20,6 +21,8 @@ from sip.timers import TimerSettings
 from tests.support.sip_text import SipText
 
 Address = tuple[str, int]
+
+EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 STARTED_AT = 1_700_000_000.0
 """Wall clock when the fake monotonic clock says `STARTED`."""
@@ -136,10 +139,11 @@ def local_host(remote_host: str) -> str:
 
 
 class CoreHarness:
-    """A core, its clock and its wire.  Settings are fields of `Config`."""
+    """A core, its clock and its wire.  Settings are fields of `Config`; all networks are trusted unless they say
+    otherwise."""
 
     def __init__(self, timers: TimerSettings | None = None, **settings: object) -> None:
-        self.config = replace(Config(), **settings)  # type: ignore[arg-type]
+        self.config = replace(Config(trusted_networks=EVERYWHERE), **settings)  # type: ignore[arg-type]
         self.relay = FakeRelay()
         self.now = STARTED
         self.core = SipCore(self.config, self.relay, is_own_address, timers, STARTED_AT - STARTED)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The test phone's way to the server: one UDP or TCP socket, one thread, and a script of what gets lost or repeated.
+"""The test phone's way to the server: a UDP, TCP or TLS socket, a thread, and a script of what gets lost or repeated.
 
 The thread receives, hands messages up and repeats what waits for an answer (RFC 3261 17: T1 doubling up to T2).  The
 condition that the phone passes in guards everything here; it is notified after each message.
@@ -13,8 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.support.sip_text import SipText, read_stream
+from tests.support.tls import TlsSocket, client_context
 
 Address = tuple[str, int]
 
@@ -65,8 +67,11 @@ class Link:
         changed: threading.Condition,
         on_message: Callable[[SipText, Address], None],
         t1_s: float,
+        ca_file: Path | None = None,
     ) -> None:
+        """`ca_file`: the authority that a TLS phone trusts."""
         self.transport = transport
+        self._ca_file = ca_file
         self.server = server
         self.log: list[Passed] = []
         self.closed_by_server = False
@@ -84,11 +89,14 @@ class Link:
         self._thread = threading.Thread(target=self._run, name=f"phone-{name}", daemon=True)
         self._thread.start()
 
-    def _connect(self, host: str) -> socket.socket:
-        if self.transport == "TCP":
+    def _connect(self, host: str) -> socket.socket | TlsSocket:
+        if self.transport != "UDP":
             sock = socket.create_connection(self.server, source_address=(host, 0))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return sock
+            if self.transport == "TCP":
+                return sock
+            assert self._ca_file is not None
+            return TlsSocket(sock, client_context(self._ca_file))
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.bind((host, 0))
         return sock
@@ -150,10 +158,11 @@ class Link:
 
     def send_bytes(self, data: bytes, address: Address | None = None) -> None:
         """Anything at all, past the script."""
-        if self.transport == "TCP":
+        if self.transport != "UDP":
             with contextlib.suppress(ConnectionError, BrokenPipeError):
                 self._socket.sendall(data)
         else:
+            assert isinstance(self._socket, socket.socket)
             self._socket.sendto(data, address or self.server)
 
     def repeat(self, key: Hashable, data: bytes, address: Address | None = None) -> None:
@@ -206,11 +215,16 @@ class Link:
 
     def _receive(self) -> bool:
         """False when the server has closed the connection."""
-        try:
-            data, address = self._socket.recvfrom(65_535)
-        except OSError:
-            data, address = b"", None
-        if not data and self.transport == "TCP":
+        address = None
+        data: bytes | None = b""
+        with contextlib.suppress(OSError):
+            if isinstance(self._socket, TlsSocket):
+                data = self._socket.read()
+            else:
+                data, address = self._socket.recvfrom(65_535)
+        if data is None:
+            return True
+        if not data and self.transport != "UDP":
             with self._changed:
                 self.closed_by_server = True
                 self._changed.notify_all()
@@ -225,7 +239,7 @@ class Link:
         return True
 
     def _messages(self, data: bytes) -> Iterable[bytes]:
-        if self.transport != "TCP":
+        if self.transport == "UDP":
             return [data] if data.strip(b"\r\n") else []
         self._buffer += data
         return read_stream(self._buffer)

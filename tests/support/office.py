@@ -36,6 +36,7 @@ def office_config(directory: Path, **settings: Any) -> Config:
         rtp_port=0,
         data_dir=directory / "data",
         log_file=directory / "logs" / "sip-server.log",
+        sip_tls_port=0,
         api_rate_limit=0,
     )
     return replace(base, **settings)
@@ -90,6 +91,10 @@ class Office:
 
     def unregistered(self, number: str, **options: Any) -> SoftPhone:
         """A phone that is switched on; `options` are those of `SoftPhone`."""
+        if options.get("transport") == "TLS":
+            assert self.config.tls_cert is not None
+            ca_file = self.config.tls_cert.with_name("ca.pem")
+            options = {"server_port": self.server.tls_port, "ca_file": ca_file, **options}
         phone = SoftPhone(self.server, number, **options)
         self._phones.append(phone)
         return phone

@@ -1,4 +1,4 @@
-"""A telephone for tests: a small SIP client that registers, calls, answers and talks, over UDP or TCP.
+"""A telephone for tests: a small SIP client that registers, calls, answers and talks, over UDP, TCP or TLS.
 
     with SoftPhone(server, "100") as alice, SoftPhone(server, "101") as bob:
         alice.register()
@@ -25,9 +25,11 @@ script a bad network.
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
 from tests.support.link import Address, Link
@@ -58,15 +60,21 @@ class SoftPhone:
         host: str = "127.0.0.1",
         server_host: str = "127.0.0.1",
         t1_s: float = 0.5,
+        scheme: str = "sip",
+        server_port: int | None = None,
+        ca_file: Path | None = None,
     ) -> None:
-        """`host` is the address of the phone on this machine, `t1_s` its T1 (RFC 3261 17.1.1.1)."""
+        """`host` is the address of the phone on this machine, `t1_s` its T1 (RFC 3261 17.1.1.1).  A phone on TLS needs
+        the `server_port` for it and the `ca_file` that it trusts; its `scheme` may be sips."""
         self.number = number
         self.host = host
         self.transport = transport
         self.automatic = set(AUTOMATIC)
         self.changed = threading.Condition()
         self.calls: list[PhoneCall] = []
-        self._server: Address = server_host, server.sip_port
+        self._scheme = scheme
+        self._ca_file = ca_file
+        self._server: Address = server_host, server_port if server_port is not None else server.sip_port
         self._t1_s = t1_s
         self._sent: dict[tuple[str, str], SentRequest] = {}
         self._received: dict[tuple[str, str], ReceivedRequest] = {}
@@ -77,7 +85,8 @@ class SoftPhone:
         self.link = self._new_link()
 
     def _new_link(self) -> Link:
-        return Link(self.number, self.transport, self.host, self._server, self.changed, self._on_message, self._t1_s)
+        on_message, server = self._on_message, self._server
+        return Link(self.number, self.transport, self.host, server, self.changed, on_message, self._t1_s, self._ca_file)
 
     def __enter__(self) -> Self:
         return self
@@ -111,15 +120,23 @@ class SoftPhone:
     @property
     def contact(self) -> str:
         """The Contact value."""
-        return f"<sip:{self.number}@{self.address}{';transport=tcp' if self.transport == 'TCP' else ''}>"
+        plain = self.transport == "UDP" or self._scheme == "sips"
+        return f"<{self._scheme}:{self.number}@{self.address}{'' if plain else f';transport={self.transport.lower()}'}>"
 
     @property
     def server_uri(self) -> str:
         """The server itself, without a number."""
-        return f"sip:{self._server[0]}:{self._server[1]}"
+        return f"{self._scheme}:{self._server[0]}:{self._server[1]}"
 
     def uri_of(self, number: str) -> str:
-        return f"sip:{number}@{self._server[0]}:{self._server[1]}"
+        return f"{self._scheme}:{number}@{self._server[0]}:{self._server[1]}"
+
+    def can_use(self, uri: str) -> bool:
+        """Whether a Route leads over the transport of this phone, and over TLS only if it is to (RFC 5630 5.1.1)."""
+        if uri.startswith("sips:"):
+            return self.transport == "TLS"
+        transport = re.search(r";transport=(\w+)", uri.lower())
+        return (transport[1].upper() if transport is not None else "UDP") == self.transport
 
     # -------------------------------------------------------------------------------------------- doing
 

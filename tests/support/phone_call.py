@@ -166,7 +166,7 @@ class PhoneCall:
     def _next_hop(self) -> Address:
         """The topmost Route, which the server must have made for the transport of this phone (RFC 5658)."""
         uri = uri_of(self._route_set[0]) if self._route_set else self._target
-        assert ("transport=tcp" in uri.lower()) == (self.phone.transport == "TCP"), f"{uri} is no way for this phone"
+        assert self.phone.can_use(uri), f"{uri} is no way for this phone"
         return host_port(uri)
 
 

@@ -44,6 +44,7 @@ class RecordingUser:
 
     def __init__(self) -> None:
         self.events: list[tuple[str, tuple[object, ...]]] = []
+        self.is_open = True
         self.answer: Callable[[ServerTransaction, Request, float], None] | None = None
         self.on_any_response: Callable[[ClientTransaction, Response, float], None] | None = None
 
@@ -53,6 +54,9 @@ class RecordingUser:
 
     def of(self, name: str) -> list[tuple[object, ...]]:
         return [details for event, details in self.events if event == name]
+
+    def admits(self, request: Request, flow: Flow, now: float) -> bool:
+        return self.is_open
 
     def on_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         self.events.append(("request", (transaction, request)))

@@ -1,0 +1,139 @@
+"""What is let in: every request that would begin a transaction is judged here first (RFC 3261 22, 26.1.5).
+
+Pure; guarded by the core lock.  What is not let in is answered without a transaction, so that a flood stores nothing,
+whatever its method and however many its sources.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+
+from sip.bans import BanList, BanPolicy
+from sip.calls import CALLER, Call, Leg, Party
+from sip.constants import REASON_PHRASES
+from sip.credentials import Credentials
+from sip.diary import RegistrationDiary
+from sip.exchange import Exchange
+from sip.flood import TokenBucket
+from sip.flow import Flow, response_flow
+from sip.gatekeeper import Admitted, Cause, Gatekeeper, Refused
+from sip.location import Binding
+from sip.message import Request
+from sip.snapshots import TerminationReason
+from sip.sources import LiveSources
+
+log = logging.getLogger(__name__)
+
+_RETRY_AFTER_S = 10
+_RECORDED_PER_S = 2.0
+"""Refused callers that get a line in the history and the log, on average."""
+
+_NOT_IN_DIARY = frozenset({Cause.CHALLENGED, Cause.STALE})
+
+
+class Admission:
+    """Asks the gatekeeper, and remembers what came of it.
+
+    `authenticated` holds for the request that was judged last: whether its sender has shown the password of its number.
+    `live` holds the sources of all bindings, for the guards of the transports; like `bans.is_banned` it may be asked
+    without the core lock.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        x, config = exchange, exchange.config
+        self.authenticated = False
+        self.live = LiveSources()
+        self._x = x
+        self._gatekeeper = Gatekeeper(
+            config, x.plan, Credentials(config.auth_realm), x.location.has_binding_from, secrets.token_bytes(32)
+        )
+        self._proven = LiveSources()
+        policy = BanPolicy(config.ban_after, config.ban_window, config.ban_time)
+        self.bans = BanList(policy, self._gatekeeper.is_trusted, self._proven.__contains__)
+        self.diary = RegistrationDiary()
+        self._records = TokenBucket(_RECORDED_PER_S)
+
+    @property
+    def credentials(self) -> Credentials:
+        return self._gatekeeper.credentials
+
+    @credentials.setter
+    def credentials(self, credentials: Credentials) -> None:
+        self._gatekeeper.credentials = credentials
+
+    def bound(self, binding: Binding) -> None:
+        """A binding was made or refreshed."""
+        host = binding.flow.remote_host
+        self.live.hold(binding, host)
+        if binding.authenticated:
+            self._proven.hold(binding, host)
+        else:
+            self._proven.drop(binding)
+
+    def unbound(self, binding: Binding) -> None:
+        """A binding is gone."""
+        self.live.drop(binding)
+        self._proven.drop(binding)
+
+    def admits(self, request: Request, flow: Flow, now: float) -> bool:
+        """Whether it may begin a transaction; else it has been answered."""
+        self.authenticated = False
+        x = self._x
+        if x.layer.is_full:
+            return self._refuse(request, flow, 503, ("Retry-After", str(_RETRY_AFTER_S)))
+        if request.method == "CANCEL":
+            return x.layer.find_server(request, "INVITE") is not None or self._refuse(request, flow, 481)
+        if request.method != "REGISTER":
+            found = x.calls.find(request.call_id, request.from_.tag or "", request.to.tag or "")
+            if found is not None:
+                return self._belongs(found, flow) or self._refuse(request, flow, 481)
+        verdict = self._gatekeeper.admit(request, flow, now)
+        if isinstance(verdict, Admitted):
+            self.authenticated = verdict.authenticated
+            return True
+        self._remember(request, flow, verdict, now)
+        x.send(response_flow(request.via, flow), self._gatekeeper.answer(request, flow, verdict), None)
+        return False
+
+    def _belongs(self, dialog: tuple[Call, int, Leg], flow: Flow) -> bool:
+        """It comes from the phone whose dialog it names (12.2.2)."""
+        call, side, leg = dialog
+        return self._x.may_be(call.caller if side == CALLER else leg.party, flow)
+
+    def _refuse(self, request: Request, flow: Flow, status: int, *headers: tuple[str, str]) -> bool:
+        refused = Refused(status, None, Cause.FORBIDDEN, "", "", headers)
+        self._x.send(response_flow(request.via, flow), self._gatekeeper.answer(request, flow, refused), None)
+        return False
+
+    # -------------------------------------------------------------------------------------------- records
+
+    def _remember(self, request: Request, flow: Flow, refused: Refused, now: float) -> None:
+        now_at = self._x.wall(now)
+        if refused.cause is Cause.WRONG:
+            # Wrong credentials for a nonce given to this very address: whoever sent them receives what is sent there.
+            self.bans.record_failure(flow.remote_host, now, proven=True)
+        if request.method == "REGISTER":
+            if refused.cause not in _NOT_IN_DIARY:
+                self.note_failure(request, flow, refused.number, refused.status, refused.words, now)
+        elif self._gatekeeper.is_trusted(flow.remote_host) and refused.cause is Cause.FORBIDDEN:
+            self._record_call(request, flow, refused, now, now_at)
+
+    def note_failure(self, request: Request, flow: Flow, number: str, status: int, words: str, now: float) -> None:
+        """A REGISTER was refused: into the diary, and into the log as often as that may grow."""
+        self.diary.note(number, flow.remote_host, flow.transport, request.user_agent, status, words, self._x.wall(now))
+        if self._records.take(now):
+            log.warning("registration of %s from %s refused: %s", number, flow, words)
+
+    def _record_call(self, request: Request, flow: Flow, refused: Refused, now: float, now_at: float) -> None:
+        """A phone of our own network may not call: its owner finds the reason in the history, unless there are many."""
+        if request.method != "INVITE" or not self._records.take(now):
+            return
+        phrase = refused.phrase or REASON_PHRASES.get(refused.status, "")
+        log.warning("call from %s refused: %s", flow, refused.words)
+        caller = Party(refused.number, request.from_.tag or "", request.headers.get("from") or "", flow)
+        call = Call(request.call_id, caller, request.uri.number, now_at, self._x.calls.new_journal())
+        if self._x.current is not None:
+            call.journal.received(now_at, *self._x.current)
+        call.journal.decided(now_at, f"refused with {refused.status} {phrase}")
+        self._x.calls.note_refused(call, TerminationReason.REJECTED, refused.status, refused.words, now_at)

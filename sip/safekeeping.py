@@ -1,0 +1,86 @@
+"""What guards the door and must outlast the process: passwords and bans, between their files and the engine.
+
+A driver: it reads and writes files and takes the core lock through the engine, never both at once.  The main thread
+loads, HTTP workers change, the thread `housekeeper` calls `tick`; the leaf lock `_saving` is held while bans are
+written.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from config import Config
+from sip.ban_file import BanFile
+from sip.engine import SipEngine
+from sip.password_file import PasswordStore
+from sip.snapshots import BanSnapshot
+
+log = logging.getLogger(__name__)
+
+
+class Safekeeping:
+    """Invariant: what the engine goes by is what the files say, but for changes of the last second."""
+
+    def __init__(self, config: Config, engine: SipEngine) -> None:
+        self._engine = engine
+        self._passwords = PasswordStore(config)
+        self._bans = BanFile(config.data_dir)
+        self._saving = threading.Lock()
+        self._saved_revision = 0
+        self._save_failed = False
+
+    def load(self) -> None:
+        """Before the engine starts.  Raises `ConfigError` when passwords can't be read: the door stays shut then."""
+        self._engine.set_credentials(self._passwords.load())
+        self._saved_revision = self._engine.restore_bans(self._bans.load())
+
+    def tick(self) -> None:
+        """Once a second: follow the password file, save the bans if they have changed."""
+        credentials = self._passwords.reload_if_changed()
+        if credentials is not None:
+            ended = self._engine.set_credentials(credentials)
+            log.info("passwords have changed; %d registrations made with the old ones ended", ended)
+        self.save_bans()
+
+    def save_bans(self) -> None:
+        """A list that can't be written is kept and tried again."""
+        with self._saving:
+            revision, bans = self._engine.bans_to_save()
+            if revision == self._saved_revision:
+                return
+            try:
+                self._bans.save(bans)
+            except OSError as error:
+                if not self._save_failed:
+                    log.error("bans can't be saved and would be gone after a restart: %s", error)  # noqa: TRY400
+                self._save_failed = True
+                return
+            self._saved_revision = revision
+            self._save_failed = False
+
+    def numbers_with_password(self) -> frozenset[str]:
+        return self._engine.numbers_with_password()
+
+    def set_password(self, number: str, password: str) -> int:
+        """How many registrations ended by it.  Raises `ConfigError` when it is not ours to change, or not kept."""
+        return self._engine.set_credentials(self._passwords.set(number, password))
+
+    def remove_password(self, number: str) -> bool:
+        """Whether there was one.  Raises like `set_password`."""
+        if number not in self._engine.numbers_with_password():
+            return False
+        self._engine.set_credentials(self._passwords.remove(number))
+        return True
+
+    def add_ban(self, address: str, duration_s: float | None, reason: str) -> BanSnapshot:
+        """Raises `ValueError`: no address, or no more room."""
+        ban = self._engine.add_ban(address, duration_s, reason)
+        log.warning("%s is banned by the administrator: %s", ban.address, ban.reason)
+        return ban
+
+    def lift_ban(self, address: str) -> bool:
+        lifted = self._engine.lift_ban(address)
+        if lifted:
+            log.info("the ban of %s is lifted", address)
+        return lifted
