@@ -15,9 +15,11 @@ _CLAIMS = ("p-asserted-identity", "p-preferred-identity", "remote-party-id")
 def assert_identity(headers: Headers, number: str, host: str) -> None:
     """Replace every claim by our word that the sender is `number` at `host`, the server's address for the receiver;
     by nothing when `number` is "" or the sender asks for privacy: phones are outside the trust domain."""
+    names = headers.names
     for name in _CLAIMS:
-        headers.remove(name)
-    if number and not _wants_privacy(headers):
+        if name in names:
+            headers.remove(name)
+    if number and not ("privacy" in names and _wants_privacy(headers)):
         headers.append("P-Asserted-Identity", f"<sip:{number}@{bracket(host)}>")
 
 

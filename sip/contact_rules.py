@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 
 from sip.flow import Flow
@@ -16,6 +17,7 @@ from sip.uri import Uri, unbracket
 
 _NOWHERE = (IPv4Network("0.0.0.0/8"), IPv4Network("240.0.0.0/4"))
 """This network (RFC 1122 3.2.1.3), and class E with the broadcast address in it."""
+_LONGEST_ADDRESS = 45
 _ODD_NUMBER = re.compile(r"0[Xx][0-9A-Fa-f]*|[0-9]+", re.ASCII)
 """How a host ends that no name is (RFC 1123 2.1), but that systems take for an address, such as 127.1 or 0x7f000001."""
 
@@ -43,6 +45,11 @@ def contact_fault(contact: Uri, flow: Flow, is_own_address: Callable[[str, int],
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
+    return _address_cached(host) if len(host) <= _LONGEST_ADDRESS else None
+
+
+@lru_cache(maxsize=1024)
+def _address_cached(host: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(host)
     except ValueError:

@@ -204,7 +204,8 @@ class Proxy:
     def _identify(request: Request, flow: Flow) -> None:
         """Who sends this is our word now, and what has proven it stays here (RFC 3325 5, RFC 3261 22.3)."""
         assert_identity(request.headers, request.from_.uri.number, flow.local_host)
-        request.headers.remove("proxy-authorization")
+        if "proxy-authorization" in request.headers.names:
+            request.headers.remove("proxy-authorization")
 
     # -------------------------------------------------------------------------------------------- inside a dialog
 
