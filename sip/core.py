@@ -112,6 +112,9 @@ class SipCore:
     def receive(self, message: Request | Response, data: bytes, flow: Flow, now: float) -> None:
         """A parsed message and the bytes it was parsed from."""
         self._now = now
+        if self.admission.bans.is_banned(flow.remote_host, now):
+            # Datagrams are kept out before they are parsed; a connection may be older than the ban.
+            return
         x = self._exchange
         x.current = (flow, data)
         try:
@@ -129,6 +132,8 @@ class SipCore:
     def reject(self, error: ParseError, flow: Flow, now: float) -> None:
         """A message that could not be parsed: say so if there is enough of a request to answer (8.1.3, 18.3)."""
         self._now = now
+        if self.admission.bans.is_banned(flow.remote_host, now):
+            return
         message = error.message if isinstance(error, MalformedMessage) else None
         if isinstance(message, Request):
             self._answer_malformed(message, error, flow)
@@ -164,6 +169,7 @@ class SipCore:
             for party in (call.caller, *(leg.party for leg in call.legs.values())):
                 if party.flow.connection == flow.connection:
                     party.flow = _reconnect(flow, party.contact)
+        self._exchange.layer.connection_lost(flow.connection, now)
 
     # -------------------------------------------------------------------------------------------- commands
 
@@ -387,7 +393,7 @@ class SipCore:
 
     def _note_received(self, message: Message, data: bytes, flow: Flow) -> None:
         call = self._exchange.calls.by_call_id(message.call_id)
-        if call is not None:
+        if call is not None and self._exchange.takes_part(call, flow):
             call.journal.received(self._wall(self._now), flow, data)
 
     def _send_message(self, flow: Flow, message: Message, call: Call | None) -> None:

@@ -19,7 +19,7 @@ from sip.calls import EndedCall, select_history
 from sip.core import SipCore
 from sip.credentials import Credentials
 from sip.errors import ParseError
-from sip.flood import SourceGuard
+from sip.flood import REGISTERED_FACTOR, SourceGuard
 from sip.flow import Flow
 from sip.media import MediaRelay
 from sip.message import Request, Response
@@ -91,10 +91,19 @@ class SipEngine:
         what TLS needs; nothing stays bound then."""
         host, port = self._config.sip_host, self._config.sip_port
         certificate = load_certificate(self._config)
-        limits = StreamLimits(self._config.sip_max_connections, self._config.sip_max_connections_per_source)
+        limits = StreamLimits(
+            self._config.sip_max_connections,
+            self._config.sip_max_connections_per_source,
+            messages_per_s=self._config.sip_rate_limit * REGISTERED_FACTOR,
+        )
         quota = ConnectionQuota(limits.connections, limits.connections_per_source)
         user = ConnectionUser(
-            self._on_message, self._on_malformed, self._on_closed, self._on_failed, self._peers_in_use
+            self._on_message,
+            self._on_malformed,
+            self._on_closed,
+            self._on_failed,
+            self._peers_in_use,
+            self._is_banned,
         )
         for attempt in range(_PORT_TRIES):
             udp = UdpTransport(host, port, self._addresses, self._lets_in, self._on_message, self._on_malformed)
@@ -158,8 +167,11 @@ class SipEngine:
 
     def _lets_in(self, host: str) -> bool:
         """Whether a datagram from there is looked at.  Thread `sip-udp`, which owns the guard; no core lock."""
-        now = time.monotonic()
-        return not self._core.admission.bans.is_banned(host, now) and self._guard.allow(host, now)
+        return not self._is_banned(host) and self._guard.allow(host, time.monotonic())
+
+    def _is_banned(self, host: str) -> bool:
+        """Any thread, without the core lock."""
+        return self._core.admission.bans.is_banned(host, time.monotonic())
 
     def _on_message(self, message: Request | Response, data: bytes, flow: Flow) -> None:
         with self._lock:

@@ -53,6 +53,7 @@ class Flow(NamedTuple):
 _PARAMETER_ENDS = "; \t"
 _RPORT = re.compile(r";[ \t]*rport[ \t]*(?:=[^;]*)?(?=;|$)", re.IGNORECASE | re.ASCII)
 _RECEIVED = re.compile(r";[ \t]*received[ \t]*(?:=[^;]*)?(?=;|$)", re.IGNORECASE | re.ASCII)
+_QUOTED = re.compile(r"\"(?:[^\"\\]++|\\.)*+\"", re.DOTALL)
 
 
 def stamp_via(request: Request, flow: Flow) -> None:
@@ -71,15 +72,27 @@ def stamp_via(request: Request, flow: Flow) -> None:
     text = request.headers.first_value("via") or ""
     stamped = parameters.copy()
     if has_received:
-        text = _RECEIVED.sub("", text)
+        text = _replace(_RECEIVED, "", text)
         del stamped["received"]
     if wants_rport:
         stamped["rport"] = rport = str(flow.remote_port)
-        text = _RPORT.sub(f";rport={rport}", text)
+        text = _replace(_RPORT, f";rport={rport}", text)
     if wants_rport or not _same_host(host, source):
         text = f"{text.rstrip(_PARAMETER_ENDS)};received={source}"
         stamped["received"] = source
     request.replace_top_via(text, Via(transport, host, port, stamped))
+
+
+def _replace(parameter: re.Pattern[str], replacement: str, text: str) -> str:
+    """Every such parameter, but nothing that only looks like one inside a quoted string."""
+    if '"' not in text:
+        return parameter.sub(replacement, text)
+    masked = _QUOTED.sub(lambda quoted: "x" * len(quoted[0]), text)
+    pieces, position = [], 0
+    for found in parameter.finditer(masked):
+        pieces += [text[position : found.start()], replacement]
+        position = found.end()
+    return "".join([*pieces, text[position:]])
 
 
 def behind_nat(via: Via, flow: Flow) -> bool:

@@ -362,14 +362,14 @@ class Headers:
     def append(self, name: str, value: str) -> None:
         """`name` in its wire spelling."""
         key = _CANONICAL.get(name) or _own_name(name)
-        self.lines.append(f"{name}: {checked_text(value)}")
+        self.lines.append(f"{name}: {_checked_value(value)}")
         self.names.append(key)
         self.texts.append(value.strip(LWS))
 
     def push(self, name: str, value: str) -> None:
         """Put a line above all others: the new topmost value of its name."""
         key = _CANONICAL.get(name) or _own_name(name)
-        self.lines.insert(0, f"{name}: {checked_text(value)}")
+        self.lines.insert(0, f"{name}: {_checked_value(value)}")
         self.names.insert(0, key)
         self.texts.insert(0, value.strip(LWS))
 
@@ -380,7 +380,7 @@ class Headers:
             self.append(name, value)
             return
         index = self.names.index(key)
-        self.lines[index] = f"{name}: {checked_text(value)}"
+        self.lines[index] = f"{name}: {_checked_value(value)}"
         self.texts[index] = value.strip(LWS)
         if self.names.count(key) > 1:
             for extra in range(len(self.names) - 1, index, -1):
@@ -400,27 +400,36 @@ class Headers:
         index = self.names.index(name)
         head, _, text = self.lines[index].partition(":")
         if "," not in text:
-            self.lines[index] = f"{head}: {checked_text(value)}"
+            self.lines[index] = f"{head}: {_checked_value(value)}"
             self.texts[index] = value
             return
         rest = text[_first_item(text)[1] :]
-        self._rewrite(index, f"{head}: {checked_text(value)}{rest}", value + rest)
+        self._rewrite(index, f"{head}: {_checked_value(value)}{rest}", value + rest)
 
     def add_parameter(self, name: str, value: str) -> None:
         """Add `;value` to the first line of that name; what stands there already stays to the letter."""
         index = self.names.index(name)
-        suffix = f";{checked_text(value)}"
+        suffix = f";{_checked_value(value)}"
         self.lines[index] = self.lines[index].rstrip(";" + LWS) + suffix
         self.texts[index] = self.texts[index].rstrip(";" + LWS) + suffix
 
     def pop_first_value(self, name: str) -> None:
-        """Remove the topmost comma-separated value; with the last one the line goes too."""
+        """Remove the topmost value; with the last one of a line the line goes too, and so do lines above and below it
+        that have none: what is on top afterwards is a value."""
+        self._delete_empty_lines(name)
+        if name not in self.names:
+            return
         index = self.names.index(name)
         head, _, text = self.lines[index].partition(":")
         rest = text[_first_item(text)[1] :].lstrip("," + LWS) if "," in text else ""
         if rest:
             self._rewrite(index, f"{head}: {rest}", rest)
         else:
+            self._delete(index)
+            self._delete_empty_lines(name)
+
+    def _delete_empty_lines(self, name: str) -> None:
+        while name in self.names and not self.texts[index := self.names.index(name)].strip("," + LWS):
             self._delete(index)
 
     def _rewrite(self, index: int, line: str, text: str) -> None:
@@ -447,7 +456,14 @@ def _own_name(name: str) -> str:
 
 
 def checked_text(text: str) -> str:
-    """The text itself; raises `LocalProtocolError` when it would break out of its line."""
-    if "\r" in text or "\n" in text or "\0" in text:
-        raise LocalProtocolError("CR, LF or NUL in a message of our own")
+    """A start line itself; raises `LocalProtocolError` when it would break out of its line."""
+    if "\0" in text:
+        raise LocalProtocolError("NUL in a start line of our own")
+    return _checked_value(text)
+
+
+def _checked_value(text: str) -> str:
+    """NUL may stand in a quoted string (25.1: quoted-pair), and display names of phones are written again."""
+    if "\r" in text or "\n" in text:
+        raise LocalProtocolError("CR or LF in a message of our own")
     return text

@@ -158,8 +158,10 @@ class Message:
     def to_bytes(self) -> bytes:
         """Wire form.  A missing Content-Length is added: TCP needs it (18.3) and UDP does not mind."""
         headers = self.headers
-        length = "" if "content-length" in headers.names else f"\r\nContent-Length: {len(self.body)}"
-        text = f"{checked_text(self.start_line)}\r\n" + "\r\n".join(headers.lines) + f"{length}\r\n\r\n"
+        lines = headers.lines
+        if "content-length" not in headers.names:
+            lines = [*lines, f"Content-Length: {len(self.body)}"]
+        text = f"{checked_text(self.start_line)}\r\n" + "\r\n".join(lines) + "\r\n\r\n"
         return text.encode("utf-8", "surrogateescape") + self.body
 
 

@@ -25,6 +25,8 @@ class StreamLimits:
     queued_messages: int = 2000
     queued_bytes: int = 1 << 20
     """What waits for a peer that does not read."""
+    messages_per_s: float = 0.0
+    """Of one connection, on average; 0: no limit.  What comes faster is read later."""
 
 
 class Patience:

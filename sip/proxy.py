@@ -7,6 +7,7 @@ flow of the other party, which is also what reaches a phone behind NAT.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from sip.asserted_identity import assert_identity
 from sip.call_control import CallControl, remote_target
@@ -28,6 +29,7 @@ from sip.routing import (
     prepare_strict_route,
     remove_own_routes,
 )
+from sip.sips import is_downgrade, may_reach, not_allowed, target_uri
 from sip.snapshots import TerminationReason
 from sip.transaction_server import InviteServerTransaction, ServerTransaction
 
@@ -66,6 +68,13 @@ class Proxy:
             reason = TerminationReason.UNREACHABLE
             self._refuse(transaction, request, call, 480, "Number Not Registered", reason, text, now=now)
             return
+        bindings = [binding for binding in bindings if may_reach(request.uri, binding.contact, binding.flow)]
+        if not bindings:
+            text = f"{number} was called by a sips address, and none of its phones is registered with one"
+            reason = TerminationReason.UNREACHABLE
+            headers = [not_allowed(flow)]
+            self._refuse(transaction, request, call, 480, "SIPS Not Allowed", reason, text, headers, now=now)
+            return
         context = ResponseContext(transaction, request, flow, call, loop_hash=routed_by)
         transaction.context = context
         if isinstance(transaction, InviteServerTransaction):
@@ -92,6 +101,8 @@ class Proxy:
     def _check(self, request: Request, flow: Flow, routed_by: int) -> tuple[int, str, TerminationReason, str] | None:
         """16.3 and the house rules: None, or status, phrase, reason and sentence of the refusal."""
         x = self._x
+        if is_downgrade(request.uri, flow):
+            return 416, "SIPS Is For TLS Only", TerminationReason.REJECTED, "a sips address was called without TLS"
         if x.identity.is_loop(request, routed_by):
             return 482, "Loop Detected", TerminationReason.ERROR, "the call came back to this server in a loop"
         if request.method == "INVITE" and not x.calls.has_room(flow.remote_host):
@@ -116,12 +127,14 @@ class Proxy:
         phrase: str,
         reason: TerminationReason,
         text: str,
+        headers: Sequence[tuple[str, str]] = (),
         *,
         now: float,
     ) -> None:
         if call is not None:
             transaction.context = ResponseContext(transaction, request, transaction.flow, call, decided=True)
-        transaction.respond(make_response(request, status, phrase, to_tag=self._x.identity.new_tag()), now)
+        response = make_response(request, status, phrase, to_tag=self._x.identity.new_tag(), headers=headers)
+        transaction.respond(response, now)
         if call is not None:
             self._control.finish(call, reason, status, text, "server", now)
 
@@ -142,14 +155,14 @@ class Proxy:
         prepared: list[tuple[Branch, Request]] = []
         for branch, binding in zip(context.branches, bindings, strict=True):
             copy = request.copy()
-            copy.set_uri(binding.contact)
+            copy.set_uri(target_uri(request.uri, binding.contact))
             if not self._rewrite(branch, copy, CALLER, now):
                 return
             prepared.append((branch, copy))
         for (branch, copy), share in zip(prepared, shares, strict=True):
             if copy.method in _RECORD_ROUTED:
                 add_record_route(copy, context.sender_flow, branch.flow)
-            self._send(branch, copy, share, now)
+            self._send(branch, copy, request.from_.uri.number, share, now)
 
     def _rewrite(self, branch: Branch, request: Request, side: int, now: float) -> bool:
         """Lead the media of a request through the relay; False when the request was answered with an error instead."""
@@ -188,10 +201,10 @@ class Proxy:
                 branch.media.rollback()
                 branch.offer_pending = False
 
-    def _send(self, branch: Branch, request: Request, breadth: int, now: float) -> None:
-        """16.6 steps 3, 6, 8, 10 and 11."""
+    def _send(self, branch: Branch, request: Request, sender: str, breadth: int, now: float) -> None:
+        """16.6 steps 3, 6, 8, 10 and 11; `sender` is the number that it comes from."""
         x = self._x
-        self._identify(request, branch.flow)
+        self._identify(request, sender, branch.flow)
         decrement_max_forwards(request)
         request.headers.set("Max-Breadth", str(breadth))
         prepare_strict_route(request)
@@ -201,9 +214,9 @@ class Proxy:
         branch.client = x.layer.send_request(request, branch.flow, now, branch)
 
     @staticmethod
-    def _identify(request: Request, flow: Flow) -> None:
+    def _identify(request: Request, sender: str, flow: Flow) -> None:
         """Who sends this is our word now, and what has proven it stays here (RFC 3325 5, RFC 3261 22.3)."""
-        assert_identity(request.headers, request.from_.uri.number, flow.local_host)
+        assert_identity(request.headers, sender, flow.local_host)
         if "proxy-authorization" in request.headers.names:
             request.headers.remove("proxy-authorization")
 
@@ -221,6 +234,11 @@ class Proxy:
         context = ResponseContext(transaction, request, transaction.flow, call)
         transaction.context = context
         branch = Branch(context, receiver.number, self._reach(receiver), leg.media, side, leg)
+        if is_downgrade(request.uri, branch.flow):
+            context.decided = True
+            headers = [not_allowed(transaction.flow)]
+            transaction.respond(make_response(request, 480, "SIPS Not Allowed", headers=headers), now)
+            return
         context.branches.append(branch)
         if isinstance(transaction, InviteServerTransaction):
             transaction.respond(make_response(request, 100), now)
@@ -233,7 +251,8 @@ class Proxy:
             return
         if request.method == "BYE":
             self._control.hang_up(call, leg, side, now)
-        self._send(branch, copy, max_breadth(request), now)
+        # Inside a dialog the From may say anything; its tag alone is looked at.
+        self._send(branch, copy, sender.number, max_breadth(request), now)
 
     def _note_sender(self, sender: Party, request: Request, flow: Flow) -> None:
         """Follow a phone whose port or address changed, if the packet comes from where the phone may be."""
@@ -262,7 +281,7 @@ class Proxy:
         transaction.context = context
         branch = Branch(context, binding.number, binding.flow)
         context.branches.append(branch)
-        self._send(branch, request.copy(), max_breadth(request), now)
+        self._send(branch, request.copy(), request.from_.uri.number, max_breadth(request), now)
 
     # -------------------------------------------------------------------------------------------- ACK, CANCEL
 
@@ -280,8 +299,11 @@ class Proxy:
             return
         self._note_sender(sender, ack, flow)
         target = self._reach(receiver)
+        if is_downgrade(ack.uri, target):
+            log.debug("ACK of %s must not leave over %s", ack.call_id, target.transport)
+            return
         copy = ack.copy()
-        self._identify(copy, target)
+        self._identify(copy, sender.number, target)
         if copy.body and leg.media is not None:
             try:
                 content_type = copy.headers.get("content-type") or ""

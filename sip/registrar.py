@@ -22,6 +22,7 @@ from sip.headers import NameAddr
 from sip.location import MAX_BINDINGS_PER_NUMBER, Binding, LocationService
 from sip.message import Request, Response, make_response
 from sip.numbering import NumberPlan
+from sip.sips import may_bind
 from sip.uri import Uri
 
 log = logging.getLogger(__name__)
@@ -135,6 +136,8 @@ class Registrar:
             if changes:
                 changes = [other for other in changes if not other.contact.uri.same_as(change.contact.uri)]
             changes.append(change)
+        if any(not may_bind(request.uri, change.contact.uri, register.flow) for change in changes):
+            raise Refusal(400, "SIPS Contact Needs SIPS Request-URI And TLS")
         self._apply(changes, number, register)
         return number
 

@@ -16,6 +16,7 @@ from typing import Protocol
 from sip.addresses import family_of
 from sip.codec import Codec
 from sip.errors import ParseError
+from sip.flood import TokenBucket
 from sip.flow import Flow
 from sip.message import MalformedMessage, Request, Response
 from sip.outbox import Outbox
@@ -64,6 +65,8 @@ class TcpConnection:
         self.flow = flow
         self.patience = Patience(owner.limits, owner.clock(), is_stranger=sock is not None)
         self._outbox = Outbox(owner.limits.queued_messages, owner.limits.queued_bytes)
+        rate = owner.limits.messages_per_s
+        self._bucket = TokenBucket(rate) if rate else None
         self._closed = threading.Event()
         name = f"sip-{owner.name.lower()}-{flow.connection}"
         self._tx = threading.Thread(target=self._write, name=f"{name}-tx", daemon=True)
@@ -75,10 +78,15 @@ class TcpConnection:
         return f"{bracket(self.flow.remote_host)}:{self.flow.remote_port}"
 
     def start(self) -> None:
+        """Raises `RuntimeError` when there are no threads to be had; then none runs."""
         is_accepted = self._socket is not None
         self._tx.start()
         if is_accepted:
-            self._rx.start()
+            try:
+                self._rx.start()
+            except RuntimeError:
+                # The tx thread sees to the rest, as whenever a connection ends.
+                self.abort()
 
     def join(self, patience_s: float) -> None:
         """Wait so long for what is queued to be sent, then close, and wait for both threads."""
@@ -204,6 +212,10 @@ class TcpConnection:
 
     def _take(self, messages: list[tuple[Request | Response, bytes]], parser: StreamParser) -> None:
         for message, raw in messages:
+            self._wait_for_turn()
+            if self._user.is_banned(self.flow.remote_host):
+                self.abort()
+                return
             try:
                 self._user.on_message(message, raw, self.flow)
             except Exception:
@@ -213,6 +225,15 @@ class TcpConnection:
         if pings:
             # RFC 5626 3.5.1: one CRLF answers each double CRLF.
             self.put(b"\r\n" * min(pings, _PINGS_ANSWERED), None)
+
+    def _wait_for_turn(self) -> None:
+        """A message dropped here would not be repeated, so a peer that sends too fast is read more slowly."""
+        bucket = self._bucket
+        if bucket is None:
+            return
+        while (delay_s := bucket.delay_s(self._owner.clock())) > 0 and not self._closed.wait(delay_s):
+            pass
+        bucket.take(self._owner.clock())
 
     def _refuse(self, error: ParseError) -> None:
         """Where the next message begins is unknown, so the connection ends, after an answer where one is possible."""

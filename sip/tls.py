@@ -1,7 +1,8 @@
 """TLS without sockets: the server's certificate, and a codec for the bytes of one connection (RFC 3261 26.3.1).
 
-`Certificate` is shared by all who listen; a leaf lock guards it.  A `TlsCodec` is used by the two threads of its
-connection; OpenSSL allows one of them at a time, which its lock sees to.
+`Certificate` is shared by all connections of a transport; a leaf lock guards it, under which files are read, so nobody
+asks it under another lock.  A `TlsCodec` is used by the two threads of its connection; OpenSSL allows one of them at a
+time, which its lock sees to.
 """
 
 from __future__ import annotations

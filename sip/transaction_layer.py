@@ -264,6 +264,12 @@ class TransactionLayer:
         transaction.begin(now)
         return transaction
 
+    def connection_lost(self, connection: int, now: float) -> None:
+        """A TCP connection is gone: requests sent over it that nothing has come back to are lost (17.1.4)."""
+        for client in list(self._clients.values()):
+            if client.flow.connection == connection and client.state in _UNANSWERED:
+                client.transport_error("the connection is closed", now)
+
     def forget_client(self, transaction: ClientTransaction) -> None:
         """For the transaction itself, at its end."""
         del self._clients[transaction.key]

@@ -14,6 +14,7 @@ OnMessage = Callable[[Request | Response, bytes, Flow], None]
 OnMalformed = Callable[[ParseError, Flow], None]
 OnClosed = Callable[[Flow], None]
 OnFailed = Callable[[object, str], None]
+IsBanned = Callable[[str], bool]
 PeersInUse = Callable[[], Set[str]]
 """host:port of every phone that is registered or in a call: a connection to one of them is not closed for silence."""
 
@@ -27,6 +28,7 @@ class ConnectionUser:
     on_closed: OnClosed
     on_failed: OnFailed
     peers_in_use: PeersInUse
+    is_banned: IsBanned
 
 
 class Transport(Protocol):

@@ -84,8 +84,11 @@ class TcpTransport:
     def send(self, flow: Flow, data: bytes, token: object) -> str | None:
         if self._stopping.is_set():
             return "the server is stopping"
-        with self._lock:
-            connection = self._connections.get(flow.connection) if flow.connection else self._open_to(flow)
+        if flow.connection:
+            with self._lock:
+                connection = self._connections.get(flow.connection)
+        else:
+            connection = self._open_to(flow)
         if connection is None:
             return "the connection is closed" if flow.connection else "no connection can be opened"
         return connection.put(data, token)
@@ -94,20 +97,29 @@ class TcpTransport:
         return Plain()
 
     def _open_to(self, flow: Flow) -> TcpConnection | None:
-        """The connection to that address, opened now if there is none.  Lock held."""
-        for connection in self._connections.values():
-            if connection.flow.remote == flow.remote:
-                return connection
-        if not self._quota.enter(flow.remote_host):
-            return None
+        """The connection to that address, opened now if there is none."""
+        with self._lock:
+            for connection in self._connections.values():
+                if connection.flow.remote == flow.remote:
+                    return connection
         return self._add(None, flow.remote_host, flow.remote_port)
 
-    def _add(self, sock: socket.socket | None, host: str, port: int) -> TcpConnection:
-        """Lock held; the connection has entered the quota."""
+    def _add(self, sock: socket.socket | None, host: str, port: int) -> TcpConnection | None:
+        """A connection more; None when there are too many.  No other lock is taken under ours."""
+        if not self._quota.enter(host):
+            return None
         number = next(_NUMBERS)
         flow = Flow(self.name, self.addresses.local_host(host), self.port, host, port, number)
-        connection = self._connections[number] = TcpConnection(self, sock, flow, self._new_codec())
-        connection.start()
+        connection = TcpConnection(self, sock, flow, self._new_codec())
+        try:
+            with self._lock:
+                connection.start()
+                self._connections[number] = connection
+        except RuntimeError as error:
+            # The system gives us no more threads.
+            log.warning("%s: %s", flow, error)
+            self._quota.leave(host)
+            return None
         return connection
 
     def remove(self, connection: TcpConnection) -> None:
@@ -141,12 +153,11 @@ class TcpTransport:
 
     def _accept(self, sock: socket.socket, host: str, port: int) -> None:
         """Nothing here waits for the peer: also a TLS handshake is the business of the connection's own threads."""
-        if not self._quota.enter(host):
+        if self.user.is_banned(host):
+            sock.close()
+        elif self._add(sock, host, port) is None:
             log.warning("too many connections; %s was turned away from %s", host, self.name)
             sock.close()
-            return
-        with self._lock:
-            self._add(sock, host, port)
 
     def close_overdue(self, now: float) -> None:
         """End the connections that take too long for a message, and those that are idle and of no use."""

@@ -46,6 +46,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rtp.crew", "rtp.leg"),
     ("rtp.stream",),
     ("rtp.relay",),
+    # state that lasts
+    ("store.backlog", "store.lock", "store.schema", "store.text"),
+    ("store.bindings", "store.calls", "store.interface", "store.trouble"),
+    ("store.database", "store.history"),
+    ("store.archive", "store.writer"),
+    ("store.sqlite_store",),
+    ("store",),
     # HTTP
     ("api.headers", "api.memory", "api.outcome", "api.rate_limit", "api.services", "api.views"),
     ("api.audit", "api.errors"),
@@ -54,10 +61,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("api.bans", "api.calls", "api.extensions", "api.media", "api.registrations"),
     ("api",),
     ("api.server",),
-    ("commands.authority", "commands.passwd"),
-    ("commands.cert",),
-    ("commands",),
     ("startup",),
+    ("commands.authority", "commands.backup", "commands.passwd", "commands.restore", "commands.selftest.verdict"),
+    ("commands.cert", "commands.selftest.api_view", "commands.selftest.line", "commands.selftest.passwords"),
+    ("commands.selftest.scene",),
+    ("commands.selftest.certificate", "commands.selftest.exposure", "commands.selftest.settings"),
+    ("commands.selftest.strangers", "commands.selftest.streams", "commands.selftest.trial_call"),
+    ("commands.selftest.media",),
+    ("commands.selftest",),
+    ("commands",),
     ("sipserver",),
 )
 """A file imports only from the lines above its own."""
@@ -123,7 +135,8 @@ ALLOWED_PACKAGES = {
     "sip": frozenset({"sip", "config"}),
     "rtp": frozenset({"rtp"}),
     "api": frozenset({"api", "config", "sip.bans", "sip.snapshots", "sip.passwords", "sip.sources", "rtp.figures"}),
-    "commands": frozenset({"commands", "config", "sip"}),
+    "store": frozenset({"store", "config", "sip.snapshots"}),
+    "commands": frozenset({"api.access", "commands", "config", "sip", "startup", "store"}),
     "startup": frozenset({"config", "sip"}),
     "sipserver": frozenset({"commands", "config", "interpreter", "log_setup", "sip", "startup", "rtp", "api"}),
 }
@@ -136,7 +149,7 @@ def sources() -> dict[str, Path]:
     """Every module of the program by its name."""
     paths = [
         *ROOT.glob("*.py"),
-        *(path for package in ("sip", "rtp", "api", "commands") for path in (ROOT / package).rglob("*.py")),
+        *(path for package in ("sip", "rtp", "api", "store", "commands") for path in (ROOT / package).rglob("*.py")),
     ]
     names = (".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths)
     return dict(zip((name.removesuffix(".__init__") for name in names), paths, strict=True))

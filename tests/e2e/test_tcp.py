@@ -79,6 +79,7 @@ def test_a_cancel_and_a_refusal_over_tcp(office: Office) -> None:
 
 def test_a_tcp_phone_that_is_gone_is_unreachable_at_once(office: Office) -> None:
     alice, bob = office.phone("100"), office.phone("101", transport="TCP")
+    bob.disconnect()
     bob.close()
 
     assert alice.call("101").wait_rejected().status == 480

@@ -92,7 +92,7 @@ def test_a_cancel_and_a_refusal_over_tls(office: Office) -> None:
 def test_rfc_5630_5_3_nobody_calls_a_phone_that_has_left_but_a_phone_that_comes_back_is_reached(office: Office) -> None:
     """We open no TLS connection to a phone: nobody could say who answers there."""
     alice, bob = office.phone("100"), office.phone("101", transport="TLS")
-    bob.link.close()
+    bob.disconnect()
     assert alice.call("101").wait_rejected().status == 480
     assert office.last_ended()["terminationReason"] == "unreachable"
 

@@ -212,6 +212,17 @@ def test_a_lost_connection_with_a_live_call_leaves_nothing(office: CoreHarness, 
     assert office.relay.open_sessions == []
 
 
+def test_a_connection_lost_before_the_phone_rings_is_told_to_the_caller_at_once(
+    office: CoreHarness, alice: FakePhone
+) -> None:
+    """Not after the 32 seconds of Timer B: nothing will come over that connection any more (17.1.4)."""
+    tcp_phone(office, "101", 7).registered()
+    alice.invite("101")
+    office.close_connection(("192.0.2.12", 43_210), 7)
+    assert alice.expect("480 INVITE")
+    assert office.core.ended_calls()[-1].snapshot.termination_reason == "unreachable"
+
+
 @pytest.mark.parametrize("ringing", [True, False])
 def test_a_lost_connection_while_a_call_is_set_up_leaves_nothing(
     office: CoreHarness, alice: FakePhone, ringing: bool

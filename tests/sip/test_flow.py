@@ -53,6 +53,14 @@ def request(via: str) -> Request:
             "Via: SIP/2.0/UDP h;rports=1;rport",
             "Via: SIP/2.0/UDP h;rports=1;rport=41000;received=10.0.0.7",
         ),
+        (
+            'Via: SIP/2.0/UDP h;a="\\";rport;b=c";rport;d=";received=e"',
+            'Via: SIP/2.0/UDP h;a="\\";rport;b=c";rport=41000;d=";received=e";received=10.0.0.7',
+        ),
+        (
+            'Via: SIP/2.0/UDP 10.0.0.7;received="1;rport=2";d=";received=e"',
+            'Via: SIP/2.0/UDP 10.0.0.7;d=";received=e"',
+        ),
         # A ";" at the end, folds, several values on the line: the others stay to the letter.
         ("Via: SIP/2.0/UDP h;branch=x;", "Via: SIP/2.0/UDP h;branch=x;received=10.0.0.7"),
         ("Via: SIP/2.0/UDP h\r\n ;rport", "Via: SIP/2.0/UDP h ;rport=41000;received=10.0.0.7"),

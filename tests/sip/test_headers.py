@@ -518,14 +518,32 @@ def test_popping_takes_the_values_in_order() -> None:
     assert seen == ["SIP/2.0/UDP a;branch=1", "SIP/2.0/UDP b", "SIP/2.0/UDP c"]
 
 
+@pytest.mark.parametrize("empty", ["Route:", "Route: , ,"])
+def test_popping_passes_over_lines_without_a_value(empty: str) -> None:
+    headers = Headers.parse([empty, "Route: <sip:a>", empty, empty, "Route: <sip:b>", empty])
+    headers.pop_first_value("route")
+    assert headers.lines == ["Route: <sip:b>", empty]
+    headers.pop_first_value("route")
+    assert "route" not in headers
+    headers = Headers.parse([empty, "Via: v"])
+    headers.pop_first_value("route")
+    assert headers.lines == ["Via: v"]
+
+
 def test_popping_only_touches_the_first_line() -> None:
     headers = Headers.parse(["Route: <sip:a>", "Route: <sip:b>, <sip:c>"])
     headers.pop_first_value("route")
     assert headers.lines == ["Route: <sip:b>, <sip:c>"]
 
 
-@pytest.mark.parametrize("value", ["a\r\nX: y", "a\nb", "a\rb", "a\x00b", "a\r\n folded"])
-def test_building_refuses_cr_lf_and_nul(value: str) -> None:
+def test_25_1_nul_in_a_quoted_string_is_written_as_it_came() -> None:
+    headers = Headers()
+    headers.append("From", '"\\\0" <sip:a@h>')
+    assert NameAddr.parse(headers.get("from") or "").display_name == "\0"
+
+
+@pytest.mark.parametrize("value", ["a\r\nX: y", "a\nb", "a\rb", "a\r\n folded"])
+def test_building_refuses_cr_and_lf(value: str) -> None:
     headers = make()
     for change in (headers.append, headers.push, headers.set, headers.replace_first_value):
         with pytest.raises(LocalProtocolError):

@@ -488,6 +488,12 @@ def test_missing_content_length_is_added() -> None:
     assert request(HEAD + b"\r\nabc").to_bytes() == HEAD + b"Content-Length: 3\r\n\r\nabc"
 
 
+def test_a_message_without_headers_is_written_as_one() -> None:
+    assert parse_datagram(b"OPTIONS sip:h SIP/2.0\r\n\r\nabc").to_bytes() == (
+        b"OPTIONS sip:h SIP/2.0\r\nContent-Length: 3\r\n\r\nabc"
+    )
+
+
 @pytest.mark.parametrize("bad", ["a\r\nX: y", "a\nb", "a\rb", "a\x00b"])
 def test_start_line_never_lets_anything_out(bad: str) -> None:
     messages: list[Message] = [

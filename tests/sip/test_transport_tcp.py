@@ -5,9 +5,11 @@ The clock stands still; a test sets it and has the transport look for overdue co
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -40,6 +42,7 @@ class Receiver:
         self.closed: queue.Queue[Flow] = queue.Queue()
         self.failed: queue.Queue[tuple[object, str]] = queue.Queue()
         self.in_use: set[str] = set()
+        self.banned: set[str] = set()
 
     def on_message(self, message: Request | Response, data: bytes, flow: Flow) -> None:
         self.messages.put(flow)
@@ -51,6 +54,7 @@ class Receiver:
             self.closed.put,
             lambda token, reason: self.failed.put((token, reason)),
             lambda: frozenset(self.in_use),
+            self.banned.__contains__,
         )
 
 
@@ -302,6 +306,30 @@ def test_no_more_than_so_many_connections(
     register(dial(), receiver)
 
 
+@pytest.mark.parametrize("thread", ["tx", "rx"])
+def test_without_threads_one_connection_is_lost_and_not_the_transport(
+    receiver: Receiver,
+    dial: Dial,
+    dial_plain: Dial,
+    transport: TcpTransport,
+    monkeypatch: pytest.MonkeyPatch,
+    thread: str,
+) -> None:
+    begin = threading.Thread.start
+
+    def refuse(self: threading.Thread) -> None:
+        if self.name.endswith(thread):
+            raise RuntimeError("can't start new thread")
+        begin(self)
+
+    with monkeypatch.context() as context:
+        context.setattr(threading.Thread, "start", refuse)
+        assert_closed(dial_plain())
+
+    assert transport.is_running()
+    register(dial(), receiver)
+
+
 def test_connections_of_all_transports_have_numbers_of_their_own(
     transport: TcpTransport, receiver: Receiver, dial: Dial, clock: Clock
 ) -> None:
@@ -344,3 +372,45 @@ def test_a_phone_that_is_switched_off_is_told_to_the_sender(transport: TcpTransp
     token, reason = receiver.failed.get(timeout=WAIT_S)
     assert token == "token"
     assert "refused" in reason
+
+
+def test_who_is_banned_is_cut_off_at_the_door_and_at_its_next_message(
+    receiver: Receiver, dial_plain: Dial, dial: Dial
+) -> None:
+    known = dial()
+    known.sendall(OPTIONS)
+    receiver.messages.get(timeout=WAIT_S)
+    receiver.banned.add("127.0.0.1")
+    assert dial_plain().recv(1) == b""
+    known.sendall(OPTIONS)
+    with contextlib.suppress(OSError):
+        assert known.recv(1) == b""
+    assert receiver.messages.empty()
+
+
+def test_a_peer_that_sends_too_fast_is_read_later_and_loses_nothing(
+    receiver: Receiver, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten seconds' worth may come at once."""
+    waits: list[float] = []
+    limits = StreamLimits(messages_per_s=2.0)
+    tcp = TcpTransport("127.0.0.1", 0, AddressBook(), receiver.user(), limits, ConnectionQuota(9, 9), clock)
+    genuine_wait = threading.Event.wait
+
+    def wait(self: threading.Event, timeout: float | None = None) -> bool:
+        if timeout is None or not threading.current_thread().name.endswith("-rx"):
+            return genuine_wait(self, timeout)
+        waits.append(timeout)
+        clock.now += timeout
+        return self.is_set()
+
+    monkeypatch.setattr(threading.Event, "wait", wait)
+    tcp.start()
+    try:
+        with socket.create_connection(("127.0.0.1", tcp.port), WAIT_S) as phone:
+            phone.sendall(OPTIONS * 30)
+            for _ in range(30):
+                receiver.messages.get(timeout=WAIT_S)
+    finally:
+        tcp.stop()
+    assert sum(waits) == pytest.approx(5.0)

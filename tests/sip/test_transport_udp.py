@@ -25,6 +25,10 @@ class Receiver:
         self.messages: queue.Queue[tuple[bytes, Flow]] = queue.Queue()
         self.malformed: queue.Queue[ParseError] = queue.Queue()
         self.faults = 0
+        self.shut_out: set[str] = set()
+
+    def lets_in(self, host: str) -> bool:
+        return host not in self.shut_out
 
     def on_message(self, message: Request | Response, data: bytes, flow: Flow) -> None:
         if self.faults:
@@ -43,7 +47,7 @@ def receiver() -> Receiver:
 
 @pytest.fixture
 def transport(receiver: Receiver) -> Iterator[UdpTransport]:
-    udp = UdpTransport("127.0.0.1", 0, AddressBook(), receiver.on_message, receiver.on_malformed)
+    udp = UdpTransport("127.0.0.1", 0, AddressBook(), receiver.lets_in, receiver.on_message, receiver.on_malformed)
     udp.start()
     yield udp
     udp.stop()
@@ -129,10 +133,23 @@ def test_a_fault_above_ends_only_that_message(receiver: Receiver, peer: socket.s
 
 
 def test_stop_ends_the_thread_and_frees_the_port(receiver: Receiver) -> None:
-    udp = UdpTransport("127.0.0.1", 0, AddressBook(), receiver.on_message, receiver.on_malformed)
+    udp = UdpTransport("127.0.0.1", 0, AddressBook(), receiver.lets_in, receiver.on_message, receiver.on_malformed)
     udp.start()
     port = udp.port
     udp.stop()
     assert not udp.is_running()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
         again.bind(("127.0.0.1", port))
+
+
+def test_what_is_not_let_in_is_not_even_parsed(receiver: Receiver, peer: socket.socket) -> None:
+    receiver.shut_out.add("127.0.0.1")
+    peer.send(OPTIONS)
+    peer.send(b"NONSENSE without any sense")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.2", 0))
+        other.sendto(OPTIONS, peer.getpeername())
+        _, flow = receiver.messages.get(timeout=WAIT_S)
+        assert flow.remote == other.getsockname()
+    assert receiver.messages.empty()
+    assert receiver.malformed.empty()

@@ -89,5 +89,8 @@ class TlsSocket:
                 return b"".join(pieces)
             return b"".join(pieces)
 
+    def shutdown(self, how: int) -> None:
+        self._socket.shutdown(how)
+
     def close(self) -> None:
         self._socket.close()
