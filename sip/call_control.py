@@ -184,7 +184,7 @@ class CallControl:
         if not call.live or leg is None:
             return
         media = leg.media
-        if media is not None and media.open_sessions:
+        if media is not None:
             self.note_media(call, now)
             limit = self._silence_limit(call, media, now)
             if now - call.quiet_since >= limit:

@@ -39,7 +39,7 @@ class ResponseProcessor:
         response.pop_via()
         assert_identity(response.headers, branch.number, branch.context.sender_flow.local_host)
         if "via" not in response.headers:
-            log.debug("response without a Via for the sender dropped")
+            self._unforwardable(branch, response, now)
             return
         if response.status < 200:
             self._provisional(branch, response, flow, now)
@@ -47,6 +47,20 @@ class ResponseProcessor:
             self._success(branch, response, flow, now)
         else:
             self._failure(branch, response, now)
+
+    def _unforwardable(self, branch: Branch, response: Response, now: float) -> None:
+        """Without a Via for the sender it can't go upstream (16.7 step 3).  A final one has ended its transaction all
+        the same, so the branch has failed."""
+        log.debug("response without a Via for the sender dropped")
+        if response.status < 200:
+            return
+        context = branch.context
+        if response.status < 300 and context.request.method == "INVITE":
+            if branch.leg is None:
+                self._control.refuse_answer(context.call, branch, response, "answered without a Via", now)
+            elif context.call is not None:
+                self._control.accept_refresh(context.call, branch, response)
+        self._failure(branch, make_response(context.request, 502, to_tag=self._x.identity.new_tag()), now)
 
     def on_timeout(self, branch: Branch, now: float) -> None:
         """Timer B, F or C, or a cancelled INVITE that never ended: as if 408 had come (16.8)."""

@@ -477,3 +477,17 @@ def test_both_limits_are_settings() -> None:
     office.advance(20)
     assert "CANCEL" in office.unread(callee.way)
     office.assert_clean()
+
+
+def test_a_call_without_any_stream_through_the_relay_does_not_last_for_ever(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone
+) -> None:
+    """Neither phone says BYE, and there is nothing to listen for."""
+    invite = alice.invite("101", body=b"")
+    bob.respond(bob.expect("INVITE"), 200, "OK")
+    alice.caller_dialog(invite, alice.expect("200 INVITE")).request("ACK")
+    office.advance(HOLD_LIMIT_S - 10)
+    assert len(office.core.calls()) == 1
+    office.advance(20)
+    assert ended(office)[0] == "media-timeout"
+    office.forget()

@@ -518,3 +518,43 @@ def test_early_media_that_cannot_be_served_leave_the_call_ringing(
     caller.request("ACK")
     callee.expect("ACK")
     hang_up(callee, caller)
+
+
+def without_lower_vias(request: SipText) -> SipText:
+    """As a phone sees it that answers the top Via only."""
+    top, *_ = request.all("Via")
+    return SipText(request.start_line, [("Via", top), *(each for each in request.headers if each[0] != "Via")], b"")
+
+
+@pytest.mark.parametrize("status", [200, 404, 603])
+def test_16_7_step_3_a_final_response_without_the_caller_s_via_fails_the_branch(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone, status: int
+) -> None:
+    invite = alice.invite("101")
+    bob.respond(without_lower_vias(bob.expect("INVITE")), status, "Strange", body=bob.sdp() if status == 200 else b"")
+    bob.expect("ACK")
+    if status == 200:
+        bob.respond(bob.expect("BYE"), 200, "OK")
+    alice.ack_failure(invite, alice.expect("502 INVITE"))
+    assert office.core.calls() == ()
+    office.assert_clean()
+
+
+def test_16_7_step_3_a_reinvite_answered_without_the_caller_s_via_is_acknowledged_and_refused(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone
+) -> None:
+    call = establish(alice, bob)
+    call.caller.request("INVITE", alice.sdp(version=2))
+    alice.expect("100 INVITE")
+    bob.respond(without_lower_vias(bob.expect("INVITE")), 200, "OK", body=bob.sdp(version=2), headers=(SDP,))
+    bob.expect("ACK")
+    alice.expect("502 INVITE")
+    hang_up(call.callee, call.caller)
+    office.assert_clean()
+
+
+def test_16_7_step_3_the_same_outside_a_call(office: CoreHarness, alice: FakePhone, bob: FakePhone) -> None:
+    alice.send_request("MESSAGE", "sip:101@192.0.2.1")
+    bob.respond(without_lower_vias(bob.expect("MESSAGE")), 200, "OK")
+    alice.expect("502 MESSAGE")
+    office.assert_clean()
