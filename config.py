@@ -28,12 +28,15 @@ AUDIT_LOG_NAME = "audit.log"
 """Name of the file beside LOG_FILE that tells who changed what through the HTTP API."""
 IN_MEMORY = ":memory:"
 """DATA_DIR of a server that keeps nothing."""
+EMPTY_COUNTS = "DATA_DIR"
+"""The one variable that is set by an empty value too; with all others that means the default."""
 
 MAX_EXTENSIONS = 10_000
 PORTS_PER_CALL = 4
 """Smallest media range: an RTP and an RTCP port for each of the two legs of one call."""
 
 _MAX_PORT = 65_535
+_MAX_RTP_WORKERS = 64
 _DAY_S = 86_400
 _SHOWN_CHARS = 80
 _WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]*")
@@ -126,6 +129,14 @@ def _parse_path(text: str) -> Path:
     return Path(text)
 
 
+def _parse_data_dir(text: str) -> Path:
+    return _parse_path(text or IN_MEMORY)
+
+
+def _parse_rtp_workers(text: str) -> int | None:
+    return None if text.lower() == "auto" else _whole(0, _MAX_RTP_WORKERS, "").parse(text)
+
+
 def _parse_optional_path(text: str) -> Path | None:
     return _parse_path(text) if text else None
 
@@ -172,6 +183,7 @@ def _parse_passwords(text: str) -> tuple[tuple[str, str], ...]:
 
 
 _SWITCH = _Kind(_parse_switch, "true or false")
+_RTP_WORKERS = _Kind(_parse_rtp_workers, f"auto or a whole number from 0 to {_MAX_RTP_WORKERS}")
 _OPTIONAL_PATH = _Kind(_parse_optional_path, "the path of a file, or empty")
 _LISTEN_PORT = _whole(0, _MAX_PORT, "a port", " (0 = any free port)")
 _LISTEN_HOST = _Kind(_parse_listen_host, "an IP address of this machine, 0.0.0.0 or :: for all of them, or localhost")
@@ -249,6 +261,12 @@ class Config:
         _whole(1, _MAX_PORT, "a port"),
         "Last port of the media range; a call with sound alone takes four ports.",
     )
+    rtp_workers: int | None = _setting(
+        "auto",
+        _RTP_WORKERS,
+        "Processes that copy the media of calls (Linux): auto = as many as are needed, none for a few calls; "
+        "0 = the server does it itself.",
+    )
     ext_min: int = _setting("100", _whole(1, 999_999_999, "an extension number"), "First valid extension number.")
     ext_max: int = _setting(
         "110",
@@ -277,7 +295,9 @@ class Config:
         "production, or development, which opens the API's admin routes.",
     )
     data_dir: Path = _setting(  # noqa: RUF009
-        "./data", _Kind(_parse_path, "the path of a directory"), "Directory for what the server keeps."
+        "./data",
+        _Kind(_parse_data_dir, "the path of a directory"),
+        f"Directory for what the server keeps; empty or {IN_MEMORY} = it keeps nothing when it ends.",
     )
     expires_default: int = _setting(
         "3600",
@@ -362,6 +382,11 @@ class Config:
     )
     ban_time: float = _setting(
         "3600", _whole(1, 365 * _DAY_S, "whole seconds"), "Seconds that a ban for wrong passwords lasts."
+    )
+    history_days: int = _setting(
+        "365",
+        _whole(0, 36_500, "a number of days", " (0 = for ever)"),
+        "Days that ended calls stay in the call history; 0 = for ever.",
     )
 
     def __post_init__(self) -> None:
@@ -451,14 +476,16 @@ def load(env: Mapping[str, str] | None = None, dotenv_path: Path | None = None) 
     """Read and check all settings; what `env` holds wins over the `.env` file, even when it is empty.
 
     Without `env` that is the process environment together with `./.env`; with `env` and no `dotenv_path` no
-    file is read. A missing file counts as an empty one, an empty value as none; unknown names are ignored.
+    file is read. A missing file counts as an empty one, an empty value as none (but for `EMPTY_COUNTS`); unknown names
+    are ignored.
     """
     if env is None:
         env, dotenv_path = os.environ, dotenv_path or Path(".env")
     texts = {**(_read_dotenv(dotenv_path) if dotenv_path else {}), **env}
     values: dict[str, Any] = {}
     for setting in SETTINGS:
-        if text := _trimmed(texts.get(setting.name, "")):
+        text = _trimmed(texts.get(setting.name, ""))
+        if text or (setting.name in texts and setting.name == EMPTY_COUNTS):
             values[setting.name.lower()] = setting.read(text)
     return Config(**values)
 

@@ -38,6 +38,7 @@ DEFAULTS: dict[str, object] = {
     "RTP_HOST": "0.0.0.0",
     "RTP_PORT": 10000,
     "RTP_PORT_MAX": 10999,
+    "RTP_WORKERS": None,
     "EXT_MIN": 100,
     "EXT_MAX": 110,
     "LOG_LEVEL": "info",
@@ -76,6 +77,7 @@ DEFAULTS: dict[str, object] = {
     "BAN_AFTER": 10,
     "BAN_WINDOW": 600,
     "BAN_TIME": 3600,
+    "HISTORY_DAYS": 365,
 }
 
 GOOD: list[tuple[str, str, object]] = [
@@ -105,6 +107,9 @@ GOOD: list[tuple[str, str, object]] = [
     ("RTP_PORT", "10996", 10996),
     ("RTP_PORT_MAX", "10003", 10003),
     ("RTP_PORT_MAX", "65535", 65535),
+    ("RTP_WORKERS", "Auto", None),
+    ("RTP_WORKERS", "0", 0),
+    ("RTP_WORKERS", "64", 64),
     ("EXT_MIN", "1", 1),
     ("EXT_MIN", "110", 110),
     ("EXT_MAX", "100", 100),
@@ -123,6 +128,8 @@ GOOD: list[tuple[str, str, object]] = [
     ("LOG_MAX_FILES", "1000", 1000),
     ("APP_ENV", "Development", "development"),
     ("DATA_DIR", "/srv/sip", Path("/srv/sip")),
+    ("DATA_DIR", "", Path(config.IN_MEMORY)),
+    ("DATA_DIR", '""', Path(config.IN_MEMORY)),
     ("EXPIRES_DEFAULT", "60", 60),
     ("EXPIRES_DEFAULT", "86400", 86400),
     ("EXPIRES_MIN", "1", 1),
@@ -155,6 +162,8 @@ GOOD: list[tuple[str, str, object]] = [
     ("BAN_AFTER", "10000", 10000),
     ("BAN_WINDOW", "86400", 86400),
     ("BAN_TIME", "31536000", 31536000),
+    ("HISTORY_DAYS", "0", 0),
+    ("HISTORY_DAYS", "36500", 36500),
 ]
 
 BAD: list[tuple[str, str, str]] = [
@@ -173,6 +182,8 @@ BAD: list[tuple[str, str, str]] = [
     ("API_PORT", "65536", PORT),
     ("RTP_PORT", "x", "a port from 0 to 65535 (0 = any free ports)"),
     ("RTP_PORT_MAX", "0", "a port from 1 to 65535"),
+    ("RTP_WORKERS", "65", "auto or a whole number from 0 to 64"),
+    ("RTP_WORKERS", "some", "auto or a whole number from 0 to 64"),
     ("EXT_MIN", "0", EXTENSION),
     ("EXT_MIN", "007", EXTENSION),
     ("EXT_MAX", "1000000000", EXTENSION),
@@ -203,6 +214,7 @@ BAD: list[tuple[str, str, str]] = [
     ("BAN_AFTER", "10001", "a number from 0 to 10000 (0 = never)"),
     ("BAN_WINDOW", "0", SECONDS),
     ("BAN_TIME", "31536001", "whole seconds from 1 to 31536000"),
+    ("HISTORY_DAYS", "36501", "a number of days from 0 to 36500 (0 = for ever)"),
 ]
 
 CONTRADICTIONS: list[tuple[dict[str, str], str]] = [
@@ -327,7 +339,7 @@ def test_smallest_media_range_at_the_top_of_the_ports() -> None:
     assert (loaded.rtp_port, loaded.rtp_port_max) == (65532, 65535)
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
+@pytest.mark.parametrize("name", sorted(DEFAULTS.keys() - {config.EMPTY_COUNTS}))
 @pytest.mark.parametrize("text", ["", "  ", '""', "' '"])
 def test_empty_value_is_the_default(name: str, text: str) -> None:
     assert load({name: text}) == Config()

@@ -1,0 +1,140 @@
+"""What waits to be written: bounded, the last word on each subject only, never in the way of those who put it there.
+
+Any thread puts, under whatever lock it holds; `store-writer` alone takes.  `_changed`, a leaf, guards everything here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from typing import Protocol
+
+LIMIT = 50_000
+"""Subjects that may wait: some fifty megabytes of memory, and half an hour of an office that is busy beyond reason."""
+
+
+class Work(Protocol):
+    """One change.  A later one with the same `key` says all that an earlier one said.
+
+    `renewed`: the phone will say it again of itself, so that it is the first to go when there is no more room."""
+
+    @property
+    def key(self) -> tuple[object, ...]: ...
+    @property
+    def renewed(self) -> bool: ...
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Inside a transaction."""
+
+
+class Backlog:
+    """Invariant: each key waits once, and at most `limit` keys do; what was taken and is not settled comes on top.
+
+    A ticket is the number of a `put`.  It is settled when its change, or the one that replaced it, is written, or when
+    it turned out that it can't be for now; then its owner has nothing to wait for.
+    """
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._limit = limit
+        self._changed = threading.Condition(threading.Lock())
+        self._waiting: dict[tuple[object, ...], Work] = {}
+        self._renewed: dict[tuple[object, ...], None] = {}
+        self._taken: dict[tuple[object, ...], Work] = {}
+        self._last = 0
+        self._taken_to = 0
+        self._stored_to = 0
+        self._lost = 0
+        self._failing = False
+        self._woken = False
+
+    def __len__(self) -> int:
+        with self._changed:
+            return len(self._waiting) + len(self._taken)
+
+    @property
+    def lost(self) -> int:
+        """Changes that nobody will ever write."""
+        with self._changed:
+            return self._lost
+
+    # -------------------------------------------------------------------------------------------- any thread
+
+    def put(self, work: Work) -> int:
+        """The ticket; 0 while nothing can be written, since waiting for it would take too long."""
+        key = work.key
+        with self._changed:
+            self._last += 1
+            if key not in self._waiting and len(self._waiting) >= self._limit:
+                self._make_room()
+            self._waiting[key] = work
+            if work.renewed:
+                self._renewed[key] = None
+            else:
+                self._renewed.pop(key, None)
+            self._changed.notify_all()
+            return 0 if self._failing else self._last
+
+    def wait_stored(self, timeout_s: float) -> bool:
+        """Whether everything put so far is written, at the latest after `timeout_s`."""
+        with self._changed:
+            last = self._last
+            return self._changed.wait_for(lambda: self._stored_to >= last, timeout_s)
+
+    def wake(self) -> None:
+        """Have `wait` return although there is no work."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
+    def _make_room(self) -> None:
+        """The oldest change goes, and of those that will be said again first."""
+        victim = next(iter(self._renewed or self._waiting))
+        del self._waiting[victim]
+        self._renewed.pop(victim, None)
+        self._lost += 1
+
+    # -------------------------------------------------------------------------------------------- store-writer
+
+    def wait(self, timeout_s: float) -> bool:
+        """Until there is work, somebody wakes us, or the time is over; whether there is work."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._woken, timeout_s)
+            self._woken = False
+            return bool(self._waiting)
+
+    def take(self) -> list[Work]:
+        """All that waits.  It is to be settled, by `stored` or `failed`, before more is taken."""
+        with self._changed:
+            self._taken, self._waiting, self._renewed = self._waiting, {}, {}
+            self._taken_to = self._last
+            return list(self._taken.values())
+
+    def stored(self, lost: int = 0) -> int:
+        """What was taken is written, but for `lost` changes that never can be; the highest ticket that is settled."""
+        with self._changed:
+            self._taken = {}
+            self._lost += lost
+            self._stored_to = self._taken_to
+            self._failing = False
+            self._changed.notify_all()
+            return self._stored_to
+
+    def failed(self) -> int:
+        """What was taken waits again, unless something newer has replaced it; the highest ticket that is settled, which
+        is that of the last `put`: until something is `stored`, nobody need wait."""
+        with self._changed:
+            self._waiting = {**self._taken, **self._waiting}
+            self._renewed = {key: None for key, work in self._waiting.items() if work.renewed}
+            self._taken = {}
+            while len(self._waiting) > self._limit:
+                self._make_room()
+            self._failing = True
+            return self._last
+
+    def give_up(self) -> int:
+        """Nothing more will be written; how many changes that costs."""
+        with self._changed:
+            count = len(self._waiting)
+            self._waiting, self._renewed = {}, {}
+            self._lost += count
+            return count

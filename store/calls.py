@@ -1,0 +1,194 @@
+"""Calls on their way into the database: live ones, ended ones, those that a crash cut off, and those too old to keep.
+
+The changes are made by any thread and applied by `store-writer`; the functions run in the thread that writes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sip.snapshots import CallSnapshot, CallState, TerminationReason
+from store.text import TEXT, placeholders, storable
+
+if TYPE_CHECKING:
+    from sip.media import StreamFigures
+
+CALL_COLUMNS = (
+    "call_id",
+    "from_number",
+    "to_number",
+    "invited_at",
+    "ringing_at",
+    "answered_at",
+    "ended_at",
+    "from_address",
+    "to_address",
+    "status",
+    "termination_reason",
+    "reason_text",
+    "ended_by",
+)
+MEDIA_COLUMNS = (
+    "kind",
+    "side",
+    "from_address",
+    "from_port",
+    "to_address",
+    "to_port",
+    "relay_port",
+    "packets",
+    "bytes",
+    "lost",
+    "out_of_order",
+    "duplicates",
+    "rejected",
+    "dropped",
+    "jitter_ms",
+    "codec",
+    "mos",
+    "first_packet_at",
+    "last_packet_at",
+)
+_LIVE_COLUMNS = (
+    "call_id",
+    "invited_at",
+    "from_number",
+    "to_number",
+    "ringing_at",
+    "answered_at",
+    "from_address",
+    "to_address",
+    "status",
+)
+_TEXTS = frozenset(
+    {
+        "call_id",
+        "codec",
+        "ended_by",
+        "from_address",
+        "from_number",
+        "kind",
+        "reason_text",
+        "termination_reason",
+        "to_address",
+        "to_number",
+    }
+)
+
+# The names are our own, so nothing foreign gets into these texts.
+_PUT_LIVE = (
+    f"INSERT OR REPLACE INTO live_call ({', '.join(_LIVE_COLUMNS)}) VALUES ({placeholders(_LIVE_COLUMNS, _TEXTS)})"  # noqa: S608
+)
+_END_LIVE = f"DELETE FROM live_call WHERE call_id = {TEXT} AND invited_at = ?"  # noqa: S608
+_LIVE = f"SELECT {', '.join(_LIVE_COLUMNS)} FROM live_call ORDER BY call_id, invited_at"  # noqa: S608
+_ADD_CALL = f"INSERT INTO call ({', '.join(CALL_COLUMNS)}, mos) VALUES ({placeholders(CALL_COLUMNS, _TEXTS)}, ?)"  # noqa: S608
+_ADD_PARTY = f"INSERT INTO party (number, ended_at, call) VALUES ({TEXT}, ?, ?)"  # noqa: S608
+_ADD_MEDIA = (
+    f"INSERT INTO media (call, place, {', '.join(MEDIA_COLUMNS)}) VALUES (?, ?, {placeholders(MEDIA_COLUMNS, _TEXTS)})"  # noqa: S608
+)
+_REMOVE_PARTY = f"DELETE FROM party WHERE number = {TEXT} AND ended_at = ? AND call = ?"  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class PutCall:
+    """A call began, or one that is live has changed."""
+
+    call: CallSnapshot
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return "call", self.call.call_id, self.call.invited_at
+
+    @property
+    def renewed(self) -> bool:
+        return False
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        connection.execute(_PUT_LIVE, _values(self.call, _LIVE_COLUMNS))
+
+
+@dataclass(frozen=True, slots=True)
+class EndCall:
+    """A call is over; `streams` is what was counted of its media."""
+
+    call: CallSnapshot
+    streams: Sequence[StreamFigures]
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return "call", self.call.call_id, self.call.invited_at
+
+    @property
+    def renewed(self) -> bool:
+        return False
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        call = self.call
+        connection.execute(_END_LIVE, (storable(call.call_id), call.invited_at))
+        rated = [stream.mos for stream in self.streams if stream.mos is not None]
+        mos = sum(rated) / len(rated) if rated else None
+        row = connection.execute(_ADD_CALL, (*_values(call, CALL_COLUMNS), mos)).lastrowid
+        for number in dict.fromkeys((call.from_number, call.to_number)):
+            connection.execute(_ADD_PARTY, (storable(number), call.ended_at, row))
+        for place, stream in enumerate(self.streams):
+            connection.execute(_ADD_MEDIA, (row, place, *_values(stream, MEDIA_COLUMNS)))
+
+
+def _values(source: object, columns: tuple[str, ...]) -> list[object]:
+    values = (getattr(source, column) for column in columns)
+    return [storable(value) if isinstance(value, str) else value for value in values]
+
+
+# ------------------------------------------------------------------------------------------------ after a crash
+
+
+def has_live(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM live_call LIMIT 1").fetchone() is not None
+
+
+def beat(connection: sqlite3.Connection, now_at: float) -> None:
+    """Note that the server was alive at `now_at`."""
+    connection.execute("INSERT OR REPLACE INTO heartbeat (id, at) VALUES (1, ?)", (now_at,))
+
+
+def close_interrupted(connection: sqlite3.Connection) -> int:
+    """End the calls that were live when the server last died, at the last time it is known to have lived; how many."""
+    beats = connection.execute("SELECT at FROM heartbeat").fetchone()
+    alive_at = beats[0] if beats is not None else 0.0
+    rows = connection.execute(_LIVE).fetchall()
+    for row in rows:
+        EndCall(_interrupted(dict(zip(_LIVE_COLUMNS, row, strict=True)), alive_at), ()).apply(connection)
+    return len(rows)
+
+
+def _interrupted(values: dict[str, object], alive_at: float) -> CallSnapshot:
+    call = CallSnapshot(
+        **values,  # type: ignore[arg-type]
+        state=CallState.TERMINATED,
+        ended_at=None,
+        termination_reason=TerminationReason.INTERRUPTED,
+        reason_text="the server stopped without warning during the call; it may have gone on for longer than is known",
+        ended_by="server",
+    )
+    known = (call.invited_at, call.ringing_at or 0.0, call.answered_at or 0.0, alive_at)
+    return replace(call, ended_at=max(known))
+
+
+# ------------------------------------------------------------------------------------------------ pruning
+
+
+def prune(connection: sqlite3.Connection, before_at: float, most: int) -> int:
+    """Forget up to `most` of the calls that ended before `before_at`, the oldest first; how many."""
+    rows = connection.execute(
+        "SELECT id, ended_at, from_number, to_number FROM call WHERE ended_at < ? ORDER BY ended_at, id LIMIT ?",
+        (before_at, most),
+    ).fetchall()
+    for row, ended_at, *numbers in rows:
+        for number in dict.fromkeys(numbers):
+            connection.execute(_REMOVE_PARTY, (storable(number), ended_at, row))
+        connection.execute("DELETE FROM media WHERE call = ?", (row,))
+        connection.execute("DELETE FROM call WHERE id = ?", (row,))
+    return len(rows)

@@ -1,0 +1,300 @@
+"""The file: opening, checking, setting aside, and the connections to it.
+
+A connection for writing, used by one thread at a time (the one that opens, afterwards `store-writer`), and a pool of
+connections for reading, each lent to one thread at a time; in WAL mode a reader sees the state of the moment in which
+it began and never waits for the writer.  `_lock`, a leaf, guards the pool.  In memory there is one connection for all,
+and `_alone` sees to it that they take turns.
+
+Invariant: a file that is open has passed the check and has the tables of this version.
+
+synchronous=NORMAL: what is committed survives the death of the process, since it is with the operating system by then;
+a power cut may take the commits since the last `sync`, never more, and never leaves a damaged file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from config import ConfigError
+from store import schema
+from store.lock import DirectoryLock
+from store.text import from_stored
+from store.trouble import is_damage
+
+log = logging.getLogger(__name__)
+
+FILE_NAME = "sipserver.db"
+LOCK_NAME = ".sipserver.db.lock"
+SIDE_FILES = ("", "-wal", "-shm")
+"""A database and what SQLite keeps beside it."""
+
+CHECK_LIMIT_S = 1.0
+"""How long a start waits for the check of a large file; half a second is enough for a million calls."""
+
+_WRITE_WAIT_MS = 50
+"""How long the writer waits for somebody else's lock at a time."""
+_READ_WAIT_MS = 1_000
+_MAX_WAL_BYTES = 16 * 1024 * 1024
+
+Connect = Callable[[str], sqlite3.Connection]
+
+
+class NewerDatabase(ConfigError):
+    """Made by a later version of this program."""
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """With transactions begun by hand, and usable by any one thread at a time.  `path` may be a `file:` URI."""
+    connection = sqlite3.connect(
+        path, timeout=_WRITE_WAIT_MS / 1000, isolation_level=None, check_same_thread=False, uri=path.startswith("file:")
+    )
+    connection.text_factory = from_stored
+    return connection
+
+
+class Database:
+    """One database of one server.  `path` None keeps it in memory."""
+
+    def __init__(self, path: Path | None, connect: Connect = connect) -> None:
+        self._path = path
+        self._connect = connect
+        self._directory_lock = DirectoryLock(path.with_name(LOCK_NAME)) if path is not None else None
+        self._writer: sqlite3.Connection | None = None
+        self._alone = threading.Lock()
+        self._lock = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._generation = 0
+        self._set_aside_as = ""
+        self._opened: tuple[int, int] | None = None
+
+    @property
+    def path(self) -> Path | None:
+        return self._path
+
+    @property
+    def is_open(self) -> bool:
+        return self._writer is not None
+
+    def is_in_place(self) -> bool:
+        """False when somebody has removed or replaced the file: what is written then goes to nowhere."""
+        return self._path is None or _identity(self._path) == self._opened
+
+    @property
+    def set_aside_as(self) -> str:
+        """The name that a damaged file was given since this object was made, "" if none was."""
+        return self._set_aside_as
+
+    # -------------------------------------------------------------------------------------------- opening and closing
+
+    def open(self, now_at: float) -> None:
+        """Make what is missing, set aside what is damaged.
+
+        Raises `ConfigError` for a database of a later version or in use by another server, `sqlite3.Error` and
+        `OSError` when it can't be opened now; trying again later may succeed then.
+        """
+        if self._path is None:
+            self._writer = self._prepare(self._connect(":memory:"))
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        assert self._directory_lock is not None
+        self._directory_lock.acquire()
+        try:
+            self._writer = self._open_file(self._path)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            self.set_aside(now_at, str(error))
+            self._writer = self._open_file(self._path)
+
+    def _open_file(self, path: Path) -> sqlite3.Connection:
+        """Raises `sqlite3.DatabaseError` with the code of a damage when the file makes no sense."""
+        _make_private(path)
+        connection = self._connect(str(path))
+        try:
+            self._opened = _identity(path)
+            return self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    @staticmethod
+    def _prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
+        version = schema.version_of(connection)
+        if version > schema.VERSION:
+            raise NewerDatabase(
+                f"the database was made by a later version of this program (its tables have version {version}, this "
+                f"program knows {schema.VERSION}): install that version again, or restore a backup"
+            )
+        _check_owner(connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA journal_size_limit = {_MAX_WAL_BYTES}")
+        check(connection, "quick_check", CHECK_LIMIT_S)
+        schema.migrate(connection)
+        return connection
+
+    def leave(self) -> None:
+        """Close the connections there are, so that `open` begins anew with whatever file is there; memory stays."""
+        if self._path is not None:
+            self._close_connections()
+
+    def close(self) -> None:
+        """Idempotent.  What readers hold is closed when they are through."""
+        self._close_connections()
+        if self._directory_lock is not None:
+            self._directory_lock.release()
+
+    def _close_connections(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+            self._generation += 1
+        writer, self._writer = self._writer, None
+        for connection in (*idle, *([writer] if writer is not None else [])):
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    def set_aside(self, now_at: float, why: str) -> None:
+        """Give the file, and what belongs to it, a name that says that it is damaged.  Raises `OSError`."""
+        assert self._path is not None
+        self._close_connections()
+        self._set_aside_as = move_away(self._path, "damaged", now_at).name
+        log.error("%s is damaged (%s); it lies in %s now, and a new one is begun", self._path, why, self._set_aside_as)
+
+    # -------------------------------------------------------------------------------------------- using
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, committed at the end, undone by an exception."""
+        with self._alone:
+            connection = self._writer
+            if connection is None:
+                raise sqlite3.OperationalError("the database isn't open")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.rollback()
+                raise
+
+    @contextlib.contextmanager
+    def syncing(self) -> Iterator[sqlite3.Connection]:
+        """Like `writing`; with the end of it, this and everything before is on the disk, not only on its way there."""
+        connection = self._writer
+        if connection is None:
+            raise sqlite3.OperationalError("the database isn't open")
+        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            with self.writing() as same:
+                yield same
+        finally:
+            connection.execute("PRAGMA synchronous = NORMAL")
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection of one's own, which sees the same state from the first statement to the end."""
+        if self._path is None:
+            with self._alone:
+                if self._writer is None:
+                    raise sqlite3.OperationalError("the database isn't open")
+                yield self._writer
+            return
+        connection, generation = self._borrow(self._path)
+        try:
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("ROLLBACK")
+        except BaseException:
+            connection.close()
+            raise
+        self._give_back(connection, generation)
+
+    def _borrow(self, path: Path) -> tuple[sqlite3.Connection, int]:
+        with self._lock:
+            generation = self._generation
+            if self._idle:
+                return self._idle.pop(), generation
+        connection = self._connect(f"{path.absolute().as_uri()}?mode=rw")
+        connection.execute(f"PRAGMA busy_timeout = {_READ_WAIT_MS}")
+        connection.execute("PRAGMA query_only = ON")
+        return connection, generation
+
+    def _give_back(self, connection: sqlite3.Connection, generation: int) -> None:
+        with self._lock:
+            if generation == self._generation and self._writer is not None:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+def check(connection: sqlite3.Connection, pragma: str, limit_s: float) -> None:
+    """Raise `sqlite3.DatabaseError` with SQLITE_CORRUPT where the file makes no sense; what can't be looked at within
+    `limit_s` counts as sound."""
+    timer = threading.Timer(limit_s, connection.interrupt)
+    timer.name = "store-check"
+    timer.start()
+    try:
+        found = connection.execute(f"PRAGMA {pragma}(1)").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+        log.info("the database is large; it was checked for %.1f s, which is not all of it", limit_s)
+        return
+    finally:
+        timer.cancel()
+        timer.join()
+    if found != "ok":
+        raise damage(str(found).replace("\n", " "))
+
+
+def damage(why: str) -> sqlite3.DatabaseError:
+    """The error that SQLite would raise."""
+    error = sqlite3.DatabaseError(why)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def move_away(path: Path, why: str, now_at: float) -> Path:
+    """Rename a database to `name.why-date.db`, with what belongs to it; its new path.  Raises `OSError`."""
+    stem = f"{path.stem}.{why}-{datetime.fromtimestamp(now_at, UTC):%Y%m%dT%H%M%SZ}"
+    target, attempt = path.with_name(f"{stem}{path.suffix}"), 1
+    while target.exists():
+        attempt += 1
+        target = path.with_name(f"{stem}-{attempt}{path.suffix}")
+    for side in SIDE_FILES:
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{path}{side}").replace(f"{target}{side}")
+    return target
+
+
+def _check_owner(connection: sqlite3.Connection) -> None:
+    """A file with tables that no version of this program has made is as good as a damaged one."""
+    owner = connection.execute("PRAGMA application_id").fetchone()[0]
+    if owner != schema.APPLICATION_ID and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+        raise damage("it belongs to another program")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _make_private(path: Path) -> None:
+    """For its owner alone, from the moment it exists; SQLite gives its other files the same mode."""
+    # An existing file is not opened: closing it would take away the locks that SQLite has on it in this process.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        log.warning("others could read %s; it is now for its owner alone", path)
+        path.chmod(0o600)

@@ -1,0 +1,122 @@
+"""The commands `backup` and `restore` as their user meets them."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from commands import backup, restore
+from config import IN_MEMORY, Config, ConfigError
+from store import open_store
+from store.database import FILE_NAME
+from tests.support.stored import BINDING, NOON_AT
+
+LIMIT_S = 20.0
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """That of an office with one registered phone."""
+    config = replace(Config(), data_dir=tmp_path / "data")
+    put_phone(config, "b-1")
+    return config
+
+
+def put_phone(config: Config, binding_id: str) -> None:
+    store = open_store(config)
+    store.start()
+    store.put_binding(replace(BINDING, binding_id=binding_id, expires_at=4e9), 1)
+    assert store.flush(LIMIT_S)
+    store.stop()
+
+
+def phones(config: Config) -> list[str]:
+    store = open_store(config)
+    store.start()
+    found = [binding.binding_id for binding in store.bindings(NOON_AT)]
+    store.stop()
+    return found
+
+
+def run_backup(config: Config, *line: str) -> int:
+    parser = argparse.ArgumentParser()
+    backup.add_arguments(parser)
+    return backup.run(parser.parse_args(line), config)
+
+
+def run_restore(config: Config, *line: str) -> int:
+    parser = argparse.ArgumentParser()
+    restore.add_arguments(parser)
+    return restore.run(parser.parse_args(line), config)
+
+
+def test_there_and_back(config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = str(tmp_path / "copy.db")
+    assert run_backup(config, copy) == 0
+    assert f"saved in {copy}" in capsys.readouterr().out
+    put_phone(config, "b-2")
+    assert run_restore(config, copy) == 0
+    said = capsys.readouterr().out
+    assert f"are those of {copy} now" in said
+    assert "What was there before is kept in " in said
+    assert phones(config) == ["b-1"]
+
+
+def test_a_running_server_is_saved_but_not_restored(config: Config, tmp_path: Path) -> None:
+    store = open_store(config)
+    store.start()
+    assert run_backup(config, str(tmp_path / "copy.db")) == 0
+    with pytest.raises(ConfigError, match="a server is running on it"):
+        run_restore(config, str(tmp_path / "copy.db"))
+    store.stop()
+
+
+def test_an_existing_file_is_replaced_only_by_force(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy.db"
+    copy.write_text("precious")
+    assert run_backup(config, str(copy)) == backup.EXIT_REFUSED
+    assert "copy.db exists; name another file, or replace it with --force" in capsys.readouterr().err
+    assert copy.read_text() == "precious"
+    assert run_backup(config, "--force", str(copy)) == 0
+    assert copy.read_bytes().startswith(b"SQLite format 3")
+
+
+def test_the_database_is_no_place_for_its_own_backup(config: Config) -> None:
+    assert run_backup(config, "--force", str(config.data_dir / FILE_NAME)) == backup.EXIT_REFUSED
+    assert phones(config) == ["b-1"]
+
+
+def test_without_a_database_there_is_nothing_to_save(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = replace(Config(), data_dir=tmp_path / "none")
+    assert run_backup(config, str(tmp_path / "copy.db")) == backup.EXIT_REFUSED
+    assert "the server makes it at its first start" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("run", [run_backup, run_restore])
+def test_a_server_that_keeps_nothing_has_neither(run: object, tmp_path: Path) -> None:
+    assert callable(run)
+    with pytest.raises(ConfigError, match="DATA_DIR keeps nothing"):
+        run(replace(Config(), data_dir=Path(IN_MEMORY)), str(tmp_path / "copy.db"))
+
+
+def test_a_place_that_can_not_be_written_is_said_in_one_line(config: Config, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"copy\.db: can't be written \(No such file or directory\)"):
+        run_backup(config, str(tmp_path / "none" / "copy.db"))
+
+
+def test_a_damaged_database_is_said_in_one_line(config: Config, tmp_path: Path) -> None:
+    (config.data_dir / FILE_NAME).write_bytes(b"rubbish" * 1000)
+    with pytest.raises(ConfigError, match="the backup failed: the database is damaged"):
+        run_backup(config, str(tmp_path / "copy.db"))
+
+
+def test_a_data_directory_that_is_a_file_is_said_in_one_line(config: Config, tmp_path: Path) -> None:
+    assert run_backup(config, str(tmp_path / "copy.db")) == 0
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="file: File exists"):
+        run_restore(replace(config, data_dir=tmp_path / "file"), str(tmp_path / "copy.db"))

@@ -1,0 +1,146 @@
+"""What waits to be written."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from store.backlog import Backlog
+
+
+@dataclass(frozen=True)
+class Note:
+    """Work that does nothing."""
+
+    name: str
+    text: str = ""
+    renewed: bool = False
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return (self.name,)
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        raise AssertionError("nobody writes here")
+
+
+def names(backlog: Backlog) -> list[str]:
+    return [work.name for work in backlog.take() if isinstance(work, Note)]
+
+
+def test_tickets_grow_and_are_settled_together() -> None:
+    backlog = Backlog()
+    assert [backlog.put(Note("a")), backlog.put(Note("b"))] == [1, 2]
+    backlog.take()
+    assert backlog.put(Note("c")) == 3
+    assert backlog.stored() == 2
+    assert not backlog.wait_stored(0)
+    backlog.take()
+    assert backlog.stored() == 3
+    assert backlog.wait_stored(0)
+
+
+def test_the_last_word_on_a_subject_counts_and_keeps_its_place() -> None:
+    backlog = Backlog()
+    for note in (Note("a", "old"), Note("b"), Note("a", "new")):
+        backlog.put(note)
+    assert backlog.take() == [Note("a", "new"), Note("b")]
+
+
+def test_what_failed_comes_again_unless_something_newer_has_replaced_it() -> None:
+    backlog = Backlog()
+    backlog.put(Note("a", "old"))
+    backlog.put(Note("b"))
+    backlog.take()
+    backlog.put(Note("a", "new"))
+    backlog.put(Note("c"))
+    assert backlog.failed() == 4
+    assert backlog.take() == [Note("a", "new"), Note("b"), Note("c")]
+
+
+def test_nobody_waits_for_what_can_not_be_written() -> None:
+    backlog = Backlog()
+    backlog.put(Note("a"))
+    backlog.take()
+    backlog.failed()
+    assert backlog.put(Note("b")) == 0
+    backlog.take()
+    assert backlog.stored() == 2
+    assert backlog.put(Note("c")) == 3
+
+
+def test_when_it_is_full_the_oldest_refresh_goes_first_and_is_counted() -> None:
+    backlog = Backlog(limit=3)
+    for note in (Note("call 1"), Note("phone 1", renewed=True), Note("phone 2", renewed=True), Note("call 2")):
+        backlog.put(note)
+    assert backlog.lost == 1
+    assert len(backlog) == 3
+    assert names(backlog) == ["call 1", "phone 2", "call 2"]
+
+
+def test_without_refreshes_the_oldest_goes() -> None:
+    backlog = Backlog(limit=2)
+    for name in ("a", "b", "c"):
+        backlog.put(Note(name))
+    assert (names(backlog), backlog.lost) == (["b", "c"], 1)
+
+
+def test_a_refresh_that_became_a_removal_is_none_any_more() -> None:
+    backlog = Backlog(limit=2)
+    for note in (Note("phone 1", renewed=True), Note("phone 1"), Note("phone 2", renewed=True), Note("call")):
+        backlog.put(note)
+    assert names(backlog) == ["phone 1", "call"]
+
+
+def test_a_full_backlog_takes_news_of_what_it_holds() -> None:
+    backlog = Backlog(limit=1)
+    backlog.put(Note("a", "old"))
+    backlog.put(Note("a", "new"))
+    assert (backlog.take(), backlog.lost) == ([Note("a", "new")], 0)
+
+
+def test_there_is_room_while_a_full_load_is_being_written() -> None:
+    backlog = Backlog(limit=2)
+    for name in ("a", "b"):
+        backlog.put(Note(name))
+    backlog.take()
+    for name in ("c", "d"):
+        backlog.put(Note(name))
+    assert (len(backlog), backlog.lost) == (4, 0)
+    backlog.stored()
+    assert (names(backlog), backlog.lost) == (["c", "d"], 0)
+
+
+def test_a_full_load_that_comes_back_makes_room() -> None:
+    backlog = Backlog(limit=2)
+    backlog.put(Note("a", renewed=True))
+    backlog.put(Note("b"))
+    backlog.take()
+    backlog.put(Note("c"))
+    backlog.put(Note("d", renewed=True))
+    backlog.failed()
+    assert (names(backlog), backlog.lost) == (["b", "c"], 2)
+
+
+def test_waiting_ends_with_work_with_a_wake_or_with_the_time() -> None:
+    backlog = Backlog()
+    assert not backlog.wait(0)
+    backlog.wake()
+    assert not backlog.wait(60)
+    backlog.put(Note("a"))
+    assert backlog.wait(60)
+
+
+def test_giving_up_counts_what_is_lost() -> None:
+    backlog = Backlog()
+    backlog.put(Note("a"))
+    backlog.put(Note("b"))
+    assert (backlog.give_up(), backlog.lost, len(backlog)) == (2, 2, 0)
+
+
+def test_changes_that_can_never_be_written_are_counted() -> None:
+    backlog = Backlog()
+    backlog.put(Note("a"))
+    backlog.take()
+    backlog.stored(lost=1)
+    assert backlog.lost == 1

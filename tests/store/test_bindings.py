@@ -1,0 +1,77 @@
+"""Registrations in the database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from sip.snapshots import NumberRecord
+from store import schema
+from store.bindings import PutBinding, RemoveBinding, drop_expired, live_bindings, number_records
+from store.database import connect
+from tests.support.stored import BINDING, NOON_AT
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    connection = connect(":memory:")
+    schema.migrate(connection)
+    yield connection
+    connection.close()
+
+
+def test_a_binding_comes_back_as_it_went_in(connection: sqlite3.Connection) -> None:
+    plain = replace(BINDING, binding_id="b-2", behind_nat=False, authenticated=False, server="two", connection=4)
+    PutBinding(BINDING, 1).apply(connection)
+    PutBinding(plain, 2).apply(connection)
+    assert live_bindings(connection, NOON_AT) == [BINDING, plain]
+
+
+def test_hostile_text_comes_back_to_the_byte(connection: sqlite3.Connection) -> None:
+    hostile = replace(BINDING, user_agent="\udcff'; DROP TABLE binding; --\x00", contact="sip:100@\udc80", call_id="☎")
+    PutBinding(hostile, 1).apply(connection)
+    assert live_bindings(connection, NOON_AT) == [hostile]
+
+
+def test_a_refresh_replaces_the_binding_even_when_its_contact_has_changed(connection: sqlite3.Connection) -> None:
+    refreshed = replace(BINDING, contact="sip:100@192.168.1.10;transport=UDP", cseq=8, expires_at=NOON_AT + 7200)
+    PutBinding(BINDING, 1).apply(connection)
+    PutBinding(refreshed, 2).apply(connection)
+    assert live_bindings(connection, NOON_AT) == [refreshed]
+
+
+def test_a_removed_binding_is_gone_and_its_number_remembered(connection: sqlite3.Connection) -> None:
+    PutBinding(BINDING, 1).apply(connection)
+    RemoveBinding("b-1").apply(connection)
+    assert live_bindings(connection, NOON_AT) == []
+    assert number_records(connection).keys() == {"100"}
+
+
+def test_an_expired_binding_is_not_given_and_can_be_dropped(connection: sqlite3.Connection) -> None:
+    late = replace(BINDING, binding_id="b-2", expires_at=NOON_AT + 3600.5)
+    PutBinding(BINDING, 1).apply(connection)
+    PutBinding(late, 2).apply(connection)
+    assert live_bindings(connection, NOON_AT + 3600.0) == [late]
+    assert drop_expired(connection, NOON_AT + 3600.0) == 1
+    assert live_bindings(connection, NOON_AT) == [late]
+
+
+def test_counts_and_times_of_a_number_go_on(connection: sqlite3.Connection) -> None:
+    PutBinding(BINDING, 5).apply(connection)
+    PutBinding(replace(BINDING, registered_at=NOON_AT + 10, last_seen_at=NOON_AT + 20), 6).apply(connection)
+    assert number_records(connection) == {"100": NumberRecord("100", NOON_AT - 60.0, NOON_AT + 20, 6)}
+
+
+def test_the_same_change_twice_counts_once(connection: sqlite3.Connection) -> None:
+    for change in (PutBinding(BINDING, 5), PutBinding(BINDING, 5), PutBinding(BINDING, 4)):
+        change.apply(connection)
+    assert number_records(connection)["100"].registrations == 5
+
+
+def test_putting_and_removing_are_about_the_same_subject() -> None:
+    put, remove = PutBinding(BINDING, 1), RemoveBinding("b-1")
+    assert put.key == remove.key
+    assert (put.renewed, remove.renewed) == (True, False)

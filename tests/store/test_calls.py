@@ -1,0 +1,131 @@
+"""Calls on their way into the database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from sip.snapshots import CallRecord, CallState, HistoryQuery, TerminationReason
+from store import calls, history, schema
+from store.calls import EndCall, PutCall
+from store.database import connect
+from tests.support.stored import LIVE_CALL, MEDIA, NOON_AT, ended_call
+
+ALL = HistoryQuery(None, None, None, 100, 0)
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    connection = connect(":memory:")
+    schema.migrate(connection)
+    yield connection
+    connection.close()
+
+
+def records(connection: sqlite3.Connection) -> list[CallRecord]:
+    return history.next_records(connection, ALL, None, 100)[0]
+
+
+def count(connection: sqlite3.Connection, table: str) -> int:
+    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def test_a_call_comes_back_as_it_went_in(connection: sqlite3.Connection) -> None:
+    call = ended_call("call-1", NOON_AT, ringing_at=NOON_AT - 65)
+    back = replace(MEDIA, side=1, mos=None, codec=None, from_address=None, first_packet_at=None)
+    EndCall(call, (MEDIA, back)).apply(connection)
+    assert records(connection) == [CallRecord(call, (MEDIA, back))]
+
+
+@pytest.mark.parametrize("reason", TerminationReason)
+def test_every_reason_can_be_kept(connection: sqlite3.Connection, reason: TerminationReason) -> None:
+    call = ended_call("call-1", NOON_AT, answered=False, termination_reason=reason)
+    EndCall(call, ()).apply(connection)
+    assert records(connection) == [CallRecord(call, ())]
+
+
+def test_hostile_text_comes_back_to_the_byte(connection: sqlite3.Connection) -> None:
+    call = ended_call("\udcff\x00'", NOON_AT, from_number="\udc80", to_number="100%", reason_text="☎\udcfe")
+    EndCall(call, ()).apply(connection)
+    assert records(connection) == [CallRecord(call, ())]
+    of_caller = history.page(connection, HistoryQuery(None, None, "\udc80", 10, 0))
+    assert of_caller.calls == (call,)
+
+
+def test_the_end_of_a_call_closes_its_live_row_and_no_other(connection: sqlite3.Connection) -> None:
+    later = replace(LIVE_CALL, invited_at=NOON_AT + 1.0)
+    for call in (LIVE_CALL, later):
+        PutCall(call).apply(connection)
+    EndCall(ended_call("call-1", NOON_AT + 70.0), ()).apply(connection)
+    assert calls.has_live(connection)
+    assert connection.execute("SELECT invited_at FROM live_call").fetchall() == [(NOON_AT + 1.0,)]
+
+
+def test_beginning_and_end_are_about_the_same_subject() -> None:
+    put, end = PutCall(LIVE_CALL), EndCall(ended_call("call-1", NOON_AT + 70.0), ())
+    assert put.key == end.key
+    assert (put.renewed, end.renewed) == (False, False)
+
+
+def test_the_rating_of_a_call_is_the_mean_of_its_directions(connection: sqlite3.Connection) -> None:
+    EndCall(ended_call("rated", NOON_AT), (MEDIA, replace(MEDIA, mos=3.3), replace(MEDIA, mos=None))).apply(connection)
+    EndCall(ended_call("unrated", NOON_AT + 1), (replace(MEDIA, mos=None),)).apply(connection)
+    (rated,), (unrated,) = connection.execute("SELECT mos FROM call ORDER BY id").fetchall()
+    assert rated == pytest.approx(3.8)
+    assert unrated is None
+
+
+class TestAfterACrash:
+    def test_a_live_call_is_closed_at_the_last_sign_of_life(self, connection: sqlite3.Connection) -> None:
+        answered = replace(LIVE_CALL, state=CallState.ESTABLISHED, answered_at=NOON_AT + 5, status=200)
+        PutCall(LIVE_CALL).apply(connection)
+        PutCall(answered).apply(connection)
+        calls.beat(connection, NOON_AT)
+        calls.beat(connection, NOON_AT + 30)
+        assert calls.close_interrupted(connection) == 1
+        (record,) = records(connection)
+        assert record.call == replace(
+            answered,
+            state=CallState.TERMINATED,
+            ended_at=NOON_AT + 30,
+            termination_reason=TerminationReason.INTERRUPTED,
+            reason_text=record.call.reason_text,
+            ended_by="server",
+        )
+        assert "the server stopped without warning" in record.call.reason_text
+        assert not calls.has_live(connection)
+        assert calls.close_interrupted(connection) == 0
+
+    def test_a_call_younger_than_the_last_sign_of_life_ends_when_it_was_last_heard_of(
+        self, connection: sqlite3.Connection
+    ) -> None:
+        calls.beat(connection, NOON_AT - 3)
+        PutCall(replace(LIVE_CALL, ringing_at=NOON_AT + 1)).apply(connection)
+        calls.close_interrupted(connection)
+        assert records(connection)[0].call.ended_at == NOON_AT + 1
+
+    def test_without_any_sign_of_life_too(self, connection: sqlite3.Connection) -> None:
+        PutCall(LIVE_CALL).apply(connection)
+        calls.close_interrupted(connection)
+        assert records(connection)[0].call.ended_at == NOON_AT
+
+
+class TestPruning:
+    def test_the_oldest_go_first_with_all_that_belongs_to_them(self, connection: sqlite3.Connection) -> None:
+        for number in range(5):
+            EndCall(ended_call(f"call-{number}", NOON_AT + number), (MEDIA,)).apply(connection)
+        assert calls.prune(connection, NOON_AT + 4, most=3) == 3
+        assert [record.call.call_id for record in records(connection)] == ["call-4", "call-3"]
+        assert (count(connection, "call"), count(connection, "party"), count(connection, "media")) == (2, 4, 2)
+        assert calls.prune(connection, NOON_AT + 4, most=3) == 1
+        assert calls.prune(connection, NOON_AT + 4, most=3) == 0
+        assert [record.call.call_id for record in records(connection)] == ["call-4"]
+
+    def test_a_call_to_oneself_has_one_party(self, connection: sqlite3.Connection) -> None:
+        EndCall(ended_call("call-1", NOON_AT, to_number="100"), ()).apply(connection)
+        assert count(connection, "party") == 1
+        calls.prune(connection, NOON_AT + 1, most=10)
+        assert count(connection, "party") == 0

@@ -1,0 +1,207 @@
+"""Calls on their way out of the database, and how SQLite finds them."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from sip.snapshots import CallSnapshot, HistoryQuery, TerminationReason
+from store import history, schema
+from store.calls import EndCall
+from store.database import connect
+from tests.support.stored import MEDIA, NOON_AT, ended_call
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    connection = connect(":memory:")
+    schema.migrate(connection)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def calls(connection: sqlite3.Connection) -> list[CallSnapshot]:
+    """Twelve calls, the newest first; every third is between 102 and 103, two end at the same moment."""
+    made = []
+    for each in range(12):
+        numbers = {"from_number": "102", "to_number": "103"} if each % 3 == 0 else {}
+        ended_at = NOON_AT + (each if each != 5 else 4)
+        made.append(ended_call(f"call-{each}", ended_at, answered=each % 2 == 0, **numbers))
+        EndCall(made[-1], (replace(MEDIA, call_id=f"call-{each}", packets=each),)).apply(connection)
+    return made[::-1]
+
+
+def query(
+    since_at: float | None = None,
+    until_at: float | None = None,
+    extension: str | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> HistoryQuery:
+    return HistoryQuery(since_at, until_at, extension, limit, offset)
+
+
+class TestPage:
+    def test_newest_first_with_the_total_of_all(
+        self, connection: sqlite3.Connection, calls: list[CallSnapshot]
+    ) -> None:
+        page = history.page(connection, query(limit=5, offset=2))
+        assert list(page.calls) == calls[2:7]
+        assert page.total == 12
+
+    def test_the_media_of_each_call_stand_at_its_place(
+        self, connection: sqlite3.Connection, calls: list[CallSnapshot]
+    ) -> None:
+        page = history.page(connection, query(limit=3))
+        assert [[each.packets for each in media] for media in page.media] == [[11], [10], [9]]
+        assert page.media[0][0].call_id == calls[0].call_id
+
+    def test_pages_make_up_the_whole_even_where_calls_ended_together(
+        self, connection: sqlite3.Connection, calls: list[CallSnapshot]
+    ) -> None:
+        pages = [history.page(connection, query(limit=1, offset=offset)).calls[0] for offset in range(12)]
+        assert pages == calls
+
+    def test_since_is_within_and_until_is_not(self, connection: sqlite3.Connection, calls: list[CallSnapshot]) -> None:
+        page = history.page(connection, query(since_at=NOON_AT + 2, until_at=NOON_AT + 4))
+        assert [call.ended_at for call in page.calls] == [NOON_AT + 3, NOON_AT + 2]
+        assert page.total == 2
+
+    @pytest.mark.parametrize("extension", ["102", "103"])
+    def test_of_one_extension_whether_it_called_or_was_called(
+        self, connection: sqlite3.Connection, calls: list[CallSnapshot], extension: str
+    ) -> None:
+        page = history.page(connection, query(extension=extension, limit=2, offset=1))
+        assert [call.call_id for call in page.calls] == ["call-6", "call-3"]
+        assert page.total == 4
+
+    def test_of_one_extension_within_a_time(self, connection: sqlite3.Connection, calls: list[CallSnapshot]) -> None:
+        page = history.page(connection, query(NOON_AT + 3, NOON_AT + 9, "102"))
+        assert [call.call_id for call in page.calls] == ["call-6", "call-3"]
+        assert page.total == 2
+
+    @pytest.mark.parametrize(
+        "empty", [query(extension="109"), query(since_at=NOON_AT + 100), query(until_at=NOON_AT), query(limit=0)]
+    )
+    def test_nothing_found(
+        self, connection: sqlite3.Connection, calls: list[CallSnapshot], empty: HistoryQuery
+    ) -> None:
+        assert history.page(connection, empty).calls == ()
+
+    def test_beyond_the_end_there_is_only_the_total(
+        self, connection: sqlite3.Connection, calls: list[CallSnapshot]
+    ) -> None:
+        page = history.page(connection, query(offset=100))
+        assert (page.calls, page.media, page.total) == ((), (), 12)
+
+
+class TestAllOfThem:
+    @pytest.mark.parametrize("most", [1, 5, 12, 100])
+    def test_piece_by_piece(self, connection: sqlite3.Connection, calls: list[CallSnapshot], most: int) -> None:
+        found, place = [], None
+        while True:
+            records, place = history.next_records(connection, query(limit=1, offset=3), place, most)
+            found += [record.call for record in records]
+            if place is None:
+                break
+        assert found == calls
+
+    def test_a_call_that_ends_meanwhile_shifts_nothing(
+        self, connection: sqlite3.Connection, calls: list[CallSnapshot]
+    ) -> None:
+        _, place = history.next_records(connection, query(), None, 6)
+        EndCall(ended_call("new", NOON_AT + 50), ()).apply(connection)
+        records, _ = history.next_records(connection, query(), place, 6)
+        assert [record.call for record in records] == calls[6:]
+
+
+class TestSums:
+    def test_of_a_period(self, connection: sqlite3.Connection, calls: list[CallSnapshot]) -> None:
+        cut_off = ended_call("cut", NOON_AT + 20, termination_reason=TerminationReason.MEDIA_TIMEOUT)
+        EndCall(cut_off, (replace(MEDIA, mos=None),)).apply(connection)
+        figures = history.period_figures(connection, 1, NOON_AT + 6)
+        assert (figures.days, figures.since_at) == (1, NOON_AT + 6)
+        assert (figures.calls, figures.answered, figures.completed, figures.failed) == (7, 4, 3, 4)
+        assert figures.by_reason == {"normal": 3, "busy": 3, "media-timeout": 1}
+        assert figures.talk_s == pytest.approx(4 * 60.0)
+        assert figures.average_mos == pytest.approx(4.3)
+        assert figures.answer_rate == pytest.approx(4 / 7)
+
+    def test_of_no_calls(self, connection: sqlite3.Connection) -> None:
+        figures = history.period_figures(connection, 30, NOON_AT)
+        assert (figures.calls, figures.talk_s, figures.by_reason) == (0, 0.0, {})
+        assert (figures.average_mos, figures.answer_rate) == (None, None)
+
+    def test_a_clock_that_was_set_back_makes_no_negative_talk(self, connection: sqlite3.Connection) -> None:
+        EndCall(ended_call("odd", NOON_AT, answered_at=NOON_AT + 30), ()).apply(connection)
+        assert history.period_figures(connection, 1, NOON_AT - 1).talk_s == 0.0
+
+    @pytest.mark.parametrize(
+        ("zone", "starts"),
+        [
+            ("UTC", [12 * 3600.0, 6 * 86400 + 12 * 3600.0, 29 * 86400 + 12 * 3600.0]),
+            ("Asia/Kathmandu", [17.75 * 3600, 6 * 86400 + 17.75 * 3600, 29 * 86400 + 17.75 * 3600]),
+        ],
+    )
+    def test_periods_begin_at_local_midnight(
+        self, monkeypatch: pytest.MonkeyPatch, zone: str, starts: list[float]
+    ) -> None:
+        with local_zone(monkeypatch, zone):
+            periods = list(history.period_starts(NOON_AT))
+        assert [days for days, _ in periods] == [1, 7, 30]
+        assert [NOON_AT - since_at for _, since_at in periods] == starts
+
+    def test_also_when_the_clocks_were_changed_in_between(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In Berlin summer time began on 29 March 2026, so that day had 23 hours."""
+        noon_at = 1_774_951_200.0  # 31 March 2026, 12:00 in Berlin
+        with local_zone(monkeypatch, "Europe/Berlin"):
+            starts = dict(history.period_starts(noon_at))
+        assert noon_at - starts[7] == 6 * 86400 + 12 * 3600 - 3600
+
+
+class local_zone:  # noqa: N801 - reads as what it does
+    """The process is in that time zone within the block."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+        self._monkeypatch, self._zone = monkeypatch, zone
+
+    def __enter__(self) -> None:
+        self._monkeypatch.setenv("TZ", self._zone)
+        time.tzset()
+
+    def __exit__(self, *_: object) -> None:
+        self._monkeypatch.undo()
+        time.tzset()
+
+
+class TestPlans:
+    """No query reads the whole history or sorts it, however much of it there is."""
+
+    EDGE = (NOON_AT, NOON_AT + 9, 0)
+
+    @pytest.mark.parametrize(
+        ("sql", "values", "access"),
+        [
+            (history.PLACES_OF_ALL, (*EDGE, 50, 0), "SEARCH call USING COVERING INDEX call_ended"),
+            (history.COUNT_ALL, EDGE[:1], "SEARCH call USING COVERING INDEX call_ended"),
+            (history.PLACES_OF_NUMBER, ("100", *EDGE, 50, 0), "SEARCH party USING PRIMARY KEY (number=? AND"),
+            (history.COUNT_OF_NUMBER, ("100", *EDGE[:1]), "SEARCH party USING PRIMARY KEY (number=? AND"),
+            (history.CALLS + "(?, ?)", (1, 2), "SEARCH call USING INTEGER PRIMARY KEY (rowid=?)"),
+            (history.MEDIA + "(?, ?)" + history.IN_MEDIA_ORDER, (1, 2), "SEARCH media USING PRIMARY KEY (call=?)"),
+        ],
+    )
+    def test_of_the_history(
+        self, connection: sqlite3.Connection, sql: str, values: tuple[object, ...], access: str
+    ) -> None:
+        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+        assert any(step.startswith(access) for step in steps), steps
+        assert [step for step in steps if step.startswith("SCAN") or "TEMP B-TREE" in step] == []
+
+    def test_of_the_sums_only_their_own_days_are_read(self, connection: sqlite3.Connection) -> None:
+        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {history.SUMS}", (NOON_AT,))]
+        assert any(step.startswith("SEARCH call USING INDEX call_ended (ended_at>?)") for step in steps), steps

@@ -1,0 +1,59 @@
+"""The steps from one version of the tables to the next."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+
+from store import schema
+from store.bindings import PutBinding, live_bindings
+from store.database import connect
+from tests.support.stored import BINDING, NOON_AT
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    connection = connect(":memory:")
+    yield connection
+    connection.close()
+
+
+def tables(connection: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+
+
+def test_an_empty_file_gets_all_tables_and_says_whose_it_is(connection: sqlite3.Connection) -> None:
+    schema.migrate(connection)
+    assert tables(connection) == {"binding", "number", "call", "party", "media", "live_call", "heartbeat"}
+    assert schema.version_of(connection) == schema.VERSION == 2
+    assert connection.execute("PRAGMA application_id").fetchone()[0] == schema.APPLICATION_ID
+
+
+def test_a_database_of_version_1_is_migrated_and_keeps_what_it_holds(connection: sqlite3.Connection) -> None:
+    schema.migrate(connection, 1)
+    assert (schema.version_of(connection), tables(connection)) == (1, {"binding", "number"})
+    PutBinding(BINDING, 3).apply(connection)
+    schema.migrate(connection)
+    assert schema.version_of(connection) == 2
+    assert "call" in tables(connection)
+    assert live_bindings(connection, NOON_AT) == [BINDING]
+
+
+def test_a_database_of_this_version_is_left_alone(connection: sqlite3.Connection) -> None:
+    schema.migrate(connection)
+    before = connection.total_changes
+    schema.migrate(connection)
+    assert connection.total_changes == before
+
+
+def test_a_step_that_fails_halfway_leaves_the_version_before_it(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "STEPS", (schema.STEPS[0], "CREATE TABLE one (a);\nCREATE TABLE binding (b);\n"))
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        schema.migrate(connection, 2)
+    assert schema.version_of(connection) == 1
+    assert tables(connection) == {"binding", "number"}
+    assert not connection.in_transaction

@@ -1,0 +1,423 @@
+"""The writing thread and the faults it has to outlive.  Most tests make its attempts themselves."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from config import ConfigError
+from store.backlog import Backlog
+from store.bindings import PutBinding
+from store.calls import EndCall, PutCall
+from store.database import FILE_NAME, SIDE_FILES, Database, connect
+from store.writer import HEARTBEAT_S, PRUNE_BATCH, PRUNE_S, Writer
+from tests.support.stored import BINDING, DAY_S, LIVE_CALL, NOON_AT, Clock, Disk, ended_call, rows
+
+LIMIT_S = 20.0
+
+
+class Bench:
+    """A writer without its thread, on a disk that fails when told to."""
+
+    def __init__(self, path: Path, limit: int = 100, history_days: int = 365) -> None:
+        self.path = path
+        self.disk = Disk()
+        self.clock = Clock()
+        self.backlog = Backlog(limit)
+        self.database = Database(path, self.disk.connect)
+        self.writer = Writer(self.database, self.backlog, history_days, self.clock.monotonic, self.clock.wall)
+        self.settled: list[tuple[int, bool]] = []
+        self.writer.on_settled(lambda ticket, stored: self.settled.append((ticket, stored)))
+
+    def on_writer(self, statement: str) -> None:
+        """Run on the connection that writes."""
+        with self.database.writing():
+            pass
+        connection = self.database._writer
+        assert connection is not None
+        connection.execute(statement)
+
+    def put_phone(self, number: int) -> int:
+        return self.backlog.put(PutBinding(replace(BINDING, binding_id=f"b-{number}"), number))
+
+    def count(self, table: str) -> int:
+        return int(rows(self.path, f"SELECT count(*) FROM {table}")[0][0])
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def make_bench(**settings: int) -> Bench:
+        for bench in made:
+            bench.writer.stop()
+        made.append(Bench(tmp_path / "data" / FILE_NAME, **settings))
+        made[-1].writer.open()
+        return made[-1]
+
+    yield make_bench
+    for bench in made:
+        bench.writer.stop()
+
+
+@pytest.fixture
+def bench(make: Callable[..., Bench]) -> Bench:
+    return make()
+
+
+class TestWriting:
+    def test_all_that_waits_goes_into_one_transaction(self, bench: Bench) -> None:
+        seen: list[str] = []
+        assert bench.database._writer is not None
+        bench.database._writer.set_trace_callback(seen.append)
+        tickets = [bench.put_phone(number) for number in range(5)]
+        assert bench.writer.attempt()
+        assert bench.count("binding") == 5
+        assert bench.settled == [(tickets[-1], True)]
+        before_beat = seen[: seen.index("PRAGMA synchronous = FULL")]
+        assert [statement for statement in before_beat if statement.startswith(("BEGIN", "COMMIT"))] == [
+            "BEGIN IMMEDIATE",
+            "COMMIT",
+        ]
+
+    def test_one_change_that_can_never_be_stored_does_not_keep_back_the_others(
+        self, bench: Bench, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        bench.put_phone(1)
+        bench.backlog.put(PutBinding(replace(BINDING, binding_id="bad", cseq=2**70), 2))
+        last = bench.put_phone(3)
+        assert bench.writer.attempt()
+        assert bench.count("binding") == 2
+        assert bench.backlog.lost == 1
+        assert bench.settled == [(last, True)]
+        assert "('binding', 'bad')" in caplog.text
+        assert bench.writer.problems() == ("1 changes of registrations and calls were never stored",)
+
+    def test_a_listener_that_raises_hinders_nobody(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+        def broken(_ticket: int, _stored: bool) -> None:
+            raise ZeroDivisionError
+
+        others: list[int] = []
+        bench.writer.on_settled(broken)
+        bench.writer.on_settled(lambda ticket, _stored: others.append(ticket))
+        bench.put_phone(1)
+        assert bench.writer.attempt()
+        assert others == [1]
+        assert "a listener failed" in caplog.text
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How a fault is brought about on the connections of the writer and how it passes."""
+
+    begin: str
+    end: str
+    words: str
+
+
+FAULTS = {
+    "full": Fault("PRAGMA max_page_count = 1", "PRAGMA max_page_count = 4294967294", "the disk is full"),
+    "read-only": Fault("PRAGMA query_only = ON", "PRAGMA query_only = OFF", "the database or its disk is read-only"),
+}
+
+
+class TestFaults:
+    @pytest.mark.parametrize("name", FAULTS)
+    def test_work_is_kept_while_the_fault_lasts_and_stored_afterwards(
+        self, bench: Bench, caplog: pytest.LogCaptureFixture, name: str
+    ) -> None:
+        fault = FAULTS[name]
+        bench.on_writer(fault.begin)
+        # A connection that was made anew meets the same disk.
+        bench.disk.statements = [fault.begin]
+        tickets = [self.put_much(bench, number) for number in range(20)]
+        for _ in range(3):
+            assert not bench.writer.attempt()
+        assert bench.writer.problems() == (
+            f"registrations and calls can't be stored, and are kept in memory for now: {fault.words}",
+        )
+        assert bench.settled == [(tickets[-1], False)] * 3
+        assert self.put_much(bench, 20) == 0
+        assert bench.count("binding") == 0
+        bench.disk.statements = []
+        if bench.database.is_open:
+            bench.on_writer(fault.end)
+        assert bench.writer.attempt()
+        assert bench.writer.problems() == ()
+        assert bench.count("binding") == 21
+        assert bench.settled[-1] == (21, True)
+        assert len([each for each in caplog.records if each.levelno == logging.ERROR]) == 1
+
+    def put_much(self, bench: Bench, number: int) -> int:
+        """Enough that the file has to grow."""
+        big = replace(BINDING, binding_id=f"b-{number}", user_agent="x" * 10_000)
+        return bench.backlog.put(PutBinding(big, number))
+
+    def test_a_lock_of_another_program_delays_and_loses_nothing(self, bench: Bench) -> None:
+        other = connect(str(bench.path))
+        other.execute("BEGIN EXCLUSIVE")
+        bench.put_phone(1)
+        assert not bench.writer.attempt()
+        assert bench.writer.problems()[0].endswith("another program has locked the database")
+        other.execute("ROLLBACK")
+        other.close()
+        assert bench.writer.attempt()
+        assert (bench.count("binding"), bench.writer.problems()) == (1, ())
+
+    def test_readers_read_on_while_nothing_can_be_written(self, bench: Bench) -> None:
+        bench.put_phone(1)
+        bench.writer.attempt()
+        other = connect(str(bench.path))
+        other.execute("BEGIN EXCLUSIVE")
+        bench.put_phone(2)
+        assert not bench.writer.attempt()
+        with bench.database.reading() as connection:
+            assert connection.execute("SELECT count(*) FROM binding").fetchone() == (1,)
+        other.close()
+
+    def test_a_lock_at_the_start_delays_it_and_the_calls_cut_off_are_closed_later(
+        self, make: Callable[..., Bench]
+    ) -> None:
+        bench = make()
+        bench.backlog.put(PutCall(LIVE_CALL))
+        bench.writer.attempt()
+        bench.writer.stop()
+        other = connect(str(bench.path))
+        other.execute("BEGIN EXCLUSIVE")
+        late = Bench(bench.path)
+        late.writer.open()
+        assert late.writer.problems()[0].endswith("another program has locked the database")
+        late.backlog.put(PutCall(replace(LIVE_CALL, call_id="call-2")))
+        assert not late.writer.attempt()
+        other.close()
+        assert late.writer.attempt()
+        assert rows(late.path, "SELECT call_id, termination_reason FROM call") == [("call-1", "interrupted")]
+        assert rows(late.path, "SELECT call_id FROM live_call") == [("call-2",)]
+        late.writer.stop()
+
+    def test_a_data_directory_that_can_not_be_made_yet(self, tmp_path: Path) -> None:
+        (tmp_path / "disk").write_text("not mounted")
+        bench = Bench(tmp_path / "disk" / FILE_NAME)
+        bench.writer.open()
+        bench.put_phone(1)
+        assert not bench.writer.attempt()
+        assert "the database can't be reached (" in bench.writer.problems()[0]
+        (tmp_path / "disk").unlink()
+        assert bench.writer.attempt()
+        assert bench.count("binding") == 1
+        bench.writer.stop()
+
+    def test_a_file_that_was_removed_is_made_anew(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+        bench.put_phone(1)
+        bench.writer.attempt()
+        for side in SIDE_FILES:
+            Path(f"{bench.path}{side}").unlink()
+        bench.clock.advance(HEARTBEAT_S)
+        bench.put_phone(2)
+        assert bench.writer.attempt()
+        assert rows(bench.path, "SELECT binding_id FROM binding") == [("b-2",)]
+        assert "removed or replaced while the server ran" in caplog.text
+
+    def test_a_later_version_stops_the_start(self, bench: Bench) -> None:
+        bench.on_writer("PRAGMA user_version = 99")
+        bench.writer.stop()
+        for _ in range(2):
+            # The second time as well: a server that did not start holds no lock.
+            with pytest.raises(ConfigError, match="later version"):
+                Bench(bench.path).writer.open()
+
+    def test_what_does_not_fit_the_backlog_is_counted_and_said(self, make: Callable[..., Bench]) -> None:
+        bench = make(limit=3)
+        other = connect(str(bench.path))
+        other.execute("BEGIN EXCLUSIVE")
+        bench.writer.attempt()
+        bench.backlog.put(EndCall(ended_call("call-1", NOON_AT), ()))
+        for number in range(5):
+            bench.put_phone(number)
+        other.close()
+        assert bench.writer.attempt()
+        assert (bench.count("call"), bench.count("binding")) == (1, 2)
+        assert bench.writer.problems() == ("3 changes of registrations and calls were never stored",)
+
+    def test_the_pauses_grow_up_to_a_limit_and_end_with_success(self, bench: Bench) -> None:
+        other = connect(str(bench.path))
+        other.execute("BEGIN EXCLUSIVE")
+        bench.put_phone(1)
+        pauses = []
+        for _ in range(8):
+            bench.writer.attempt()
+            pauses.append(bench.writer.pause_s)
+        other.close()
+        bench.writer.attempt()
+        assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+        assert bench.writer.pause_s == 0.0
+
+    def test_a_fault_of_our_own_is_outlived_too(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def broken(*_: object) -> int:
+            raise ZeroDivisionError
+
+        bench.put_phone(1)
+        with monkeypatch.context() as patch:
+            patch.setattr("store.calls.prune", broken)
+            assert not bench.writer.attempt()
+        assert "ZeroDivisionError" in caplog.text
+        assert bench.count("binding") == 1
+        assert bench.writer.attempt()
+        assert bench.writer.problems() == ()
+
+
+class TestDamage:
+    def test_a_file_that_becomes_damaged_is_set_aside_and_a_new_one_takes_what_waits(self, bench: Bench) -> None:
+        bench.put_phone(1)
+        bench.writer.attempt()
+        bench.database.leave()
+        bench.path.write_bytes(b"rubbish" * 1000)
+        bench.put_phone(2)
+        assert bench.writer.attempt()
+        assert rows(bench.path, "SELECT binding_id FROM binding") == [("b-2",)]
+        (problem,) = bench.writer.problems()
+        assert "the database was damaged; it lies in sipserver.damaged-20260729T120000Z.db now" in problem
+
+    def test_damage_found_while_writing(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The table is gone to pieces under an open connection."""
+        broken = sqlite3.DatabaseError("database disk image is malformed")
+        broken.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        bench.put_phone(1)
+
+        def apply(*_: object) -> None:
+            raise broken
+
+        with monkeypatch.context() as patch:
+            patch.setattr(PutBinding, "apply", apply)
+            assert not bench.writer.attempt()
+        assert bench.database.set_aside_as
+        assert bench.writer.attempt()
+        assert bench.count("binding") == 1
+
+    def test_a_reader_that_met_damage_has_the_file_looked_at(self, bench: Bench) -> None:
+        bench.put_phone(1)
+        bench.writer.attempt()
+        bench.writer.check_soon()
+        assert bench.writer.attempt()
+        assert bench.writer.problems() == ()
+        page = rows(bench.path, "SELECT rootpage FROM sqlite_schema WHERE name = 'binding'")[0][0]
+        bench.on_writer("PRAGMA wal_checkpoint(TRUNCATE)")
+        with bench.path.open("r+b") as file:
+            file.seek(4096 * (page - 1))
+            file.write(b"\xff" * 100)
+        bench.on_writer("PRAGMA shrink_memory")
+        bench.writer.check_soon()
+        assert not bench.writer.attempt()
+        assert bench.database.set_aside_as
+        assert bench.writer.attempt()
+
+
+class TestSignsOfLife:
+    def beats(self, bench: Bench) -> list[float]:
+        return [at for (at,) in rows(bench.path, "SELECT at FROM heartbeat")]
+
+    def test_they_come_while_a_call_is_live(self, bench: Bench) -> None:
+        bench.backlog.put(PutCall(LIVE_CALL))
+        bench.writer.attempt()
+        assert self.beats(bench) == [NOON_AT]
+        bench.clock.advance(HEARTBEAT_S - 1)
+        bench.writer.attempt()
+        assert self.beats(bench) == [NOON_AT]
+        bench.clock.advance(1)
+        bench.writer.attempt()
+        assert self.beats(bench) == [NOON_AT + HEARTBEAT_S]
+
+    def test_an_idle_server_writes_nothing(self, bench: Bench) -> None:
+        for _ in range(3):
+            bench.clock.advance(HEARTBEAT_S)
+            bench.writer.attempt()
+        assert self.beats(bench) == []
+
+    def test_what_was_written_is_brought_to_the_disk_with_the_next_one(self, bench: Bench) -> None:
+        bench.writer.attempt()
+        bench.clock.advance(1)
+        bench.put_phone(1)
+        bench.writer.attempt()
+        assert self.beats(bench) == []
+        bench.clock.advance(HEARTBEAT_S)
+        bench.writer.attempt()
+        assert self.beats(bench) == [NOON_AT + 1 + HEARTBEAT_S]
+
+
+class TestPruning:
+    def put_calls(self, bench: Bench, count: int, ended_at: float) -> None:
+        for number in range(count):
+            bench.backlog.put(EndCall(ended_call(f"call-{number}", ended_at), ()))
+
+    def test_old_calls_go_batch_by_batch(self, make: Callable[..., Bench]) -> None:
+        bench = make(limit=10_000, history_days=30)
+        self.put_calls(bench, PRUNE_BATCH + 10, NOON_AT - 30 * DAY_S - 1)
+        bench.backlog.put(EndCall(ended_call("young", NOON_AT - 30 * DAY_S + 60), ()))
+        bench.writer.attempt()
+        assert bench.count("call") == 11
+        bench.clock.advance(0.05)
+        bench.writer.attempt()
+        assert rows(bench.path, "SELECT call_id FROM call") == [("young",)]
+        bench.clock.advance(PRUNE_S - 1)
+        bench.writer.attempt()
+        assert bench.count("call") == 1
+        bench.clock.advance(1)
+        bench.writer.attempt()
+        assert bench.count("call") == 0
+
+    def test_for_ever_is_for_ever(self, make: Callable[..., Bench]) -> None:
+        bench = make(history_days=0)
+        self.put_calls(bench, 1, 1.0)
+        bench.writer.attempt()
+        bench.clock.advance(PRUNE_S)
+        bench.writer.attempt()
+        assert bench.count("call") == 1
+
+
+class TestThread:
+    def test_it_writes_what_is_put_and_ends_with_nothing_left(self, bench: Bench) -> None:
+        bench.writer.start()
+        for number in range(10):
+            bench.put_phone(number)
+        assert bench.backlog.wait_stored(LIMIT_S)
+        bench.put_phone(10)
+        bench.writer.stop()
+        assert bench.count("binding") == 11
+        assert "store-writer" not in {thread.name for thread in threading.enumerate()}
+        bench.writer.stop()
+
+    def test_it_goes_on_after_a_fault(self, bench: Bench) -> None:
+        other = connect(str(bench.path))
+        other.execute("BEGIN EXCLUSIVE")
+        failed = threading.Event()
+        bench.writer.on_settled(lambda _ticket, stored: None if stored else failed.set())
+        bench.writer.start()
+        bench.put_phone(1)
+        assert failed.wait(LIMIT_S)
+        other.close()
+        assert bench.backlog.wait_stored(LIMIT_S)
+        assert bench.count("binding") == 1
+
+    def test_at_the_end_what_can_not_be_written_is_said(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+        other = connect(str(bench.path))
+        other.execute("BEGIN EXCLUSIVE")
+        bench.writer.start()
+        bench.put_phone(1)
+        bench.writer.stop()
+        other.close()
+        assert "1 changes of registrations and calls could not be stored" in caplog.text
+
+    def test_a_thread_that_has_ended_is_a_problem(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(bench.writer, "_run", lambda: None)
+        bench.writer.start()
+        assert bench.writer._thread is not None
+        bench.writer._thread.join(LIMIT_S)
+        assert bench.writer.problems() == ("the thread that stores registrations and calls has ended",)
