@@ -39,6 +39,7 @@ _MAX_PORT = 65_535
 _MAX_RTP_WORKERS = 64
 _DAY_S = 86_400
 _SHOWN_CHARS = 80
+_MAX_SERVER_HEADER = 64
 _WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]*")
 _SIZE = re.compile(r"([1-9][0-9]*)([kmg]?)b?", re.IGNORECASE)
 _SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
@@ -146,6 +147,12 @@ def _parse_log_file(text: str) -> Path:
     if path.name in ("", "..", ERROR_LOG_NAME, AUDIT_LOG_NAME):
         raise ValueError(text)
     return path
+
+
+def _parse_server_header(text: str) -> str:
+    if not (text.isascii() and text.isprintable()) or len(text) > _MAX_SERVER_HEADER:
+        raise ValueError(text)
+    return text
 
 
 def _parse_token(text: str) -> str:
@@ -365,6 +372,11 @@ class Config:
     )
     ext_passwords_file: Path | None = _setting(  # noqa: RUF009
         "", _OPTIONAL_PATH, "File with such passwords, number:password one a line, as containers get their secrets."
+    )
+    server_header: str = _setting(
+        "",
+        _Kind(_parse_server_header, "printable ASCII text of at most 64 characters"),
+        "Server header of what this server answers itself; empty = none, so that strangers learn no version.",
     )
     sip_rate_limit: int = _setting(
         "100",

@@ -36,22 +36,28 @@ from sip.numbering import NumberPlan
 from sip.safekeeping import Safekeeping
 from sip.snapshots import (
     BanSnapshot,
+    CallRecord,
     CallSnapshot,
     CallTotals,
     HistoryPage,
     HistoryQuery,
+    PeriodFigures,
     RegistrationFailure,
     RegistrationSnapshot,
 )
 from sip.timers import TimerSettings
 from sip.tls import load_certificate
 from startup import EPHEMERAL_PORTS, Greeting, banner, call_capacity, raise_descriptor_limit
+from store import StoreError, open_store
 
 __version__ = "0.1.0"
 
 log = logging.getLogger("sipserver")
 
 _HOUSEKEEPING_S = 1.0
+
+_OWN_WRITES_S = 0.5
+"""How long a request of the API waits for what has just happened to be written."""
 
 EXIT_USAGE = 2
 """Exit status for settings or ports that can't be used."""
@@ -65,8 +71,10 @@ class SipServer:
         """`timers` are those of RFC 3261 unless given; a test need not wait 32 seconds for a dead phone."""
         self.config = config
         first, last = (config.rtp_port, config.rtp_port_max) if config.rtp_port else EPHEMERAL_PORTS
-        self._relay = RtpRelay(config.rtp_host, first, last)
-        self._engine = SipEngine(config, self._relay, timers)
+        self._relay = RtpRelay(config.rtp_host, first, last, config.rtp_workers)
+        self._store = open_store(config)
+        self._engine = SipEngine(config, self._relay, self._store, timers)
+        self._store.on_settled(self._engine.on_settled)
         self._safekeeping = Safekeeping(config, self._engine)
         self._stopped = threading.Event()
         self._housekeeper = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
@@ -111,6 +119,7 @@ class SipServer:
             raise _bind_error("SIP_PORT", config.sip_port, "SIP_HOST", config.sip_host, error) from error
         self._started_at = time.time()
         try:
+            self._restore()
             self._relay.start()
             self._http = self._start_http(token)
         except BaseException:
@@ -119,6 +128,14 @@ class SipServer:
         self._engine.start()
         self._housekeeper.start()
         log.info("ready: SIP on port %d, HTTP API on port %d", self.sip_port, self.api_port)
+
+    def _restore(self) -> None:
+        """Take up what an earlier run has left."""
+        self._store.start()
+        kept = self._store.bindings(self._started_at)
+        count = self._engine.restore(kept, self._store.number_records().values())
+        if kept:
+            log.info("%d of %d kept registrations are in force again", count, len(kept))
 
     def _start_http(self, token: str | None) -> HttpServer:
         config = self.config
@@ -163,6 +180,7 @@ class SipServer:
         """Idempotent."""
         with ExitStack() as last_first:
             # Each is stopped even if the one before it fails.
+            last_first.callback(self._store.stop)
             last_first.callback(self._stop_housekeeping)
             last_first.callback(self._relay.stop)
             last_first.callback(self._engine.stop)
@@ -175,10 +193,14 @@ class SipServer:
         return self._engine.registrations()
 
     def remove_registrations(self, number: str) -> int:
-        return self._engine.remove_registrations(number)
+        removed = self._engine.remove_registrations(number)
+        self._store.flush(_OWN_WRITES_S)
+        return removed
 
     def clear_registrations(self) -> int:
-        return self._engine.clear_registrations()
+        removed = self._engine.clear_registrations()
+        self._store.flush(_OWN_WRITES_S)
+        return removed
 
     def calls(self) -> Sequence[CallSnapshot]:
         return self._engine.calls()
@@ -187,7 +209,19 @@ class SipServer:
         return self._engine.clear_calls()
 
     def history(self, query: HistoryQuery) -> HistoryPage:
-        return self._engine.history(query)
+        self._store.flush(_OWN_WRITES_S)
+        with _readable():
+            return self._store.history(query)
+
+    def history_rows(self, query: HistoryQuery) -> Iterator[CallRecord]:
+        self._store.flush(_OWN_WRITES_S)
+        with _readable():
+            yield from self._store.history_rows(query)
+
+    def period_figures(self) -> Sequence[PeriodFigures]:
+        self._store.flush(_OWN_WRITES_S)
+        with _readable():
+            return self._store.statistics(time.time())
 
     def streams(self) -> Sequence[StreamSnapshot]:
         return self._relay.snapshot()
@@ -209,7 +243,9 @@ class SipServer:
 
     def set_password(self, number: str, password: str) -> int:
         with _explained("The password of this extension can't be changed here."):
-            return self._safekeeping.set_password(number, password)
+            ended = self._safekeeping.set_password(number, password)
+        self._store.flush(_OWN_WRITES_S)
+        return ended
 
     def remove_password(self, number: str) -> bool:
         with _explained("The password of this extension can't be removed here."):
@@ -228,12 +264,21 @@ class SipServer:
         return self._started_at
 
     def health(self) -> HealthSnapshot:
-        problems = []
+        fatal = []
         if not self._engine.is_running():
-            problems.append("signalling has stopped: phones can neither register nor call")
+            fatal.append("signalling has stopped: phones can neither register nor call")
         if not self._relay.is_running():
-            problems.append("the media relay has stopped: calls have no sound")
-        return HealthSnapshot(ready=not problems, problems=tuple(problems))
+            fatal.append("the media relay has stopped: calls have no sound")
+        return HealthSnapshot(ready=not fatal, problems=(*fatal, *self._store.problems()))
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """What can't be read now becomes an answer of the API."""
+    try:
+        yield
+    except StoreError as error:
+        raise Problem(503, "The history can't be read at the moment.", f"Try again soon: {error}.") from error
 
 
 @contextlib.contextmanager

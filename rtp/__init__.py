@@ -5,11 +5,18 @@ Layers, lowest first; the first group is pure (bytes, addresses and `now` in, de
     packet, payload_types, rtcp, quality, figures
     stats, latch
     session         one media stream of a call: who may send, what was sent
+    shared_stats    figures that one process counts and another reads
     udp, ports      sockets, bound in pairs
     poller, loop    waiting for packets and for commands of other threads
-    leg, relay      packets in and out; what the rest of the program uses
+    pool            pairs between calls
+    direction       the way of nearly every packet: read, counted, sent
+    line            both directions of a settled stream, here or lent to a worker process
+    channel, worker, worker_process, crew   worker processes: what is said, what they do, their start and their death
+    leg             ports of a session: who is heard, who is learnt
+    stream, relay   what the rest of the program uses
 
-Threads and locks: the thread `rtp-relay` runs the loop and alone changes latches, statistics and routes. Other threads
-hand it commands through the loop's inbox and read counters, each of which is replaced in one step. Leaf locks: the
-relay's table of sessions, the allocator's set of ports, and one per session for the life of its sockets.
+Threads and locks: the thread `rtp-relay` runs the loop and alone changes latches, routes and, for streams in its hands,
+statistics; a worker process is one thread that does the same with lines it was lent. Other threads hand the relay
+commands through the loop's inbox. Leaf locks: the relay's table of sessions, the allocator's set of ports, and one per
+session for what it has become and who counts. Order: none is taken while another is held.
 """

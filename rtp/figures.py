@@ -23,24 +23,24 @@ class StreamSnapshot:
     to_address: str | None
     to_port: int | None
     relay_port: int
-    packets: int
-    bytes: int
-    lost: int
-    out_of_order: int
-    duplicates: int
-    rejected: int
-    dropped: int
-    jitter_ms: float
-    codec: str | None
-    payload_type: int | None
-    ssrc: int | None
-    first_packet_at: float | None
-    last_packet_at: float | None
-    remote_lost: int | None
-    remote_jitter_ms: float | None
-    rtt_ms: float | None
-    mos: float | None
-    active: bool
+    packets: int = 0
+    bytes: int = 0
+    lost: int = 0
+    out_of_order: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    jitter_ms: float = 0.0
+    codec: str | None = None
+    payload_type: int | None = None
+    ssrc: int | None = None
+    first_packet_at: float | None = None
+    last_packet_at: float | None = None
+    remote_lost: int | None = None
+    remote_jitter_ms: float | None = None
+    rtt_ms: float | None = None
+    mos: float | None = None
+    active: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ class MediaEventKind(Enum):
     RELEARNING = "relearning"
     REJECTED = "rejected"
     NEW_SSRC = "new-ssrc"
+    TAKEN_BACK = "taken-back"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,52 +1,33 @@
-"""One side's RTP and RTCP ports: packets in, checked, counted and passed to the other side's ports.
+"""One side's RTP and RTCP ports: packets in, their source checked, handed to the direction they go.
 
-Relay thread only, but for `Legs.vacate`. `RtpPort.on_twin` is the hot path: nearly every packet goes through it,
-`_pass_on` and `StreamStats.on_packet`, and through nothing else that is written in Python.
+Relay thread only. Nearly every RTP packet takes the way of `Direction.on_twin` and does not come by here.
 """
 
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from threading import Lock
 
+from rtp.direction import Direction, Transmit, nowhere
 from rtp.latch import Address, Verdict
+from rtp.line import Lender, Line
 from rtp.loop import RelayLoop
-from rtp.packet import FIXED_HEADER, FIXED_HEADER_LENGTH, PacketKind, classify
+from rtp.packet import PacketKind, classify
+from rtp.payload_types import Codec
 from rtp.ports import PortPair
 from rtp.session import MediaSession
-from rtp.udp import CAN_TWIN, connected_twin, plain_address, socket_address, vacate
-
-_unpack_header = FIXED_HEADER.unpack_from
+from rtp.udp import CAN_TWIN, connected_twin, plain_address, socket_address
 
 Source = tuple[str, int]
-Transmit = Callable[[memoryview], object]
 
 MAX_HANDOVER_ROUNDS = 1024
 """Longest wait for a socket to fall silent; more packets than its buffer holds by default."""
 
 
-class NoDestination(OSError):
-    """The other side has said that it wants nothing, or not yet where."""
-
-
-def _nowhere(_data: memoryview) -> None:
-    raise NoDestination
-
-
-class Life:
-    """While `lock` is held and `is_over` is False, the sockets of a session are what they seem to be: no other thread
-    takes their ports away. A leaf lock, taken when sockets come and go, never for a packet."""
-
-    __slots__ = ("is_over", "lock")
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.is_over = False
-
-
 class RtpPort:
-    """The RTP port facing one side: `transmit` sends to that side, `peer` is the port facing the other.
+    """The RTP port facing one side: `inward` takes what that side sends, `outward` sends to it.
 
     `_sock` hears everybody. Once the side's source is learnt, a twin connected to it takes over what that source sends
     and what is sent to it; the kernel then does the filtering. The twin is a saving, never a condition: without it, and
@@ -54,131 +35,91 @@ class RtpPort:
 
     The twin takes over in two steps, each when a socket was found silent, so that packets keep their order and none is
     read without a look at its source that may have come before the twin was connected: first it is read with the source
-    looked at, once `_sock` holds no older packets; then without.
+    looked at, once `_sock` holds no older packets; then without, and it belongs to the line.
     """
 
     __slots__ = (
         "_buffer",
-        "_life",
+        "_inward",
+        "_line",
         "_loop",
         "_number",
-        "_recv_twin",
+        "_outward",
         "_rounds_left",
-        "_session",
         "_side",
         "_sock",
         "_source",
-        "_stats",
         "_twin",
         "_view",
         "_was_heard",
-        "peer",
-        "transmit",
     )
 
-    peer: RtpPort
-
-    def __init__(self, loop: RelayLoop, session: MediaSession, number: int, sock: socket.socket, life: Life) -> None:
+    def __init__(
+        self, loop: RelayLoop, line: Line, number: int, sock: socket.socket, inward: Direction, outward: Direction
+    ) -> None:
         self._loop = loop
-        self._life = life
+        self._line = line
+        self._number = number
+        self._inward = inward
+        self._outward = outward
         self._buffer = loop.buffer
         self._view = loop.view
-        self._session = session
-        self._number = number
-        self._side = session.sides[number]
-        self._stats = self._side.stats
+        self._side = line.media.sides[number]
         self._sock = sock
         self._twin: socket.socket | None = None
-        self._recv_twin: Callable[[bytearray], int] = sock.recv_into
         self._source: Source | None = None
         self._was_heard = False
         self._rounds_left = 0
-        self.transmit: Transmit = _nowhere
 
     def on_packet(self, now: float) -> None:
         """A packet from anybody."""
         self._take(self._sock, now)
 
-    def on_twin(self, now: float) -> None:
-        """A packet from the learnt source; the kernel has seen to that."""
-        try:
-            length = self._recv_twin(self._buffer)
-        except OSError:  # an ICMP error answers something sent earlier; nothing is lost here
-            return
-        self._pass_on(length, now)
-
-    def _pass_on(self, length: int, now: float) -> None:
-        """Count the packet in the buffer and send it to the other side as it is: who has got it, finds it counted."""
-        prefix, sequence_number, rtp_timestamp, ssrc = _unpack_header(self._buffer)
-        stats = self._stats
-        # Bytes behind a shorter packet are those of an earlier one.
-        if prefix != stats.prefix or length < FIXED_HEADER_LENGTH:
-            kind = classify(self._view[:length])
-            if kind is not PacketKind.RTP:
-                self._pass_on_other(kind, length, now)
-                return
-        stats.on_packet(prefix, sequence_number, rtp_timestamp, ssrc, length, now)
-        try:
-            self.peer.transmit(self._view[:length])
-        except OSError:
-            self._side.dropped += 1
-
-    def _pass_on_other(self, kind: PacketKind, length: int, now: float) -> None:
-        """RTCP on the RTP port (RFC 5761), STUN, ZRTP, DTLS: passed on, not counted as media."""
-        if kind is PacketKind.UNKNOWN:
-            self._side.rejected += 1
-            return
-        packet = self._view[:length]
-        if kind is PacketKind.RTCP:
-            self._session.on_rtcp(self._number, packet, now)
-        try:
-            self.peer.transmit(packet)
-        except OSError:
-            self._side.dropped += 1
-
-    def _take(self, sock: socket.socket, now: float) -> None:
-        """Read one packet with its source and pass it on if that may send."""
+    def _take(self, sock: socket.socket, now: float) -> bool:
+        """Read one packet with its source and pass it on if that may send; whether there was one."""
         self._was_heard = True
         try:
             length, source = sock.recvfrom_into(self._buffer)
         except OSError:
-            return
+            return False
         if source == self._source:
-            self._pass_on(length, now)
-            return
+            if self._line.is_lent:
+                self._line.keep()
+            self._inward.pass_on(length, now)
+            return True
         verdict = self._side.judge_rtp(plain_address(source), self._view[:length], now)
         if verdict is Verdict.LATCHED:
-            self._source = source
-            self._drop_twin()
-            self.route()
-            if CAN_TWIN:
-                self._loop.post(self._make_twin)
+            self._line.withdraw(partial(self._learn, source))
         if verdict in (Verdict.ACCEPTED, Verdict.LATCHED):
-            self._pass_on(length, now)
+            self._inward.pass_on(length, now)
+        return True
+
+    def _learn(self, source: Source) -> None:
+        """The latch has settled on `source`."""
+        self._drop_twin()
+        self._source = source
+        self.route()
+        if CAN_TWIN:  # when an earlier twin has been emptied, in the next round, and closed
+            self._loop.post(partial(self._loop.post, self._make_twin))
 
     def _make_twin(self) -> None:
         """Have a connected socket take over from here."""
-        source = self._source
-        if source is None or self._twin is not None:
+        if self._source is None or self._twin is not None:
             return
-        with self._life.lock:
-            twin = self._twin = None if self._life.is_over else connected_twin(self._sock, source)
+        twin = self._twin = connected_twin(self._sock, self._source)
         if twin is not None:
             self._when_silent(twin, self._hear_twin)
 
     def _hear_twin(self, twin: socket.socket) -> None:
         """`_sock` holds nothing older than the twin's packets: read them too, looking at their source."""
-        with self._life.lock:
-            if self._life.is_over:
-                return
-            self._loop.add(twin, lambda now: self._take(twin, now))
+        self._loop.add(twin, partial(self._take, twin))
         self.route()
         self._when_silent(twin, self._trust_twin)
 
     def _trust_twin(self, twin: socket.socket) -> None:
         """The twin's queue was empty since it was connected: only the learnt source can be heard there now."""
-        self._recv_twin = twin.recv_into
-        self._loop.replace(twin, self.on_twin)
+        self._inward.trust(twin)
+        self._line.settle(self._number, twin)
 
     def _when_silent(self, twin: socket.socket, then: Callable[[socket.socket], None]) -> None:
         """Run `then(twin)` after a round of the loop, begun after now, in which `_take` found nothing to read; not at
@@ -199,15 +140,24 @@ class RtpPort:
         self._loop.post(look)
 
     def _drop_twin(self) -> None:
-        with self._life.lock:
-            twin, self._twin = self._twin, None
-        if twin is not None:
-            self._loop.remove(twin)
+        """The source is another from now on, or nobody."""
+        self._source = None
+        if self._twin is not None:
+            self._line.unsettle(self._number)
+            self._loop.leave(self._twin)
+            self._loop.post(partial(self._empty, self._twin))
+            self._twin = None
+
+    def _empty(self, twin: socket.socket) -> None:
+        """Close a twin that is no longer needed; what anybody sent before it was connected may still be in it."""
+        for _ in range(MAX_HANDOVER_ROUNDS):
+            if not self._take(twin, self._loop.clock()):
+                break
+        self._loop.remove(twin)
 
     def relearn(self) -> None:
         """Follow the latch after the side was announced again: a source it has forgotten loses its twin."""
         if self._side.rtp_latch.source is None:
-            self._source = None
             self._drop_twin()
         self.route()
 
@@ -215,118 +165,136 @@ class RtpPort:
         """Work out how packets for this side are sent from now on."""
         destination = self._side.destination()
         if destination is not None and self._twin is not None:
-            self.transmit = self._twin.send
+            self._outward.transmit = self._twin.send
         else:
-            self.transmit = _sender(self._sock, destination)
+            self._outward.transmit = _sender(self._sock, destination)
 
     def attach(self) -> None:
         """Begin to serve."""
-        self._loop.add(self._sock, self.on_packet)
+        self._loop.serve(self._sock, self.on_packet)
 
     def detach(self) -> None:
-        """End serving and close the sockets."""
-        self._drop_twin()
-        self._loop.remove(self._sock)
-
-    def sockets(self) -> list[socket.socket]:
-        """The sockets that hold the port, under the life's lock."""
-        return [self._sock] if self._twin is None else [self._sock, self._twin]
+        """Close what was opened here."""
+        self._source = None
+        if self._twin is not None:
+            self._loop.remove(self._twin)
+            self._twin = None
 
 
-class RtcpPort:
-    """The RTCP port facing one side. RTCP is rare: one socket, the source looked at each time."""
+class RtcpPorts:
+    """The RTCP ports facing both sides. RTCP is rare: one socket each, the source looked at each time."""
 
-    __slots__ = ("_loop", "_number", "_session", "_side", "_sock", "peer", "transmit")
+    __slots__ = ("_line", "_loop", "_sides", "_socks", "_transmits")
 
-    peer: RtcpPort
-
-    def __init__(self, loop: RelayLoop, session: MediaSession, number: int, sock: socket.socket) -> None:
+    def __init__(self, loop: RelayLoop, line: Line, socks: tuple[socket.socket, socket.socket]) -> None:
         self._loop = loop
-        self._session = session
-        self._number = number
-        self._side = session.sides[number]
-        self._sock = sock
-        self.transmit: Transmit = _nowhere
+        self._line = line
+        self._sides = line.media.sides
+        self._socks = socks
+        self._transmits: list[Transmit] = [nowhere, nowhere]  # to side 0, to side 1
 
-    def on_packet(self, now: float) -> None:
-        """A packet from anybody."""
+    def on_packet(self, number: int, now: float) -> None:
+        """A packet from anybody at the port facing side `number`."""
         try:
-            length, source = self._sock.recvfrom_into(self._loop.buffer)
+            length, source = self._socks[number].recvfrom_into(self._loop.buffer)
         except OSError:
             return
         packet = self._loop.view[:length]
-        verdict = self._side.judge_rtcp(plain_address(source), packet, now)
+        side = self._sides[number]
+        verdict = side.judge_rtcp(plain_address(source), packet, now)
         if verdict is Verdict.REJECTED:
             return
         if verdict is Verdict.LATCHED:
-            self.route()
+            self.route(number)
         if classify(packet) is PacketKind.RTCP:
-            self._session.on_rtcp(self._number, packet, now)
+            self._line.on_rtcp(number, packet, now)
         try:
-            self.peer.transmit(packet)
+            self._transmits[1 - number](packet)
         except OSError:
-            self._side.dropped += 1
+            side.dropped += 1
 
-    def route(self) -> None:
-        """Work out how RTCP for this side is sent from now on."""
-        self.transmit = _sender(self._sock, self._side.rtcp_destination())
+    def route(self, number: int) -> None:
+        """Work out how RTCP for side `number` is sent from now on."""
+        self._transmits[number] = _sender(self._socks[number], self._sides[number].rtcp_destination())
 
     def attach(self) -> None:
         """Begin to serve."""
-        self._loop.add(self._sock, self.on_packet)
-
-    def detach(self) -> None:
-        """End serving and close the socket."""
-        self._loop.remove(self._sock)
-
-    def sockets(self) -> list[socket.socket]:
-        """The socket that holds the port."""
-        return [self._sock]
+        for number, sock in enumerate(self._socks):
+            self._loop.serve(sock, partial(self.on_packet, number))
 
 
 class Legs:
     """The ports of one session, those facing side 0 first, from `attach` to `detach`."""
 
-    def __init__(self, loop: RelayLoop, session: MediaSession, pairs: tuple[PortPair, PortPair]) -> None:
-        self._life = Life()
+    __slots__ = ("_line", "_loop", "_rtcp", "_rtp", "media")
+
+    def __init__(
+        self, loop: RelayLoop, lender: Lender, media: MediaSession, pairs: tuple[PortPair, PortPair], lock: Lock
+    ) -> None:
+        """`lock` guards who counts, see `Line`."""
         caller, callee = pairs
-        self.rtp = (
-            RtpPort(loop, session, 0, caller.rtp, self._life),
-            RtpPort(loop, session, 1, callee.rtp, self._life),
+        from_caller = Direction(loop, media.sides[0].stats, partial(media.on_rtcp, 0))
+        from_callee = Direction(loop, media.sides[1].stats, partial(media.on_rtcp, 1))
+        self.media = media
+        self._loop = loop
+        self._line = Line(loop, lender, media, (from_caller, from_callee), lock)
+        self._rtp = (
+            RtpPort(loop, self._line, 0, caller.rtp, inward=from_caller, outward=from_callee),
+            RtpPort(loop, self._line, 1, callee.rtp, inward=from_callee, outward=from_caller),
         )
-        self.rtcp = (RtcpPort(loop, session, 0, caller.rtcp), RtcpPort(loop, session, 1, callee.rtcp))
-        self.rtp[0].peer, self.rtp[1].peer = self.rtp[1], self.rtp[0]
-        self.rtcp[0].peer, self.rtcp[1].peer = self.rtcp[1], self.rtcp[0]
+        self._rtcp = RtcpPorts(loop, self._line, (caller.rtcp, callee.rtcp))
 
     def attach(self) -> None:
         """Begin to serve."""
-        with self._life.lock:
-            if not self._life.is_over:
-                for port in (*self.rtp, *self.rtcp):
-                    port.attach()
+        for port in self._rtp:
+            port.attach()
+        self._rtcp.attach()
 
-    def relearn(self, side: int) -> None:
-        """Follow the latches of a side that was announced again."""
-        self.rtp[side].relearn()
-        self.rtcp[side].route()
+    def announce(
+        self,
+        number: int,
+        rtp: Address | None,
+        rtcp: Address | None,
+        hosts: frozenset[str],
+        codecs: Mapping[int, Codec],
+    ) -> None:
+        """Take what a session description of side `number` says."""
+        if not self.media.sides[number].has_said(rtp, rtcp, hosts, codecs):
+            self._line.withdraw(partial(self._take_over, number, rtp, rtcp, hosts, codecs))
 
-    def vacate(self, null_fd: int) -> None:
-        """Free the ports at once, from any thread; `detach` follows."""
-        with self._life.lock:
-            self._life.is_over = True
-            for port in (*self.rtp, *self.rtcp):
-                for sock in port.sockets():
-                    vacate(sock, null_fd)
+    def _take_over(
+        self,
+        number: int,
+        rtp: Address | None,
+        rtcp: Address | None,
+        hosts: frozenset[str],
+        codecs: Mapping[int, Codec],
+    ) -> None:
+        side = self.media.sides[number]
+        side.announce(rtp, rtcp, hosts, self._loop.clock())
+        if codecs != side.codecs:
+            self.media.set_codecs(number, codecs)
+        self._rtp[number].relearn()
+        self._rtcp.route(number)
+        self._line.offer()
 
-    def detach(self) -> None:
-        """End serving and close the sockets."""
-        for port in (*self.rtp, *self.rtcp):
+    def refresh(self) -> None:
+        """Bring the figures up to date; any thread that holds the lock."""
+        self._line.refresh()
+
+    def detach(self, then: Callable[[], None]) -> None:
+        """End serving; run `then` when the ports hold no socket but those of their pairs."""
+        self._line.withdraw(partial(self._close, then))
+
+    def _close(self, then: Callable[[], None]) -> None:
+        for port in self._rtp:
             port.detach()
+        then()
 
 
 def _sender(sock: socket.socket, destination: Address | None) -> Transmit:
     address = None if destination is None else socket_address(sock, destination)
     if address is None:
-        return _nowhere
+        return nowhere
     sendto = sock.sendto
     return lambda data: sendto(data, address)

@@ -1,7 +1,8 @@
 """The relay's loop: waits for packets, calls the handler of each ready socket, runs commands of other threads.
 
-The loop is no thread of its own: whoever calls `run` is its thread until `stop`. `post` and `stop` may be called from
-any thread; all else belongs to the loop's thread. There is no lock: the inbox is a deque.
+The loop is no thread of its own: whoever calls `run` is its thread until `stop`. `post`, `stop`, `add` and `serve` may
+be called from any thread; all else belongs to the loop's thread. There is no lock: the inbox is a deque, a handler is
+replaced in one step.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from rtp.poller import Poller, new_poller
 
 log = logging.getLogger(__name__)
 
 Command = Callable[[], None]
-Handler = Callable[[float], None]
+Handler = Callable[[float], object]
 
 MAX_DATAGRAM = 65536
 _FAULT_LOG_INTERVAL_S = 10.0
@@ -49,6 +52,10 @@ class RelayLoop:
 
     # any thread
 
+    def wall_offset_s(self) -> float:
+        """What turns the loop's monotonic into wall-clock seconds, now."""
+        return time.time() - self.clock()
+
     def post(self, command: Command, *, may_wait: bool = False) -> None:
         """Have the loop's thread run `command` soon, after those posted before, and before it reads any packet that was
         sent after this call. Posted by the loop's thread, it runs in the next round.
@@ -64,6 +71,19 @@ class RelayLoop:
             self._may_sleep = False
             with suppress(OSError):  # a full pipe wakes as well; a closed one has nobody to wake
                 self._wake_tx.send(b"\0")
+
+    def add(self, sock: socket.socket, handler: Handler) -> None:
+        """Call `handler(now)` whenever `sock` has something to read; it must read it, or have another handler do so."""
+        self._handlers[sock.fileno()] = handler
+        register = partial(self._poller.register, sock.fileno())
+        if self.is_own_thread():
+            register()
+        else:
+            self.post(register)
+
+    def serve(self, sock: socket.socket, handler: Handler) -> None:
+        """From now on `handler` serves `sock`, which was added before."""
+        self._handlers[sock.fileno()] = handler
 
     def stop(self) -> None:
         """Make `run` return once the commands posted so far have run."""
@@ -81,22 +101,20 @@ class RelayLoop:
                 self._log_fault()
         self._thread_id = None
 
-    def add(self, sock: socket.socket, handler: Handler) -> None:
-        """Call `handler(now)` whenever `sock` has something to read; it must read it."""
-        assert self.is_own_thread()
-        self._handlers[sock.fileno()] = handler
-        self._poller.register(sock.fileno())
-
-    def replace(self, sock: socket.socket, handler: Handler) -> None:
-        """From now on `handler` serves `sock`."""
-        assert self.is_own_thread()
-        self._handlers[sock.fileno()] = handler
-
-    def remove(self, sock: socket.socket) -> None:
-        """Stop serving `sock`; it is closed after this round, in which it may still be called ready."""
+    def leave(self, sock: socket.socket) -> None:
+        """Stop serving `sock` and leave it open, until it is added again."""
         assert self.is_own_thread()
         self._poller.unregister(sock.fileno())
         self._handlers[sock.fileno()] = _ignore
+
+    def throw_away(self, sock: socket.socket, _now: float) -> None:
+        """Handler of a socket nobody uses: read and forget."""
+        with suppress(OSError):
+            sock.recv_into(self.buffer)
+
+    def remove(self, sock: socket.socket) -> None:
+        """Stop serving `sock`; it is closed after this round, in which it may still be called ready."""
+        self.leave(sock)
         self._doomed.append(sock)
 
     def is_own_thread(self) -> bool:
@@ -155,4 +173,4 @@ class RelayLoop:
 
 
 def _ignore(_now: float) -> None:
-    """Handler of a socket that was closed in this round."""
+    """Handler of a socket that was given up in this round."""

@@ -26,7 +26,10 @@ MAX_REPORTED_SOURCES = 8
 
 
 class Side:
-    """One side as a sender: its latches and the figures of what it sends."""
+    """One side as a sender: its latches and the figures of what it sends.
+
+    `rejected` and `dropped` are what the latch made of packets; those that passed it are counted in `stats`.
+    """
 
     __slots__ = (
         "_events",
@@ -48,7 +51,7 @@ class Side:
         self.number = number
         self.rtp_latch = RtpLatch()
         self.rtcp_latch = RtcpLatch()
-        self.stats = StreamStats(self._on_new_ssrc)
+        self.stats = StreamStats(self.on_new_ssrc)
         self.codecs: Mapping[int, Codec] = {}
         self.rejected = 0
         self.dropped = 0
@@ -70,6 +73,13 @@ class Side:
         if self.rtp_latch.source is None:
             self.rtcp_latch.forget()
             self._reported_sources.clear()
+
+    def has_said(
+        self, rtp: Address | None, rtcp: Address | None, hosts: frozenset[str], codecs: Mapping[int, Codec]
+    ) -> bool:
+        """Whether this side's last description said the same."""
+        latch = self.rtp_latch
+        return (rtp, rtcp, hosts, codecs) == (latch.announced, self.rtcp_latch.announced, latch.hosts, self.codecs)
 
     def judge_rtp(self, source: Address, packet: Buffer, now: float) -> Verdict:
         """Verdict on a packet at this side's RTP port, counted and told where it matters."""
@@ -110,7 +120,8 @@ class Side:
         text = f"packets from {_text(source)} are refused: they are not the {self.name}'s media"
         self._tell(now, MediaEventKind.REJECTED, text)
 
-    def _on_new_ssrc(self, old: int, new: int, now: float) -> None:
+    def on_new_ssrc(self, old: int, new: int, now: float) -> None:
+        """Another synchronisation source has taken this side's stream over."""
         self.remote = None
         text = f"the {self.name} sends with another synchronisation source: {new:#010x} instead of {old:#010x}"
         self._tell(now, MediaEventKind.NEW_SSRC, text)
@@ -143,6 +154,10 @@ class MediaSession:
         self.ports = ports
         self._events: deque[MediaEvent] = deque(maxlen=MAX_EVENTS)
         self.sides = (Side(0, self._events), Side(1, self._events))
+
+    def tell(self, event: MediaEvent) -> None:
+        """One more thing worth telling."""
+        self._events.append(event)
 
     def set_codecs(self, side: int, codecs: Mapping[int, Codec]) -> None:
         """Payload types from a side's description. They say what it receives (RFC 3264 5.1), so the other side's
@@ -210,8 +225,8 @@ class MediaSession:
             lost=stats.lost,
             out_of_order=stats.out_of_order,
             duplicates=stats.duplicates,
-            rejected=side.rejected,
-            dropped=side.dropped,
+            rejected=side.rejected + stats.rejected,
+            dropped=side.dropped + stats.dropped,
             jitter_ms=stats.jitter_s * 1000.0,
             codec=codec[0] if codec else None,
             payload_type=stats.payload_type,

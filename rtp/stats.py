@@ -1,4 +1,5 @@
-"""Figures of one direction of an RTP stream: sequence, loss, jitter (RFC 3550 A.1, A.3, A.8). Pure; relay thread only.
+"""Figures of one direction of an RTP stream: sequence, loss, jitter (RFC 3550 A.1, A.3, A.8). Pure; belongs to the
+thread that serves the stream.
 
 Three departures from the appendix, all for figures that people read. Losses are counted as they happen instead of
 expected minus received, so a duplicate never hides a loss and the number survives a change of SSRC; without duplicates
@@ -9,6 +10,7 @@ it; A.1's probation guards a change of SSRC. Jitter is kept in seconds, so a cha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from rtp.packet import MARKER_BIT, PAYLOAD_TYPE_MASK
 from rtp.payload_types import STATIC_CODECS, Codec, has_cadence
@@ -20,7 +22,29 @@ TIMESTAMP_JUMP_S = 2.0
 """A larger step of the transit time is a pause or a new timestamp base, not jitter."""
 
 _NEVER = -1
-_UNKNOWN_TRANSIT = float("inf")
+_UNKNOWN_S = float("inf")
+
+
+class StatsState(NamedTuple):
+    """All that one object counts and another goes on from, as numbers: -1 and infinity stand for what is not known.
+
+    The first six change with every packet.
+    """
+
+    packets: int
+    octets: int
+    last_at: float
+    jitter_s: float
+    transit_s: float
+    next_sequence: int
+    lost: int
+    out_of_order: int
+    duplicates: int
+    rejected: int
+    dropped: int
+    first_at: float
+    ssrc: int
+    payload_type: int
 
 
 class StreamStats:
@@ -38,6 +62,7 @@ class StreamStats:
         "_tick_s",
         "_transit_s",
         "codec",
+        "dropped",
         "duplicates",
         "first_at",
         "jitter_s",
@@ -48,6 +73,7 @@ class StreamStats:
         "packets",
         "payload_type",
         "prefix",
+        "rejected",
         "ssrc",
     )
 
@@ -60,6 +86,8 @@ class StreamStats:
         self.lost = 0
         self.out_of_order = 0
         self.duplicates = 0
+        self.rejected = 0
+        self.dropped = 0
         self.jitter_s = 0.0
         self.first_at: float | None = None
         self.last_at: float | None = None
@@ -74,24 +102,66 @@ class StreamStats:
         self._packets_at_start = 0
         self._challenger: tuple[int, int, int] | None = None
         self._tick_s = 0.0
-        self._transit_s = _UNKNOWN_TRANSIT
+        self._transit_s = _UNKNOWN_S
+
+    @property
+    def codecs(self) -> Mapping[int, Codec]:
+        """Payload types as they are read now."""
+        return self._codecs
 
     def set_codecs(self, codecs: Mapping[int, Codec]) -> None:
         """Payload types as the session description names them; static ones need not be among them."""
         self._codecs = {**STATIC_CODECS, **codecs}
         self.prefix = _NEVER  # the next packet looks its codec up again
 
+    def state(self) -> StatsState:
+        """What `resume` of another object goes on from."""
+        return StatsState(
+            self.packets,
+            self.octets,
+            _UNKNOWN_S if self.last_at is None else self.last_at,
+            self.jitter_s,
+            self._transit_s,
+            self._next_sequence,
+            self.lost,
+            self.out_of_order,
+            self.duplicates,
+            self.rejected,
+            self.dropped,
+            _UNKNOWN_S if self.first_at is None else self.first_at,
+            _NEVER if self.ssrc is None else self.ssrc,
+            _NEVER if self.payload_type is None else self.payload_type,
+        )
+
+    def resume(self, state: StatsState) -> None:
+        """Go on from what another object counted. Which packets are missing is not told: one of those that comes after
+        all counts as a duplicate."""
+        self.packets, self.octets, last_at, self.jitter_s, self._transit_s, self._next_sequence = state[:6]
+        self.lost, self.out_of_order, self.duplicates, self.rejected, self.dropped, first_at = state[6:12]
+        self.last_at = None if last_at == _UNKNOWN_S else last_at
+        self.first_at = None if first_at == _UNKNOWN_S else first_at
+        self.ssrc = None if state.ssrc == _NEVER else state.ssrc
+        self.payload_type = None if state.payload_type == _NEVER else state.payload_type
+        self.codec = None if self.payload_type is None else self._codecs.get(self.payload_type)
+        self._tick_s = 1.0 / self.codec[1] if self.codec is not None and self.codec[1] > 0 else 0.0
+        self.prefix = _NEVER
+        self._packets_at_start = self.packets - MAX_MISORDER - 1
+
     def on_packet(
         self, prefix: int, sequence_number: int, rtp_timestamp: int, ssrc: int, length: int, now: float
-    ) -> None:
-        """Count one RTP packet of `length` bytes that arrived at `now`; `prefix` is its first 16 bits."""
+    ) -> bool:
+        """Count one RTP packet of `length` bytes that arrived at `now`; `prefix` is its first 16 bits.
+
+        True when it was plainly the next one, which changes only what changes with every packet.
+        """
         self.packets += 1
         self.octets += length
         self.last_at = now
-        if sequence_number == self._next_sequence and prefix == self.prefix and ssrc == self.ssrc:
+        is_plain = sequence_number == self._next_sequence and prefix == self.prefix and ssrc == self.ssrc
+        if is_plain:
             self._next_sequence = (sequence_number + 1) & 0xFFFF
         elif not self._is_timed(prefix, sequence_number, ssrc, now):
-            return
+            return False
         # A.8 with both times in seconds.
         transit_s = now - rtp_timestamp * self._tick_s
         deviation_s = transit_s - self._transit_s
@@ -101,8 +171,17 @@ class StreamStats:
         if deviation_s > TIMESTAMP_JUMP_S:
             deviation_s = abs(deviation_s - self._tick_s * 4294967296.0)  # the timestamp has wrapped around
             if deviation_s > TIMESTAMP_JUMP_S:
-                return
+                return is_plain
         self.jitter_s += (deviation_s - self.jitter_s) * 0.0625
+        return is_plain
+
+    def on_dropped(self) -> None:
+        """A packet that was taken could not be passed on."""
+        self.dropped += 1
+
+    def on_rejected(self) -> None:
+        """A packet was refused."""
+        self.rejected += 1
 
     def _is_timed(self, prefix: int, sequence_number: int, ssrc: int, now: float) -> bool:
         """Sequence and codec of a packet that is not plainly the next one; whether it may be used for jitter."""
@@ -121,7 +200,7 @@ class StreamStats:
         if codec != self.codec:
             self.codec = codec
             self._tick_s = 1.0 / codec[1]
-            self._transit_s = _UNKNOWN_TRANSIT
+            self._transit_s = _UNKNOWN_S
         self.payload_type = payload_type
         self.prefix = prefix & ~MARKER_BIT
         return is_new
@@ -146,7 +225,7 @@ class StreamStats:
         self._challenger = None
         self._missing.clear()
         self._packets_at_start = self.packets
-        self._transit_s = _UNKNOWN_TRANSIT
+        self._transit_s = _UNKNOWN_S
 
     def _sequence(self, sequence_number: int) -> bool:
         """A.1's update_seq; False for a duplicate and for the first packet after a large jump."""

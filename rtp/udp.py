@@ -1,8 +1,7 @@
-"""UDP sockets of the relay: binding, addresses as text, a connected twin on the same port, closing from any thread."""
+"""UDP sockets of the relay: binding, addresses as text, a connected twin on the same port."""
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 from ipaddress import ip_address
@@ -60,17 +59,6 @@ def connected_twin(sock: socket.socket, peer: tuple[str, int]) -> socket.socket 
 
 def _set_sharing(sock: socket.socket, allowed: bool) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(allowed))
-
-
-def vacate(sock: socket.socket, null_fd: int) -> None:
-    """Free the port of a socket another thread may be using at this moment; that thread closes it later.
-
-    Closing it here would let its descriptor number be given to a stranger's socket while a system call of the other
-    thread is on its way to it. Instead /dev/null takes the number over in one step. Windows knows no such step: there
-    the port is free when the other thread has come round to closing the socket.
-    """
-    if os.name == "posix":
-        os.dup2(null_fd, sock.fileno(), inheritable=False)
 
 
 def plain_address(source: tuple[str, int] | tuple[str, int, int, int]) -> Address:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from rtp import leg as leg_module
+from rtp.crew import CAN_LEND
+from rtp.line import Line
 from rtp.relay import RelaySession, RtpRelay
 
 TIMEOUT_S = 10.0
@@ -70,7 +74,13 @@ class Call:
 
     def announce(self) -> None:
         for side, phone in enumerate((self.caller, self.callee)):
-            self.session.set_peer(side, phone.address, phone.rtcp_address, phone.hosts, {})
+            self.say(side, phone.address, phone.rtcp_address, phone.hosts, {})
+
+    def say(self, side: int, *description: Any) -> None:
+        """A session description of `side`. What is sent afterwards meets it, which takes a moment with a worker."""
+        self.session.set_peer(side, *description)
+        if self.relay.workers_running() and line_of(self.session) is not None:
+            self.settle()
 
     def talk(self) -> None:
         """One packet each way, so that both sides are learnt."""
@@ -84,13 +94,45 @@ class Call:
 
 
 def settle(relay: RtpRelay, packets: int = 1) -> None:
+    """See `Call.settle`. What a worker has not read when its line is taken back, the relay reads itself."""
+    pass_rounds(relay, packets)
+    for session in list(relay._sessions):
+        line = line_of(session)
+        if line is not None:
+            is_here = threading.Event()
+            post(relay, lambda line=line, is_here=is_here: line.withdraw(is_here.set))
+            assert is_here.wait(TIMEOUT_S)
+            pass_rounds(relay, packets)
+            post(relay, line.offer)
+    pass_rounds(relay, 0)
+
+
+def pass_rounds(relay: RtpRelay, packets: int) -> None:
     # A round of the loop runs commands, then reads one packet of each ready socket. The first command may run in a
-    # round that began before the packet came, the last in one that has not read yet.
-    assert relay._loop is not None
-    for _ in range(packets + 2):
+    # round that began before the packet came, the last in one that has not read yet, and a session's first packet is
+    # read in the round after the one it has woken the session in.
+    for _ in range(packets + 3):
         done = threading.Event()
-        relay._loop.post(done.set)
+        post(relay, done.set)
         assert done.wait(TIMEOUT_S)
+
+
+def post(relay: RtpRelay, command: Callable[[], object]) -> None:
+    assert relay._place is not None
+    relay._place.loop.post(command)  # type: ignore[arg-type]
+
+
+def line_of(session: RelaySession) -> Line | None:
+    """Its line, once a packet has come."""
+    return None if session._legs is None else session._legs._line
+
+
+def await_workers(relay: RtpRelay, count: int) -> None:
+    """Wait until so many worker processes are up."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while relay.workers_running() != count:
+        assert time.monotonic() < deadline, f"{relay.workers_running()} workers are up, not {count}"
+        time.sleep(0.002)
 
 
 class PortSlots:
@@ -179,10 +221,17 @@ def ports() -> Iterator[Callable[[int], int]]:
 
 
 @pytest.fixture
-def relay(ports: Callable[[int], int]) -> Iterator[RtpRelay]:
+def workers(request: pytest.FixtureRequest) -> int:
+    """How many worker processes the test's relay has."""
+    return int("twins" in request.fixturenames and request.getfixturevalue("twins") == "worker")
+
+
+@pytest.fixture
+def relay(ports: Callable[[int], int], workers: int) -> Iterator[RtpRelay]:
     first = ports(40)
-    relay = RtpRelay("0.0.0.0", first, first + 39)
+    relay = RtpRelay("0.0.0.0", first, first + 39, workers)
     relay.start()
+    await_workers(relay, workers)
     yield relay
     relay.stop()
 
@@ -217,6 +266,29 @@ def wait() -> Callable[[RtpRelay, int], None]:
     return settle
 
 
+@pytest.fixture(name="await_workers")
+def await_workers_fixture() -> Callable[[RtpRelay, int], None]:
+    return await_workers
+
+
+@pytest.fixture
+def rounds() -> Callable[[RtpRelay, int], None]:
+    """Waits like `wait`, and leaves lines where they are."""
+    return pass_rounds
+
+
+@pytest.fixture
+def new_call(phone: Callable[..., Phone]) -> Callable[[RtpRelay], Call]:
+    """Makes announced calls through any relay."""
+
+    def make(relay: RtpRelay) -> Call:
+        call = Call(relay, phone(), phone())
+        call.announce()
+        return call
+
+    return make
+
+
 @pytest.fixture
 def stranger() -> Iterator[socket.socket]:
     """A socket on a host that is none of the phones'."""
@@ -242,8 +314,12 @@ def is_silent() -> Callable[[socket.socket], bool]:
     return look
 
 
-@pytest.fixture(params=["twin", "plain"])
-def twins(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs a test with and without connected sockets."""
+WAYS = ["plain", "twin", "worker"] if CAN_LEND else ["plain", "twin"]
+
+
+@pytest.fixture(params=WAYS)
+def twins(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs a test without and with connected sockets, and with those in the hands of a worker process."""
     if request.param == "plain":
         monkeypatch.setattr(leg_module, "CAN_TWIN", False)
+    return str(request.param)

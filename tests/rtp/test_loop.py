@@ -174,10 +174,38 @@ def test_a_fault_costs_one_packet_and_is_logged_once(
     assert [record.exc_info is not None for record in caplog.records] == [True]
 
 
-def test_other_threads_may_not_touch_the_sockets(loop: RelayLoop, pair: tuple[socket.socket, socket.socket]) -> None:
+def test_any_thread_may_add_a_socket_and_change_its_handler(
+    loop: RelayLoop, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    first, second = Reader(pair[0]), Reader(pair[0])
+    loop.add(pair[0], first)
+    pair[1].send(b"one")
+    assert first.event.wait(TIMEOUT_S)
+    loop.serve(pair[0], second)
+    pair[1].send(b"two")
+    assert second.event.wait(TIMEOUT_S)
+    assert ([data for data, _ in first.got], [data for data, _ in second.got]) == ([b"one"], [b"two"])
+
+
+def test_a_socket_that_was_left_waits_until_it_is_added_again(
+    loop: RelayLoop, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    first, second = Reader(pair[0]), Reader(pair[0])
+    ask(loop, lambda: loop.add(pair[0], first))
+    ask(loop, lambda: loop.leave(pair[0]))
+    pair[1].send(b"kept")
+    ask(loop, lambda: None)
+    ask(loop, lambda: None)
+    assert first.got == []
+    ask(loop, lambda: loop.add(pair[0], second))
+    assert second.event.wait(TIMEOUT_S)
+    assert second.got == [(b"kept", 5.0)]
+
+
+def test_only_the_loops_thread_may_give_a_socket_up(loop: RelayLoop, pair: tuple[socket.socket, socket.socket]) -> None:
     ask(loop, lambda: None)
     with pytest.raises(AssertionError):
-        loop.add(pair[0], Reader(pair[0]))
+        loop.leave(pair[0])
     with pytest.raises(AssertionError):
         loop.remove(pair[0])
 

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from rtp.udp import CAN_TWIN, bind_udp, connected_twin, plain_address, socket_address, vacate
+from rtp.udp import CAN_TWIN, bind_udp, connected_twin, plain_address, socket_address
 
 
 @pytest.fixture
@@ -63,21 +62,6 @@ def test_twin_leaves_no_way_onto_the_port(stack: ExitStack) -> None:
 def test_no_twin_when_the_peer_cannot_be_reached(stack: ExitStack) -> None:
     sock = stack.enter_context(bind_udp("127.0.0.1", 0))
     assert connected_twin(sock, ("255.255.255.255", 9)) is None
-
-
-@pytest.mark.skipif(os.name != "posix", reason="descriptors cannot be taken over")
-def test_vacated_port_is_free_while_the_socket_object_lives(stack: ExitStack) -> None:
-    sock = stack.enter_context(bind_udp("127.0.0.1", 0))
-    address, fd = sock.getsockname(), sock.fileno()
-    null_fd = os.open(os.devnull, os.O_RDONLY)
-    stack.callback(os.close, null_fd)
-    vacate(sock, null_fd)
-    stack.enter_context(bind_udp(*address))
-    assert sock.fileno() == fd
-    with pytest.raises(OSError, match="non-socket"):
-        sock.recv(1)
-    with pytest.raises(OSError, match="non-socket"):
-        sock.sendto(b"x", address)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""One direction of a media stream: packets of one side counted and sent to the other, unchanged.
+
+Belongs to the thread of the loop that serves the stream, be it in the server or in a worker process. `on_twin` is the
+hot path: nearly every packet goes through it, `pass_on` and `StreamStats.on_packet`, and through nothing else that is
+written in Python.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from rtp.loop import RelayLoop
+from rtp.packet import FIXED_HEADER, FIXED_HEADER_LENGTH, PacketKind, classify
+from rtp.stats import StreamStats
+
+_unpack_header = FIXED_HEADER.unpack_from
+
+Transmit = Callable[[memoryview], object]
+Receive = Callable[[bytearray], int]
+OnRtcp = Callable[[memoryview, float], None]
+
+
+class NoDestination(OSError):
+    """The other side has said that it wants nothing, or not yet where."""
+
+
+def nowhere(_data: memoryview) -> None:
+    """Sends nothing."""
+    raise NoDestination
+
+
+def _nothing(_buffer: bytearray) -> int:
+    raise BlockingIOError
+
+
+class Direction:
+    """`transmit` sends to the receiving side; `stats` counts what comes from the sending one."""
+
+    __slots__ = ("_buffer", "_on_rtcp", "_receive", "_view", "stats", "transmit")
+
+    def __init__(self, loop: RelayLoop, stats: StreamStats, on_rtcp: OnRtcp) -> None:
+        """`on_rtcp(packet, now)` is told of RTCP on the RTP port."""
+        self._buffer = loop.buffer
+        self._view = loop.view
+        self._on_rtcp = on_rtcp
+        self._receive: Receive = _nothing
+        self.stats = stats
+        self.transmit: Transmit = nowhere
+
+    def trust(self, twin: socket.socket) -> None:
+        """Only the learnt source can be heard at `twin`, so `on_twin` need not look at it."""
+        self._receive = twin.recv_into
+
+    def on_twin(self, now: float) -> None:
+        """A packet from the learnt source; the kernel has seen to that."""
+        try:
+            length = self._receive(self._buffer)
+        except OSError:  # an ICMP error answers something sent earlier; nothing is lost here
+            return
+        self.pass_on(length, now)
+
+    def pass_on(self, length: int, now: float) -> None:
+        """Count the packet in the buffer and send it to the other side as it is: who has got it, finds it counted."""
+        prefix, sequence_number, rtp_timestamp, ssrc = _unpack_header(self._buffer)
+        stats = self.stats
+        # Bytes behind a shorter packet are those of an earlier one.
+        if prefix != stats.prefix or length < FIXED_HEADER_LENGTH:
+            kind = classify(self._view[:length])
+            if kind is not PacketKind.RTP:
+                self._pass_on_other(kind, length, now)
+                return
+        stats.on_packet(prefix, sequence_number, rtp_timestamp, ssrc, length, now)
+        try:
+            self.transmit(self._view[:length])
+        except OSError:
+            stats.on_dropped()
+
+    def _pass_on_other(self, kind: PacketKind, length: int, now: float) -> None:
+        """RTCP on the RTP port (RFC 5761), STUN, ZRTP, DTLS: passed on, not counted as media."""
+        if kind is PacketKind.UNKNOWN:
+            self.stats.on_rejected()
+            return
+        packet = self._view[:length]
+        if kind is PacketKind.RTCP:
+            self._on_rtcp(packet, now)
+        try:
+            self.transmit(packet)
+        except OSError:
+            self.stats.on_dropped()

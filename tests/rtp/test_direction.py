@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from rtp.direction import Direction
+from rtp.loop import RelayLoop
+from rtp.stats import StreamStats
+
+Make = Callable[..., bytes]
+
+
+class Ends:
+    """A direction between two pairs of sockets: what is written to `phone` comes out at `other`."""
+
+    def __init__(self) -> None:
+        self.loop = RelayLoop(lambda: 5.0)
+        self.phone, self.twin = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sending, self.other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.rtcp: list[tuple[bytes, float]] = []
+        self.stats = StreamStats(lambda _old, _new, _now: None)
+        self.direction = Direction(self.loop, self.stats, lambda packet, now: self.rtcp.append((bytes(packet), now)))
+        self.direction.trust(self.twin)
+        self.direction.transmit = self.sending.send
+        for sock in (self.twin, self.other):
+            sock.setblocking(False)
+
+    def pass_on(self, packet: bytes) -> None:
+        self.phone.send(packet)
+        self.direction.on_twin(5.0)
+
+    def close(self) -> None:
+        for sock in (self.phone, self.twin, self.sending, self.other):
+            sock.close()
+        self.loop.close()
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    ends = Ends()
+    yield ends
+    ends.close()
+
+
+def test_a_packet_is_counted_and_passed_on_as_it_is(ends: Ends, rtp: Make) -> None:
+    ends.pass_on(rtp(1, payload=b"x" * 1400))
+    ends.pass_on(rtp(2))
+    assert [ends.other.recv(2000), ends.other.recv(2000)] == [rtp(1, payload=b"x" * 1400), rtp(2)]
+    assert (ends.stats.packets, ends.stats.octets) == (2, 1412 + 172)
+
+
+def test_before_the_other_side_is_known_packets_are_dropped(ends: Ends, rtp: Make) -> None:
+    direction = Direction(ends.loop, ends.stats, lambda _packet, _now: None)
+    direction.trust(ends.twin)
+    ends.phone.send(rtp(1))
+    direction.on_twin(5.0)
+    assert (ends.stats.packets, ends.stats.dropped) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "code", [errno.ECONNREFUSED, errno.EAGAIN, errno.ENETUNREACH, errno.EPERM, errno.ENOBUFS, errno.EMSGSIZE]
+)
+def test_a_send_error_ends_only_that_packet(ends: Ends, rtp: Make, code: int) -> None:
+    def fail(_data: memoryview) -> None:
+        raise OSError(code, os.strerror(code))
+
+    transmit, ends.direction.transmit = ends.direction.transmit, fail
+    ends.pass_on(rtp(1))
+    ends.direction.transmit = transmit
+    ends.pass_on(rtp(2))
+    assert ends.other.recv(2000) == rtp(2)
+    assert (ends.stats.packets, ends.stats.dropped) == (2, 1)
+
+
+def test_a_receive_error_is_no_packet(ends: Ends, rtp: Make) -> None:
+    ends.direction.on_twin(5.0)  # nothing is there: EAGAIN
+    ends.pass_on(rtp(1))
+    assert (ends.stats.packets, ends.other.recv(2000)) == (1, rtp(1))
+
+
+def test_a_short_packet_behind_a_good_one_is_not_taken_for_it(ends: Ends, rtp: Make) -> None:
+    ends.pass_on(rtp(1))
+    ends.other.recv(2000)
+    ends.pass_on(rtp(2)[:11])
+    with pytest.raises(BlockingIOError):
+        ends.other.recv(2000)
+    assert (ends.stats.packets, ends.stats.rejected) == (1, 1)
+
+
+def test_rfc5761_rtcp_is_passed_on_told_and_not_counted(ends: Ends, report: Make) -> None:
+    ends.pass_on(report(7))
+    assert ends.other.recv(2000) == report(7)
+    assert (ends.rtcp, ends.stats.packets) == ([(report(7), 5.0)], 0)
