@@ -30,7 +30,7 @@ from typing import Any, TextIO
 
 from config import AUDIT_LOG_NAME, ERROR_LOG_NAME, Config, wrong_value
 
-PROJECT_LOGGERS = ("api", "config", "log_setup", "rtp", "sip", "sipserver")
+PROJECT_LOGGERS = ("api", "config", "log_setup", "rtp", "sip", "store", "sipserver")
 """These log from LOG_LEVEL on; any other library only what the root logger lets through (warnings and worse)."""
 
 AUDIT_LOGGER = "api.audit"

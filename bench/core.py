@@ -117,6 +117,22 @@ class IdleRelay:
         return IdleSession()
 
 
+class IdleRecorder:
+    """Keeps nothing (`sip.recorder.Recorder`)."""
+
+    def put_binding(self, binding: object, registrations: int) -> int:
+        return 0
+
+    def remove_binding(self, binding_id: str) -> int:
+        return 0
+
+    def put_call(self, call: object) -> int:
+        return 0
+
+    def end_call(self, call: object, streams: object) -> int:
+        return 0
+
+
 def _message(start: str, headers: Sequence[str], body: bytes = b"") -> bytes:
     typed = ["Content-Type: application/sdp"] if body else []
     lines = [start, *headers, *typed, f"Content-Length: {len(body)}", "", ""]
@@ -138,7 +154,9 @@ class Office:
 
     def __init__(self, profile: cProfile.Profile | None = None) -> None:
         config = Config(server_address=SERVER, ext_min=FIRST_NUMBER, ext_max=LAST_NUMBER)
-        self._core = SipCore(config, IdleRelay(), lambda host, port: (host, port) == (SERVER, SERVER_PORT))
+        self._core = SipCore(
+            config, IdleRelay(), IdleRecorder(), lambda host, port: (host, port) == (SERVER, SERVER_PORT)
+        )
         self._handle = partial(profile.runcall, self._receive) if profile else self._receive
         self._serial = 0
         self.now = 0.0

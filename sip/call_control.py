@@ -145,12 +145,12 @@ class CallControl:
             call.answered = leg
             call.quiet_since = now
             call.state = CallState.ESTABLISHED
-            x.calls.settled(call)
             call.answered_at = x.wall(now)
             call.status = response.status
             if call.setup_timer is not None:
                 call.setup_timer.cancel()
                 call.setup_timer = None
+            x.calls.answered(call)
             if x.config.media_timeout > 0:
                 self._watch_media(call, now)
             log.debug("call %s: %s answered %s", call.call_id, leg.party.number, call.caller.number)

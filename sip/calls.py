@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sip.flow import Flow
 from sip.journal import Budget, Journal
@@ -19,11 +18,9 @@ from sip.snapshots import (
     CallSnapshot,
     CallState,
     CallTotals,
-    HistoryPage,
-    HistoryQuery,
     TerminationReason,
 )
-from sip.timers import Timer, TimerQueue
+from sip.timers import Timer, TimerLane, TimerQueue
 from sip.uri import Uri, bracket
 
 if TYPE_CHECKING:
@@ -49,6 +46,9 @@ MAX_LEGS = 64
 
 LINGER_S = 40.0
 """Seconds an ended call can still be found by its messages: longer than any transaction lives (64*T1)."""
+
+MAX_LINGERING = 10_000
+"""Ended calls that can still be found; beyond it the one that ended first is forgotten early."""
 
 CALLER, CALLEE = 0, 1
 """Sides of a call, also of its media."""
@@ -168,23 +168,20 @@ class EndedCall:
     journal: Journal
 
 
-def select_history(rows: Sequence[EndedCall], query: HistoryQuery) -> HistoryPage:
-    """Rows that match, newest first; needs no lock, since the rows are frozen."""
-    matching = [
-        row.snapshot
-        for row in reversed(rows)
-        if (query.extension is None or query.extension in (row.snapshot.from_number, row.snapshot.to_number))
-        and (query.since_at is None or (row.snapshot.ended_at or 0.0) >= query.since_at)
-        and (query.until_at is None or (row.snapshot.ended_at or 0.0) < query.until_at)
-    ]
-    return HistoryPage(tuple(matching[query.offset : query.offset + query.limit]), len(matching))
+class CallRecorder(Protocol):
+    """Keeps what becomes of calls (`sip.recorder.Recorder`)."""
+
+    def put_call(self, call: CallSnapshot) -> int: ...
+
+    def end_call(self, call: CallSnapshot, streams: Sequence[StreamFigures]) -> int: ...
 
 
 class CallTable:
-    """Calls by Call-ID and tags, and the history."""
+    """Calls by Call-ID and tags, and the last ended ones with their journals."""
 
-    def __init__(self, timers: TimerQueue) -> None:
-        self._timers = timers
+    def __init__(self, timers: TimerQueue, recorder: CallRecorder) -> None:
+        self._recorder = recorder
+        self._lingering: TimerLane[Call] = TimerLane(timers, LINGER_S, self._forget)
         self._calls: dict[tuple[str, str], Call] = {}
         self._by_call_id: dict[str, Call] = {}
         self._history: deque[EndedCall] = deque(maxlen=HISTORY_LENGTH)
@@ -252,6 +249,12 @@ class CallTable:
         self._calls[call.key] = call
         self._by_call_id[call.call_id] = call
         self._live[call.key] = call
+        self._recorder.put_call(call.snapshot())
+
+    def answered(self, call: Call) -> None:
+        """A phone has answered it."""
+        self.settled(call)
+        self._recorder.put_call(call.snapshot())
 
     def note_refused(self, call: Call, reason: TerminationReason, status: int, text: str, now_at: float) -> None:
         """An attempt that was not let in: a line of the history, and nothing else."""
@@ -284,7 +287,9 @@ class CallTable:
         call.context = None
         self.settled(call)
         self._remember(call)
-        self._timers.start(now + LINGER_S, partial(self._forget, call))
+        self._lingering.append(call, now)
+        if len(self._lingering) > MAX_LINGERING:
+            self._lingering.expire_oldest(now)
 
     def _remember(self, call: Call) -> None:
         if self._live.get(call.key) is call:
@@ -296,7 +301,9 @@ class CallTable:
             self._talk_s += (call.ended_at or call.answered_at) - call.answered_at
         else:
             self._failed += 1
-        self._history.append(EndedCall(call.snapshot(), call.streams, call.journal))
+        snapshot = call.snapshot()
+        self._history.append(EndedCall(snapshot, call.streams, call.journal))
+        self._recorder.end_call(snapshot, call.streams)
         budget = self._ended_budget
         call.journal.move_to(budget)
         self._journals.append(call.journal)

@@ -32,10 +32,18 @@ from sip.media import MediaRelay
 from sip.message import MalformedMessage, Message, Request, Response, make_response
 from sip.numbering import NumberPlan
 from sip.proxy import Proxy
+from sip.recorder import Recorder, needs_writing, restored, stored_form
 from sip.registrar import Register, Registrar
 from sip.responses import ResponseProcessor
 from sip.routing import Identity, remove_own_routes
-from sip.snapshots import CallSnapshot, CallTotals, RegistrationSnapshot, TerminationReason
+from sip.snapshots import (
+    CallSnapshot,
+    CallTotals,
+    NumberRecord,
+    RegistrationSnapshot,
+    StoredBinding,
+    TerminationReason,
+)
 from sip.timers import TimerQueue, TimerSettings
 from sip.transaction_client import ClientTransaction
 from sip.transaction_layer import TransactionLayer
@@ -58,6 +66,8 @@ class Send(NamedTuple):
     flow: Flow
     data: bytes
     transaction: ServerTransaction | ClientTransaction | None
+    ticket: int = 0
+    """Not before this ticket of the recorder is settled; 0: at once."""
 
 
 def _reconnect(lost: Flow, contact: Uri | None) -> Flow:
@@ -74,6 +84,7 @@ class SipCore:
         self,
         config: Config,
         relay: MediaRelay,
+        recorder: Recorder,
         is_own_address: Callable[[str, int], bool],
         settings: TimerSettings | None = None,
         wall_offset: float = 0.0,
@@ -81,6 +92,12 @@ class SipCore:
         """`is_own_address(host, port)` says whether a Route leads to this server; `wall_offset` is wall clock minus
         monotonic seconds, and is kept true by the driver."""
         self.wall_offset = wall_offset
+        self._recorder = recorder
+        self._banner = (("Server", config.server_header),) if config.server_header else ()
+        self._promised = 0
+        """Ticket of what the REGISTER at hand has changed."""
+        self._ticket = 0
+        """What the message being sent has to wait for."""
         self._effects: list[Send] = []
         self._now = 0.0
         settings = settings or TimerSettings()
@@ -93,7 +110,7 @@ class SipCore:
             timers=timers,
             settings=settings,
             location=LocationService(timers, self),
-            calls=CallTable(timers),
+            calls=CallTable(timers, recorder),
             relay=relay,
             layer=TransactionLayer(timers, settings, self._transmit, self),
             send=self._send_message,
@@ -112,9 +129,6 @@ class SipCore:
     def receive(self, message: Request | Response, data: bytes, flow: Flow, now: float) -> None:
         """A parsed message and the bytes it was parsed from."""
         self._now = now
-        if self.admission.bans.is_banned(flow.remote_host, now):
-            # Datagrams are kept out before they are parsed; a connection may be older than the ban.
-            return
         x = self._exchange
         x.current = (flow, data)
         try:
@@ -132,8 +146,6 @@ class SipCore:
     def reject(self, error: ParseError, flow: Flow, now: float) -> None:
         """A message that could not be parsed: say so if there is enough of a request to answer (8.1.3, 18.3)."""
         self._now = now
-        if self.admission.bans.is_banned(flow.remote_host, now):
-            return
         message = error.message if isinstance(error, MalformedMessage) else None
         if isinstance(message, Request):
             self._answer_malformed(message, error, flow)
@@ -170,6 +182,25 @@ class SipCore:
                 if party.flow.connection == flow.connection:
                     party.flow = _reconnect(flow, party.contact)
         self._exchange.layer.connection_lost(flow.connection, now)
+
+    def restore_binding(self, stored: StoredBinding, flow: Flow, now: float) -> bool:
+        """Take a binding of an earlier run over, reached by `flow`; whether it may still stand."""
+        admission, plan = self.admission, self._exchange.plan
+        binding = restored(stored, flow, self.wall_offset)
+        if flow.reliable:
+            binding.flow = _reconnect(flow, binding.contact)
+        if binding.number not in plan or binding.expires <= now:
+            return False
+        if binding.number in admission.credentials and not binding.authenticated:
+            return False
+        self._exchange.location.restore(binding)
+        admission.bound(binding)
+        self._keepalive.bound(binding, now)
+        return True
+
+    def restore_record(self, record: NumberRecord) -> None:
+        """Go on counting the registrations of a number."""
+        self._exchange.location.restore_record(record)
 
     # -------------------------------------------------------------------------------------------- commands
 
@@ -297,11 +328,16 @@ class SipCore:
     def _register(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         flow, admission = transaction.flow, self.admission
         register = Register(request, flow, now, self._wall(now), admission.authenticated)
+        self._promised = 0
         response = self._registrar.process(register, self._exchange.identity.new_tag())
+        for name, value in self._banner:
+            response.headers.append(name, value)
         if response.status >= 400 and response.status not in _NEGOTIATED:
             words = f"the phone's registration can't be used: {response.reason}"
             admission.note_failure(request, flow, request.to.uri.number, response.status, words, now)
+        self._ticket = self._promised
         transaction.respond(response, now)
+        self._ticket = 0
 
     def _lacks_tag_of_call(self, request: Request) -> bool:
         """Inside a call whose callee gave no tag (12.2.2: RFC 2543)."""
@@ -323,7 +359,8 @@ class SipCore:
         self, transaction: ServerTransaction, request: Request, status: int, now: float, *headers: tuple[str, str]
     ) -> None:
         to_tag = self._exchange.identity.new_tag()
-        transaction.respond(make_response(request, status, to_tag=to_tag, headers=headers), now)
+        response = make_response(request, status, to_tag=to_tag, headers=(*headers, *self._banner))
+        transaction.respond(response, now)
 
     # -------------------------------------------------------------------------------------------- transaction user
 
@@ -381,10 +418,14 @@ class SipCore:
     def bound(self, binding: Binding, now: float) -> None:
         self.admission.bound(binding)
         self._keepalive.bound(binding, now)
+        if needs_writing(binding):
+            stored = stored_form(binding, self.wall_offset)
+            self._promised = self._recorder.put_binding(stored, self._exchange.location.count(binding.number))
 
     def unbound(self, binding: Binding) -> None:
         self.admission.unbound(binding)
         self._keepalive.unbound(binding)
+        self._promised = self._recorder.remove_binding(binding.binding_id)
 
     # -------------------------------------------------------------------------------------------- effects
 
@@ -406,7 +447,7 @@ class SipCore:
         call = self._call_of(transaction)
         if call is not None:
             call.journal.sent(self._wall(self._now), flow, data)
-        self._effects.append(Send(flow, data, transaction))
+        self._effects.append(Send(flow, data, transaction, self._ticket))
 
     def _call_of(self, transaction: ServerTransaction | ClientTransaction | None) -> Call | None:
         if transaction is None:

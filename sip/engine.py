@@ -10,13 +10,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
+from collections.abc import Iterable
 from itertools import chain
 from math import inf
 
 from config import Config, wrong_value
 from sip.addresses import AddressBook, is_wildcard
-from sip.calls import EndedCall, select_history
-from sip.core import SipCore
+from sip.calls import EndedCall
+from sip.core import Send, SipCore
 from sip.credentials import Credentials
 from sip.errors import ParseError
 from sip.flood import REGISTERED_FACTOR, SourceGuard
@@ -25,14 +27,15 @@ from sip.media import MediaRelay
 from sip.message import Request, Response
 from sip.patience import StreamLimits
 from sip.quota import ConnectionQuota
+from sip.recorder import Recorder
 from sip.snapshots import (
     BanSnapshot,
     CallSnapshot,
     CallTotals,
-    HistoryPage,
-    HistoryQuery,
+    NumberRecord,
     RegistrationFailure,
     RegistrationSnapshot,
+    StoredBinding,
     TerminationReason,
 )
 from sip.timers import TimerSettings
@@ -60,19 +63,29 @@ _LAST_ANSWERS_S = 0.75
 
 _ANSWER_POLL_S = 0.01
 
+_LONGEST_HOLD_S = 1.0
+"""An answer waits no longer for the recorder, give or take the sleep of the timer thread: a disk that hangs must not
+make phones believe that the server is gone."""
+
 _Transaction = ClientTransaction | InviteServerTransaction | NonInviteServerTransaction
 
 
 class SipEngine:
     """Start it, stop it, ask it for snapshots.  Every method may be called from any thread."""
 
-    def __init__(self, config: Config, relay: MediaRelay, settings: TimerSettings | None = None) -> None:
+    def __init__(
+        self, config: Config, relay: MediaRelay, recorder: Recorder, settings: TimerSettings | None = None
+    ) -> None:
         self._config = config
         fixed = config.server_address or ("" if is_wildcard(config.sip_host) else config.sip_host)
         self._addresses = AddressBook(fixed)
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
-        self._core = SipCore(config, relay, self._addresses.is_own, settings, time.time() - time.monotonic())
+        wall_offset = time.time() - time.monotonic()
+        self._core = SipCore(config, relay, recorder, self._addresses.is_own, settings, wall_offset)
+        self._held: deque[tuple[float, Send]] = deque()
+        """Answers that wait for the recorder, and since when, in the order of their tickets."""
+        self._settled_ticket = 0
         self._guard = SourceGuard(config.sip_rate_limit, self._core.admission.live.__contains__)
         self._transports = TransportTable()
         self._udp: UdpTransport | None = None
@@ -214,6 +227,7 @@ class SipEngine:
                     self._core.wall_offset = time.time() - now
                     self._refresh_addresses(now)
                     self._core.handle_timeout(now)
+                    self._release(now - _LONGEST_HOLD_S)
                     self._carry_out()
                 except Exception:
                     log.exception("a timer caused a fault")
@@ -235,17 +249,56 @@ class SipEngine:
         core = self._core
         while effects := core.take_effects():
             for effect in effects:
-                reason = self._transports.send(effect.flow, effect.data, effect.transaction)
-                if reason is not None:
-                    log.debug("sending to %s failed: %s", effect.flow, reason)
-                    if effect.transaction is not None:
-                        core.transport_error(effect.transaction, reason, time.monotonic())
+                if effect.ticket > self._settled_ticket:
+                    self._held.append((time.monotonic(), effect))
+                else:
+                    self._send(effect)
         deadline = core.next_deadline()
         if deadline is not None and deadline < self._sleeps_until:
             self._sleeps_until = deadline
             self._wake.notify_all()
 
+    def _send(self, effect: Send) -> None:
+        reason = self._transports.send(effect.flow, effect.data, effect.transaction)
+        if reason is not None:
+            log.debug("sending to %s failed: %s", effect.flow, reason)
+            if effect.transaction is not None:
+                self._core.transport_error(effect.transaction, reason, time.monotonic())
+
+    def _release(self, before: float) -> None:
+        """Send what has been held since then or longer.  Core lock held."""
+        while self._held and self._held[0][0] <= before:
+            self._send(self._held.popleft()[1])
+
+    def on_settled(self, ticket: int, _stored: bool) -> None:
+        """The recorder has written all up to that ticket, or can't: what was promised by it may be said.  Thread
+        `store-writer`."""
+        with self._lock:
+            self._settled_ticket = ticket
+            while self._held and self._held[0][1].ticket <= ticket:
+                self._send(self._held.popleft()[1])
+            self._carry_out()
+
     # -------------------------------------------------------------------------------------------- commands, views
+
+    def restore(self, bindings: Iterable[StoredBinding], records: Iterable[NumberRecord]) -> int:
+        """Take over the registrations of an earlier run, before `start`; how many can be called now.
+
+        Connections are gone: phones on TCP are connected to anew, those on TLS have to come back themselves.
+        """
+        now, count = time.monotonic(), 0
+        with self._lock:
+            for record in records:
+                self._core.restore_record(record)
+            for stored in bindings:
+                port = self.tls_port if stored.transport == "TLS" else self.port
+                local_host = self._addresses.local_host(stored.remote_host)
+                flow = Flow(stored.transport, local_host, port, stored.remote_host, stored.remote_port)
+                try:
+                    count += self._core.restore_binding(stored, flow, now)
+                except ParseError as error:
+                    log.warning("a kept registration of %s can't be read: %s", stored.number, error)
+        return count
 
     def remove_registrations(self, number: str) -> int:
         with self._lock:
@@ -323,9 +376,6 @@ class SipEngine:
         """Oldest first."""
         with self._lock:
             return self._core.ended_calls()
-
-    def history(self, query: HistoryQuery) -> HistoryPage:
-        return select_history(self.ended_calls(), query)
 
     def call_totals(self) -> CallTotals:
         with self._lock:

@@ -7,13 +7,14 @@ expiry, so an expired binding goes without anybody looking for it.
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
 from sip.flow import Flow
-from sip.snapshots import ContactSnapshot, RegistrationSnapshot
+from sip.snapshots import ContactSnapshot, NumberRecord, RegistrationSnapshot
 from sip.timers import Timer, TimerQueue
 from sip.uri import Uri
 
@@ -29,8 +30,8 @@ class Binding:
 
     `contact` and `parameters` (the rest of the Contact, without expires) are kept to the letter.  `instance` names the
     device for as long as it exists, whatever its contact: `+sip.instance` with `reg-id`, "" when it gave none.
-    `authenticated`: its last REGISTER has shown the password of the number.  Deadlines are monotonic seconds, `*_at`
-    are wall clock.
+    `authenticated`: its last REGISTER has shown the password of the number.  `kept_*`: in which form it was last given
+    to the recorder.  Deadlines are monotonic seconds, `*_at` are wall clock.
     """
 
     number: str
@@ -47,6 +48,9 @@ class Binding:
     behind_nat: bool = False
     last_seen_at: float = 0.0
     authenticated: bool = False
+    binding_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    kept_as: tuple[object, ...] | None = field(default=None, repr=False)
+    kept_expires: float = 0.0
     timer: Timer | None = field(default=None, repr=False)
     timer_deadline: float = 0.0
 
@@ -84,6 +88,7 @@ class LocationService:
         self._observer = observer
         self._bindings: dict[str, list[Binding]] = {}
         self._counts: dict[str, int] = {}
+        self._first_seen: dict[str, float] = {}
 
     # -------------------------------------------------------------------------------------------- reading
 
@@ -105,7 +110,7 @@ class LocationService:
             yield from bindings
 
     def count(self, number: str) -> int:
-        """REGISTER requests that made or refreshed a binding of this number since the start."""
+        """REGISTER requests that made or refreshed a binding of this number."""
         return self._counts.get(number, 0)
 
     def find_device(self, number: str, contact: Uri | None) -> Binding | None:
@@ -128,9 +133,20 @@ class LocationService:
 
     # -------------------------------------------------------------------------------------------- changing
 
+    def restore(self, binding: Binding) -> None:
+        """A binding of an earlier run; nobody is told."""
+        self._bindings.setdefault(binding.number, []).append(binding)
+        self._arm(binding)
+
+    def restore_record(self, record: NumberRecord) -> None:
+        """Go on counting the REGISTER requests of earlier runs."""
+        self._counts[record.number] = record.registrations
+        self._first_seen[record.number] = record.first_seen_at
+
     def add(self, binding: Binding, now: float) -> None:
         self._bindings.setdefault(binding.number, []).append(binding)
         self._counts[binding.number] = self._counts.get(binding.number, 0) + 1
+        self._first_seen.setdefault(binding.number, binding.registered_at)
         self._arm(binding)
         self._observer.bound(binding, now)
 
@@ -179,6 +195,7 @@ class LocationService:
                     for binding in sorted(bindings, key=lambda item: item.last_seen_at, reverse=True)
                 ),
                 count=self.count(number),
+                first_seen_at=self._first_seen.get(number),
             )
             for number, bindings in self._bindings.items()
         )

@@ -53,11 +53,12 @@ class ContactSnapshot:
 @dataclass(frozen=True, slots=True)
 class RegistrationSnapshot:
     """One registered number; `contacts` newest first, never empty.  `count` is the number of REGISTER requests that
-    made or refreshed a binding of this number since the server started."""
+    made or refreshed a binding of this number since it was first seen, in earlier runs too."""
 
     number: str
     contacts: tuple[ContactSnapshot, ...]
     count: int
+    first_seen_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,8 @@ class HistoryQuery:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """Ended calls, the one that ended last first; `total` counts all that fit the query, whatever its page.  `media` has
-    the figures of each call in the order of `calls`, and is empty where they are not kept."""
+    """Ended calls, the one that ended last first; `total` counts all that fit the query, whatever its page.  `media`
+    has the figures of each call in the order of `calls`, and is empty where they are not kept."""
 
     calls: tuple[CallSnapshot, ...]
     total: int
@@ -151,7 +152,8 @@ class RegistrationFailure:
 
 @dataclass(frozen=True, slots=True)
 class StoredBinding:
-    """A binding as it is kept from one start to the next: what `sip.location.Binding` holds, its expiry as wall time.
+    """A binding as it is kept from one start to the next: what `sip.location.Binding` holds.  Until `expires_at`, wall
+    time, it may be good; unless it was refreshed since it was kept, its own time is over somewhat earlier.
 
     `binding_id` is the same from the first REGISTER to the end of the binding, whatever changes meanwhile.
     `authenticated`: made with a password.  `server` names the server that holds the flow, "" for the only one."""

@@ -20,11 +20,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sip.bans", "sip.diary", "sip.flood", "sip.masking", "sip.multipart", "sip.uri"),
     ("sip.headers", "sip.sdp"),
     ("sip.asserted_identity", "sip.digest", "sip.media_stream", "sip.message"),
-    ("sip.credentials", "sip.flow", "sip.media", "sip.outcome", "sip.patience", "sip.stream", "sip.validation"),
+    ("sip.challenge_choice", "sip.credentials", "sip.flow", "sip.media", "sip.outcome", "sip.patience", "sip.stream", "sip.validation"),
     ("sip.contact_rules", "sip.gatekeeper"),
     ("sip.journal", "sip.location", "sip.routing", "sip.sips", "sip.transaction"),
     ("sip.calls", "sip.registrar", "sip.transaction_client", "sip.transaction_server"),
-    ("sip.forwarding", "sip.transaction_layer"),
+    ("sip.forwarding", "sip.recorder", "sip.transaction_layer"),
     ("sip.exchange",),
     ("sip.call_control", "sip.keepalive"),
     ("sip.responses",),
@@ -138,7 +138,7 @@ ALLOWED_PACKAGES = {
     "store": frozenset({"store", "config", "sip.snapshots"}),
     "commands": frozenset({"api.access", "commands", "config", "sip", "startup", "store"}),
     "startup": frozenset({"config", "sip"}),
-    "sipserver": frozenset({"commands", "config", "interpreter", "log_setup", "sip", "startup", "rtp", "api"}),
+    "sipserver": frozenset({"commands", "config", "interpreter", "log_setup", "sip", "startup", "store", "rtp", "api"}),
 }
 """sip/ and rtp/ never meet but in sipserver.py, and api/ knows of them their frozen views and a few pure rules."""
 

@@ -162,6 +162,9 @@ def test_check_finds_a_port_in_use(start: Callable[..., Program]) -> None:
         ("LOG_LEVEL", "loud", "error, warn, info or debug"),
         ("EXT_MIN", "200", "EXT_MAX=110"),
         ("SIP_HOST", "192.0.2.77", "an address of this machine"),
+        ("TLS_CERT", "missing.pem", "a PEM certificate with its key (No such file or directory)"),
+        ("TLS_KEY", "mine.key", "empty, unless TLS_CERT"),
+        ("API_TLS", "true", "false as long as there is no certificate"),
     ],
 )
 def test_a_wrong_setting_is_one_line_that_says_what_is_allowed(
@@ -246,6 +249,14 @@ def test_the_banner_shows_the_address_that_phones_can_reach() -> None:
     assert "server / domain   pbx.example.com:5070\n" in text
     assert "http://[::1]:3000/" in text
     assert "0.0.0.0" not in text
+
+
+def test_the_banner_shows_tls_and_https_where_they_are_spoken() -> None:
+    text = banner(load({"SIP_HOST": "192.0.2.1", "API_TLS": "true"}), Greeting("1.0", 5060, 5061, 3000, 250, 0))
+
+    assert "192.0.2.1:5060  UDP and TCP, 192.0.2.1:5061  TLS\n" in text
+    assert "https://127.0.0.1:3000/api/users" in text
+    assert "UDP (TCP works too, TLS on port 5061)" in text
 
 
 @pytest.mark.parametrize(
@@ -373,10 +384,12 @@ def test_secrets_do_not_even_reach_the_debug_log(start: Callable[..., Program], 
     assert "0123456789abcdef" not in text
 
 
-def test_nothing_is_written_but_logs(start: Callable[..., Program], tmp_path: Path) -> None:
-    """Without a token to keep, the data directory is not even made."""
+def test_nothing_is_written_but_logs_and_data(start: Callable[..., Program], tmp_path: Path) -> None:
     running = Running(start())
     running.program.process.terminate()
     running.program.wait()
 
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["audit.log", "error.log", "logs", "sip-server.log"]
+    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    logs = {"logs/audit.log", "logs/error.log", "logs/sip-server.log"}
+    assert written == logs | {"data/.sipserver.db.lock", "data/sipserver.db"}
+

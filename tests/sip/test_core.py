@@ -318,3 +318,17 @@ def test_many_calls_leave_nothing_behind(office: CoreHarness, alice: FakePhone, 
     assert isinstance(call.invite, SipText)
     assert office.core.call_totals().completed == 50
     assert office.relay.opened == 50
+
+
+# ------------------------------------------------------------------------------------------------ who we are
+
+
+@pytest.mark.parametrize("text", ["", "Exchange/1"])
+def test_20_35_the_server_says_what_it_is_only_when_it_is_told_to(text: str) -> None:
+    office = CoreHarness(server_header=text)
+    phone = FakePhone(office, "100", "192.0.2.10")
+    phone.register()
+    phone.send_request("OPTIONS", "sip:192.0.2.1")
+    for answer in (phone.expect("200 REGISTER"), phone.expect("200 OPTIONS")):
+        assert answer.all("Server") == ([text] if text else [])
+        assert answer.all("User-Agent") == []

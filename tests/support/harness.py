@@ -18,6 +18,7 @@ from sip.flow import Flow
 from sip.message import parse_datagram
 from sip.snapshots import TerminationReason
 from sip.timers import TimerSettings
+from tests.support.recorder import FakeRecorder
 from tests.support.sip_text import SipText
 
 Address = tuple[str, int]
@@ -146,7 +147,15 @@ class CoreHarness:
         self.config = replace(Config(trusted_networks=EVERYWHERE), **settings)  # type: ignore[arg-type]
         self.relay = FakeRelay()
         self.now = STARTED
-        self.core = SipCore(self.config, self.relay, is_own_address, timers, STARTED_AT - STARTED)  # type: ignore[arg-type]
+        self.recorder = FakeRecorder()
+        self.core = SipCore(
+            self.config,
+            self.relay,  # type: ignore[arg-type]
+            self.recorder,
+            is_own_address,
+            timers,
+            STARTED_AT - STARTED,
+        )
         self.sent: list[Sent] = []
         self._unread: list[Sent] = []
         self.unreachable: set[str] = set()
