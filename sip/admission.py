@@ -80,10 +80,13 @@ class Admission:
         """Whether it may begin a transaction; else it has been answered."""
         self.authenticated = False
         x = self._x
+        if request.method == "CANCEL":
+            # 22.1: it can't be challenged, so it has to come from the hop that sent the INVITE.
+            invite = x.layer.find_server(request, "INVITE")
+            is_from_caller = invite is not None and invite.flow.remote_host == flow.remote_host
+            return is_from_caller or self._refuse(request, flow, 481)
         if x.layer.is_full:
             return self._refuse(request, flow, 503, ("Retry-After", str(_RETRY_AFTER_S)))
-        if request.method == "CANCEL":
-            return x.layer.find_server(request, "INVITE") is not None or self._refuse(request, flow, 481)
         if request.method != "REGISTER":
             found = x.calls.find(request.call_id, request.from_.tag or "", request.to.tag or "")
             if found is not None:
@@ -93,8 +96,7 @@ class Admission:
             self.authenticated = verdict.authenticated
             return True
         self._remember(request, flow, verdict, now)
-        x.send(response_flow(request.via, flow), self._gatekeeper.answer(request, flow, verdict), None)
-        return False
+        return self._answer(request, flow, verdict)
 
     def _belongs(self, dialog: tuple[Call, int, Leg], flow: Flow) -> bool:
         """It comes from the phone whose dialog it names (12.2.2)."""
@@ -102,8 +104,12 @@ class Admission:
         return self._x.may_be(call.caller if side == CALLER else leg.party, flow)
 
     def _refuse(self, request: Request, flow: Flow, status: int, *headers: tuple[str, str]) -> bool:
-        refused = Refused(status, None, Cause.FORBIDDEN, "", "", headers)
-        self._x.send(response_flow(request.via, flow), self._gatekeeper.answer(request, flow, refused), None)
+        return self._answer(request, flow, Refused(status, None, Cause.FORBIDDEN, "", "", headers))
+
+    def _answer(self, request: Request, flow: Flow, refused: Refused) -> bool:
+        x = self._x
+        received = len(x.current[1]) if x.current is not None else 0
+        x.send(response_flow(request.via, flow), self._gatekeeper.answer(request, flow, refused, received), None)
         return False
 
     # -------------------------------------------------------------------------------------------- records
@@ -127,7 +133,7 @@ class Admission:
 
     def _record_call(self, request: Request, flow: Flow, refused: Refused, now: float, now_at: float) -> None:
         """A phone of our own network may not call: its owner finds the reason in the history, unless there are many."""
-        if request.method != "INVITE" or not self._records.take(now):
+        if request.method != "INVITE" or request.to.tag is not None or not self._records.take(now):
             return
         phrase = refused.phrase or REASON_PHRASES.get(refused.status, "")
         log.warning("call from %s refused: %s", flow, refused.words)

@@ -44,3 +44,12 @@ class Exchange:
     def may_be(self, party: Party, flow: Flow) -> bool:
         """The phone of that party speaks from there: from where it spoke before, or from where it is registered now."""
         return flow.remote_host == party.flow.remote_host or self.location.has_binding_from(party.number, flow)
+
+    def takes_part(self, call: Call, flow: Flow) -> bool:
+        """One of the phones of that call speaks from there, also one that has only rung; nobody else's words belong
+        into its journal."""
+        return (
+            self.may_be(call.caller, flow)
+            or any(flow.remote_host == leg.party.flow.remote_host for leg in call.legs.values())
+            or self.location.has_binding_from(call.to_number, flow)
+        )

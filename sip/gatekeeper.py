@@ -20,9 +20,10 @@ from enum import StrEnum
 from typing import Final
 
 from config import Config
+from sip.challenge_choice import ChallengeChoice
 from sip.constants import METHODS
 from sip.credentials import Credentials
-from sip.digest import Algorithm, DigestAnswer, challenge, find_answer
+from sip.digest import DigestAnswer, challenge, find_answer
 from sip.errors import HeaderError, ParseError
 from sip.flow import Flow
 from sip.message import Request, Response, make_response
@@ -89,6 +90,10 @@ _OF_CALLS = _ONLY_IN_CALLS | {"INVITE", "INFO"}
 _SERVED_HERE = frozenset({"OPTIONS", "PUBLISH", "SUBSCRIBE"})
 _MAX_SHOWN = 32
 
+MAX_GROWTH: Final = 1.25
+"""How much larger than a stranger's datagram a challenge may be, if that can be: its source may be forged, and whoever
+lives there would get the answers."""
+
 
 def is_for_server(request: Request) -> bool:
     """Nobody's phone is meant: no number is dialled, or the phone asks about its own one (message waiting, presence, a
@@ -122,6 +127,7 @@ class Gatekeeper:
         self._has_binding_from = has_binding_from
         self._secret = secret
         self._nonces = Nonces(secret)
+        self._choice = ChallengeChoice()
 
     def is_trusted(self, host: str) -> bool:
         """The address lies in TRUSTED_NETWORKS."""
@@ -140,11 +146,20 @@ class Gatekeeper:
             return self._outside_its_call(request)
         return self._admit_request(request, flow, now)
 
-    def answer(self, request: Request, flow: Flow, refused: Refused) -> Response:
-        """The response that says so; the same To tag for each copy of the request (8.2.7)."""
+    def answer(self, request: Request, flow: Flow, refused: Refused, received: int) -> Response:
+        """The response that says so; the same To tag for each copy of the request (8.2.7), which had `received` bytes.
+
+        A short request, as scanners and hardly any phones send, is asked for the MD5 answer alone: a second challenge
+        would make the response half as large again as the request, and MD5 is what every phone knows (RFC 3261 22.4).
+        """
         text = f"{request.via.branch} {request.call_id} {request.cseq.number} {flow.remote_host}"
         tag = hmac.digest(self._secret, text.encode("utf-8", "surrogateescape"), "sha256").hex()[:12]
-        return make_response(request, refused.status, refused.phrase, to_tag=tag, headers=refused.headers)
+        response = make_response(request, refused.status, refused.phrase, to_tag=tag, headers=refused.headers)
+        is_forgeable = not flow.reliable and flow.remote_host not in self._trusted
+        if is_forgeable and refused.headers and len(response.to_bytes()) > MAX_GROWTH * received:
+            least = refused.headers[-1:]
+            return make_response(request, refused.status, refused.phrase, to_tag=tag, headers=least)
+        return response
 
     # -------------------------------------------------------------------------------------------- the rules
 
@@ -219,27 +234,32 @@ class Gatekeeper:
             answer = find_answer(request.headers, realm.answer_header, self.credentials.realm)
         except HeaderError as error:
             words = f"the phone's answer to the question for its password can't be used: {error.reason}"
-            return self._challenge(flow, now, number, realm, Cause.UNUSABLE, words)
+            return self._challenge(request, flow, now, number, realm, Cause.UNUSABLE, words)
         if answer is None:
             words = f"{_shown(number)} was asked for its password"
-            return self._challenge(flow, now, number, realm, Cause.CHALLENGED, words)
+            return self._challenge(request, flow, now, number, realm, Cause.CHALLENGED, words)
         if not self._nonces.is_fresh(answer.nonce, flow.remote_host, now):
             words = f"the phone of {_shown(number)} used a question for its password that is too old"
-            return self._challenge(flow, now, number, realm, Cause.STALE, words)
+            return self._challenge(request, flow, now, number, realm, Cause.STALE, words)
         right = self.credentials.accepts(answer, request.method)
         if not (right and _is_for(answer, request.uri)):
-            return self._challenge(flow, now, number, realm, Cause.WRONG, self._why_wrong(answer.username))
+            return self._challenge(request, flow, now, number, realm, Cause.WRONG, self._why_wrong(answer.username))
         if not self._nonces.use(answer.nonce, answer.count, flow.remote_host, now):
             words = f"the phone of {_shown(number)} answered a question for its password a second time"
-            return self._challenge(flow, now, number, realm, Cause.STALE, words)
+            return self._challenge(request, flow, now, number, realm, Cause.STALE, words)
+        self._choice.answered(flow.remote_host, number, answer.algorithm)
         return answer.username
 
-    def _challenge(self, flow: Flow, now: float, number: str, realm: _Realm, cause: Cause, words: str) -> Refused:
+    def _challenge(
+        self, request: Request, flow: Flow, now: float, number: str, realm: _Realm, cause: Cause, words: str
+    ) -> Refused:
         nonce = self._nonces.issue(flow.remote_host, now)
         stale = cause is Cause.STALE
+        # A phone that answers, right or wrong, has found what it needs: it is no phone that has given up.
+        branch = request.via.branch if request.method == "REGISTER" and cause is Cause.CHALLENGED else None
         headers = tuple(
             (realm.challenge_header, challenge(self.credentials.realm, nonce, algorithm, stale=stale))
-            for algorithm in Algorithm
+            for algorithm in self._choice.offer(flow.remote_host, number, request.user_agent, branch)
         )
         return Refused(realm.status, None, cause, number, words, headers)
 
@@ -256,9 +276,9 @@ class Gatekeeper:
 
 def _is_for(answer: DigestAnswer, uri: Uri) -> bool:
     """Credentials made for a request to one number are no good for another; apart from that phones write the URI in
-    many ways (RFC 8760 2.6 step 6)."""
+    many ways (RFC 8760 2.6 step 6), and some name the server alone: the count keeps those from being used twice."""
     try:
-        return answer.uri == uri.text or Uri.parse(answer.uri).number == uri.number
+        return answer.uri == uri.text or Uri.parse(answer.uri).number in ("", uri.number)
     except ParseError:
         return False
 

@@ -50,13 +50,13 @@ ringback_disabled yes
 
 _ACCOUNT = (
     '<sip:{number}@{address};transport={transport}>;outbound="sip:{address};transport={transport}"'
-    ";answermode=auto;regint=60;audio_codecs=pcma{encryption}\n"
+    ";answermode=auto;regint=60;audio_codecs=pcma{options}\n"
 )
 
 
 class Baresip:
-    """A phone with one number, registered once made.  `frequency_hz` is the tone that it speaks, `encryption` is a
-    value of baresip's `mediaenc`, "" for none."""
+    """A phone with one number, registered once made unless `registers` is false.  `frequency_hz` is the tone that it
+    speaks, `encryption` is a value of baresip's `mediaenc`, "" for none."""
 
     def __init__(
         self,
@@ -68,6 +68,8 @@ class Baresip:
         frequency_hz: int,
         transport: str = "udp",
         encryption: str = "",
+        password: str = "",
+        registers: bool = True,
     ) -> None:
         self._exchange = exchange
         self._directory = directory / f"baresip-{number}"
@@ -79,8 +81,10 @@ class Baresip:
             directory=self._directory, modules=modules, control_port=control_port, ca_file=exchange.ca_file
         )
         address = exchange.tls_address if transport == "tls" else exchange.address
-        mediaenc = f";mediaenc={encryption}" if encryption else ""
-        account = _ACCOUNT.format(number=number, address=address, transport=transport, encryption=mediaenc)
+        options = f";mediaenc={encryption}" if encryption else ""
+        if password:
+            options += f";auth_user={number};auth_pass={password}"
+        account = _ACCOUNT.format(number=number, address=address, transport=transport, options=options)
         (self._directory / "config").write_text(config, "utf-8")
         (self._directory / "accounts").write_text(account, "utf-8")
         (self._directory / "contacts").write_text("", "utf-8")
@@ -89,7 +93,8 @@ class Baresip:
         self._control = socket.create_connection(("127.0.0.1", control_port), timeout=LIMIT_S)
         self._received = b""
         self._events: deque[dict[str, Any]] = deque()
-        exchange.user(number)
+        if registers:
+            exchange.user(number)
 
     def dial(self, number: str) -> None:
         self._command("dial", self._exchange.uri(number))

@@ -76,8 +76,8 @@ def baresip(
     """Makes a registered baresip: `baresip("100", 440)`, `baresip("101", 1000, "tls", "srtp-mand")`."""
     phones: list[Baresip] = []
 
-    def phone(number: str, frequency_hz: int, transport: str = "udp", encryption: str = "") -> Baresip:
-        phones.append(Baresip(baresip_path, launch, tmp_path, exchange, number, frequency_hz, transport, encryption))
+    def phone(number: str, frequency_hz: int, *arguments: Any, **options: Any) -> Baresip:
+        phones.append(Baresip(baresip_path, launch, tmp_path, exchange, number, frequency_hz, *arguments, **options))
         return phones[-1]
 
     yield phone
@@ -91,7 +91,7 @@ def linphone(
 ) -> Callable[..., Linphone]:
     """Makes a registered linphone: `linphone("102", 700)`."""
 
-    def phone(number: str, frequency_hz: int, transport: str = "udp") -> Linphone:
-        return Linphone(linphone_path, launch, tmp_path, exchange, number, frequency_hz, transport)
+    def phone(number: str, frequency_hz: int, *arguments: Any, **options: Any) -> Linphone:
+        return Linphone(linphone_path, launch, tmp_path, exchange, number, frequency_hz, *arguments, **options)
 
     return phone

@@ -32,7 +32,7 @@ reg_expires=60
 reg_sendregister=1
 publish=0
 
-[rtp]
+{auth_info}[rtp]
 audio_rtp_port=0
 video_rtp_port=0
 text_rtp_port=0
@@ -51,8 +51,18 @@ enabled=1
 """
 
 
+_AUTH_INFO = """\
+[auth_info_0]
+username={number}
+passwd={password}
+realm=sipserver
+
+"""
+
+
 class Linphone:
-    """A phone with one number, registered once made.  `frequency_hz` is the tone that it speaks."""
+    """A phone with one number, registered once made unless `registers` is false.  `frequency_hz` is the tone that it
+    speaks."""
 
     def __init__(
         self,
@@ -63,6 +73,8 @@ class Linphone:
         number: str,
         frequency_hz: int,
         transport: str = "udp",
+        password: str = "",
+        registers: bool = True,
     ) -> None:
         self._exchange = exchange
         self._directory = directory / f"linphone-{number}"
@@ -76,6 +88,7 @@ class Linphone:
             address=exchange.tls_address if transport == "tls" else exchange.address,
             transport=transport,
             number=number,
+            auth_info=_AUTH_INFO.format(number=number, password=password) if password else "",
         )
         (self._directory / "linphonerc").write_text(config, "utf-8")
         environment = {
@@ -85,7 +98,8 @@ class Linphone:
         }
         self._program = launch([path, "-c", "linphonerc"], self._directory, environment, terminal=True)
         self._heard = 0
-        exchange.user(number)
+        if registers:
+            exchange.user(number)
         for command in ("soundcard use files", "record heard.wav", "play tone.wav"):
             self._program.type(command)
 

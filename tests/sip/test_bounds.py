@@ -5,14 +5,19 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
 import sip
 import sip.calls
+from sip.calls import JOURNAL_BUDGET, LIVE_JOURNAL_BUDGET, MAX_LEGS
 from sip.location import MAX_BINDINGS_PER_NUMBER
+from sip.registrar import MAX_CONTACT
+from sip.transaction_server import NonInviteServerTransaction
 from tests.support.bench_phone import FakePhone, TestCall, establish, hang_up
 from tests.support.harness import LONG_S, Address, CoreHarness
 from tests.support.sip_text import SipText
@@ -39,6 +44,8 @@ METHODS = (
 
 PHONE, OTHER = "192.0.2.10", "192.0.2.11"
 STRANGER = ("203.0.113.7", 5060)
+HOME = (ip_network("192.0.2.0/24"),)
+"""The network of the phones, where it is not everywhere."""
 
 
 def forged(number: int) -> Address:
@@ -91,8 +98,8 @@ def tables(office: CoreHarness) -> dict[str, int]:
     }
 
 
-def office_with_phones() -> tuple[CoreHarness, FakePhone, FakePhone]:
-    office = CoreHarness()
+def office_with_phones(**settings: Any) -> tuple[CoreHarness, FakePhone, FakePhone]:
+    office = CoreHarness(**settings)
     phones = [FakePhone(office, number, host).registered() for number, host in (("100", PHONE), ("101", OTHER))]
     return office, phones[0], phones[1]
 
@@ -153,7 +160,7 @@ def test_a_flood_of_acks_is_not_kept() -> None:
 
 def test_a_number_has_at_most_ten_devices_however_many_register() -> None:
     office = CoreHarness(ext_min=100, ext_max=110)
-    for number in range(MESSAGES):
+    for number in range(MESSAGES // 5):
         source = forged(number)
         aor = str(100 + number % 11)
         office.inject(
@@ -213,3 +220,166 @@ def test_long_texts_are_not_cached() -> None:
             office.inject(request(method, number, STRANGER, padding=f"{long}{number}"), STRANGER)
     after = {name: cache.cache_info().currsize for name, cache in caches()}
     assert {name: size - before[name] for name, size in after.items() if size - before[name] > 5} == {}
+
+
+# ------------------------------------------------------------------------------------------------ tables of calls
+
+
+def test_an_invite_of_a_stranger_is_refused_without_a_trace() -> None:
+    office, *phones = office_with_phones(trusted_networks=HOME)
+    before = tables(office)
+    for number in range(2_000):
+        source = forged(number)
+        office.inject(request("INVITE", number, source, from_="101", to="100"), source)
+    assert tables(office) == before
+    assert office.core.ended_calls() == []
+    call_works(*phones)
+
+
+def test_the_answer_to_a_stranger_is_sent_once() -> None:
+    office, _, _ = office_with_phones()
+    office.forget()
+    office.inject(request("INVITE", 1, STRANGER), STRANGER)
+    office.advance(100.0)
+    assert len(office.unread(STRANGER)) == 1
+
+
+@pytest.mark.parametrize("method", ["INVITE", "MESSAGE"])
+def test_what_a_phone_can_begin_is_bounded(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """The phone that it calls answers nothing, so that everything stays open."""
+    monkeypatch.setattr("sip.transaction_layer.MAX_CLIENT_TRANSACTIONS", 300)
+    monkeypatch.setattr("sip.calls.MAX_UNANSWERED_PER_SOURCE", 50)
+    office, caller, callee = office_with_phones()
+    layer = office.core._exchange.layer
+    layer._max_server_transactions = 400
+    office.advance(LONG_S / 100)
+    before = tables(office)
+    for number in range(1_000):
+        office.inject(request(method, number, (PHONE, 5060), from_="100", to="101"), (PHONE, 5060))
+    sizes = tables(office)
+    assert sizes["client transactions"] == (50 if method == "INVITE" else 300)
+    assert 300 <= sizes["server transactions"] <= 400
+    assert sizes["calls in progress"] == (50 if method == "INVITE" else 0)
+    last = office.sent[-1].message
+    assert (last.status, last["Retry-After"]) == (503, "10")
+    office.advance(LONG_S / 10)
+    assert tables(office) == before
+    call_works(caller, callee)
+
+
+def test_the_server_carries_so_many_calls_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sip.calls.MAX_CALLS", 20)
+    office, caller, callee = office_with_phones()
+    calls = [establish(caller, callee) for _ in range(20)]
+    refused = caller.send_request("INVITE", "sip:101@192.0.2.1")
+    caller.ack_failure(refused, caller.expect("503 INVITE"))
+    assert tables(office)["calls in progress"] == 20
+    hang_up(calls[0].caller, calls[0].callee)
+    establish(caller, callee)
+
+
+def test_ended_calls_linger_in_a_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sip.calls.MAX_LINGERING", 100)
+    office, caller, callee = office_with_phones()
+    call = establish(caller, callee)
+    refused_calls(caller, 1_000)
+    assert tables(office)["calls"] == 101
+    assert tables(office)["calls by Call-ID"] == 101
+    hang_up(call.caller, call.callee)
+    office.advance(LONG_S / 10)
+    assert tables(office)["calls"] == 0
+
+
+def test_a_callee_that_answers_with_a_new_tag_each_time_makes_so_many_legs_and_no_more() -> None:
+    office, caller, callee = office_with_phones()
+    caller.invite("101")
+    invite = callee.expect("INVITE")
+    for number in range(2 * MAX_LEGS):
+        callee.respond(invite, 180, tag=f"t{number}")
+    for number in range(2 * MAX_LEGS):
+        callee.respond(invite, 200, tag=f"u{number}", body=callee.sdp())
+    (call,) = office.core._exchange.calls._by_call_id.values()
+    assert len(call.legs) == MAX_LEGS
+    office.end_calls()
+    office.advance(LONG_S)
+    office.assert_clean()
+
+
+def test_a_contact_of_endless_length_is_refused() -> None:
+    office = CoreHarness()
+    phone = FakePhone(office, "100", "192.0.2.10")
+    phone.register(f"<sip:100@192.0.2.10;x={'y' * MAX_CONTACT}>")
+    assert phone.expect("4?? REGISTER").reason == "Contact Too Long"
+    assert tables(office)["bindings"] == 0
+
+
+# ------------------------------------------------------------------------------------------------ journals
+
+
+def test_the_records_of_ended_calls_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest lose their record, not their place in the history."""
+    budget = JOURNAL_BUDGET // 100
+    monkeypatch.setattr("sip.calls.JOURNAL_BUDGET", budget)
+    office, caller, _ = office_with_phones()
+    refused_calls(caller, 500)
+    calls = office.core.ended_calls()
+    assert len(calls) == 500
+    held = [call.journal.size for call in calls]
+    assert budget // 2 < sum(held) <= budget
+    assert (held[0], held[-1] > 0) == (0, True)
+
+
+def test_the_records_of_live_calls_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = LIVE_JOURNAL_BUDGET // 1_000
+    monkeypatch.setattr("sip.calls.LIVE_JOURNAL_BUDGET", budget)
+    office, caller, callee = office_with_phones()
+    calls = [establish(caller, callee) for _ in range(40)]
+    held = [call.journal.size for call in office.core._exchange.calls.live()]
+    assert budget // 2 < sum(held) <= budget
+    for call in calls:
+        hang_up(call.caller, call.callee)
+    assert office.core._exchange.calls._live_budget.used == 0
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_who_knows_a_call_id_writes_nothing_into_the_record(ended: bool) -> None:
+    office, caller, callee = office_with_phones(trusted_networks=HOME)
+    call = establish(caller, callee)
+    if ended:
+        hang_up(call.caller, call.callee)
+    (journal,) = {id(each.journal): each.journal for each in office.core._exchange.calls._calls.values()}.values()
+    before = journal.entries()
+    call_id = call.invite.call_id.encode()
+    for number, method in enumerate(METHODS):
+        data = request(method, number, STRANGER, to_tag=";tag=none")
+        ours = re.sub(rb"Call-ID: [^\r]+", b"Call-ID: " + call_id, data)
+        office.inject(ours, STRANGER)
+        office.inject(b"SIP/2.0 200 Flood" + ours[ours.index(b"\r\n") :], STRANGER)
+    assert journal.entries() == before
+
+
+# ------------------------------------------------------------------------------------------------ transactions
+
+
+@pytest.mark.parametrize("method", ["MESSAGE", "OPTIONS", "INFO", "SUBSCRIBE"])
+def test_an_answered_transaction_keeps_neither_the_request_nor_its_body(method: str) -> None:
+    office, caller, _ = office_with_phones()
+    office.inject(request(method, 1, (PHONE, 5060), from_="100", to="999"), (PHONE, 5060))
+    kept = [
+        each for each in office.core._exchange.layer._servers.values() if isinstance(each, NonInviteServerTransaction)
+    ]
+    (answered,) = [each for each in kept if each.key.startswith(method)]  # type: ignore[union-attr]
+    assert caller.expect(f"404 {method}")
+    assert answered.context is None
+
+
+def test_answered_transactions_hold_so_many_bytes_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sip.transaction_layer.MAX_ANSWERED_BYTES", 50_000)
+    office, _, _ = office_with_phones()
+    for number in range(500):
+        office.inject(
+            request("MESSAGE", number, (PHONE, 5060), from_="100", to="999", padding=";p=" + "x" * 500), (PHONE, 5060)
+        )
+    layer = office.core._exchange.layer
+    assert 25_000 < layer._answered_bytes <= 50_000
+    assert 10 < layer.server_count < 100

@@ -25,6 +25,9 @@ NOW = 1000.0
 PASSWORDS = {"100": "correct horse", "101": "battery staple"}
 """102 is a number without one, 999 is no number."""
 
+USUAL_SIZE = 500
+"""Bytes of a phone's request; those of these tests are shorter."""
+
 INITIAL = ["INVITE", "MESSAGE", "SUBSCRIBE", "REFER", "PUBLISH", "INFO", "NOTIFY", "OPTIONS", "PING"]
 """Methods that may begin something, one of them unknown."""
 
@@ -89,7 +92,7 @@ class Desk:
         return refused
 
     def response(self, request: Request, flow: Flow = LAN, now: float = NOW) -> Response:
-        return self.keeper.answer(request, flow, self.refusal(request, flow, now))
+        return self.keeper.answer(request, flow, self.refusal(request, flow, now), USUAL_SIZE)
 
 
 class Phone:
@@ -410,7 +413,8 @@ def test_wrong_credentials_do_not_use_up_a_count(secured: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["sip:101@office", "sip:101@192.0.2.1:5060;transport=udp", "sip:%3101@office", "tel:101"]
+    "uri",
+    ["sip:101@office", "sip:101@192.0.2.1:5060;transport=udp", "sip:%3101@office", "tel:101", "sip:192.0.2.1:5060"],
 )
 def test_rfc8760_2_6_phones_write_the_uri_in_many_ways(secured: Desk, uri: str) -> None:
     phone = Phone(secured, "100", PASSWORDS["100"])
@@ -418,7 +422,7 @@ def test_rfc8760_2_6_phones_write_the_uri_in_many_ways(secured: Desk, uri: str) 
     assert phone.try_twice("INVITE", "101") is AUTHENTICATED
 
 
-@pytest.mark.parametrize("uri", ["sip:102@office", "sip:office", "nonsense", "*"])
+@pytest.mark.parametrize("uri", ["sip:102@office", "nonsense", "*"])
 def test_rfc8760_2_6_credentials_for_another_number_are_wrong(secured: Desk, uri: str) -> None:
     phone = Phone(secured, "100", PASSWORDS["100"])
     phone.uri = uri

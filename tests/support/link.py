@@ -112,6 +112,10 @@ class Link:
         for sock in (self._socket, self._wake_rx, self._wake_tx):
             sock.close()
 
+    def leave(self) -> None:
+        """End the connection in order; `closed_by_server` tells when the server has done its part."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     # -------------------------------------------------------------------------------------------- the script
 
     def lose(self, direction: str, pattern: str, times: int = 1) -> None:

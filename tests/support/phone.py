@@ -34,6 +34,7 @@ from typing import Protocol, Self, TypeVar
 
 from tests.support.link import Address, Link
 from tests.support.phone_call import IncomingCall, OutgoingCall, PhoneCall
+from tests.support.phone_credentials import question
 from tests.support.phone_transaction import TIMEOUT_S, ReceivedRequest, SentRequest
 from tests.support.sip_text import Header, SipText
 
@@ -41,6 +42,9 @@ T = TypeVar("T")
 
 AUTOMATIC = frozenset({"100", "BYE", "CANCEL", "INFO", "INVITE", "OPTIONS", "PRACK", "UPDATE"})
 """What a phone sees to by itself: methods it answers inside calls, and "100", its 100 Trying to a call."""
+
+
+_ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, SUBSCRIBE, MESSAGE"
 
 
 class HasSipPort(Protocol):
@@ -63,11 +67,16 @@ class SoftPhone:
         scheme: str = "sip",
         server_port: int | None = None,
         ca_file: Path | None = None,
+        password: str = "",
+        algorithm: str = "",
     ) -> None:
         """`host` is the address of the phone on this machine, `t1_s` its T1 (RFC 3261 17.1.1.1).  A phone on TLS needs
-        the `server_port` for it and the `ca_file` that it trusts; its `scheme` may be sips."""
+        the `server_port` for it and the `ca_file` that it trusts; its `scheme` may be sips.  With a `password` it
+        answers challenges, by the `algorithm` or else by the one that the server prefers."""
         self.number = number
         self.host = host
+        self.password = password
+        self._algorithm = algorithm
         self.transport = transport
         self.automatic = set(AUTOMATIC)
         self.changed = threading.Condition()
@@ -99,6 +108,11 @@ class SoftPhone:
         self.link.close()
         for call in self.calls:
             call.media.close()
+
+    def disconnect(self) -> None:
+        """Lose the connection, and wait until the server knows."""
+        self.link.leave()
+        self.wait(lambda: self.link.closed_by_server, "the end of the connection")
 
     def reconnect(self) -> None:
         """Lose the connection and come back from another port; calls go on, the registration has to be renewed."""
@@ -239,6 +253,7 @@ class SoftPhone:
                 ("Call-ID", secrets.token_hex(8)),
                 ("CSeq", f"1 {method}"),
                 ("User-Agent", "SoftPhone"),
+                ("Allow", _ALLOW),
                 *headers,
             ],
             body,
@@ -259,6 +274,23 @@ class SoftPhone:
             self._sent[request.branch, request.method] = sent
             sent.start()
             return sent
+
+    def send_again(self, sent: SentRequest, challenge: SipText) -> bool:
+        """The request with the answer to a 401 or 407 (22.2, 22.3), if this phone knows one."""
+        if not self.password:
+            return False
+        asked = question(challenge, self._algorithm)
+        request = sent.request
+        cseq = next(self._register_cseq) if request.method == "REGISTER" else request.cseq + 1
+        headers = [each for each in request.headers if each[0] not in ("Authorization", "Proxy-Authorization")]
+        again = SipText(request.start_line, headers, request.body)
+        again.set("Via", self.new_via())
+        again.set("CSeq", f"{cseq} {request.method}")
+        again.headers.append(asked.answer(self.number, self.password, request.method, request.request_uri))
+        self._sent[again.branch, again.method] = sent
+        sent.request = again
+        sent.start()
+        return True
 
     # -------------------------------------------------------------------------------------------- the phone's thread
 

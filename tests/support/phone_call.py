@@ -209,6 +209,8 @@ class OutgoingCall(PhoneCall):
         return self.invite.wait_final()
 
     def _on_response(self, response: SipText) -> None:
+        # Higher than 1 when the phone was asked for its password.
+        self._cseq = max(self._cseq, response.cseq)
         if response.status >= 300:
             self.ended_by = response
         elif response.status >= 200:

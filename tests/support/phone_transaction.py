@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tests.support.link import Address
+from tests.support.phone_credentials import questions
 from tests.support.sip_text import Header, SipText
 
 if TYPE_CHECKING:
@@ -34,8 +35,13 @@ _PHRASES = {
 }
 
 
+_MAX_CHALLENGES = 2
+"""One, and one more for a nonce that has become too old meanwhile."""
+
+
 class SentRequest:
-    """A client transaction; `responses` in the order they came."""
+    """A client transaction; `responses` in the order they came, without the challenges that the phone has answered.
+    `request` is the one that it has sent last."""
 
     def __init__(
         self,
@@ -49,6 +55,7 @@ class SentRequest:
         self.responses: list[SipText] = []
         self._phone = phone
         self._tell = on_response
+        self._challenges = 0
 
     @property
     def final(self) -> SipText | None:
@@ -73,11 +80,21 @@ class SentRequest:
         is_invite = self.request.method == "INVITE"
         if response.status >= 200 or is_invite:
             self._phone.link.stop_repeating(self)
-        self.responses.append(response)
         if is_invite and response.status >= 300:
             self._phone.link.send(self._ack(response), self.address)
+        if self._is_answered_challenge(response):
+            return
+        self.responses.append(response)
         if self._tell is not None:
             self._tell(response)
+
+    def _is_answered_challenge(self, response: SipText) -> bool:
+        asked = questions(response)
+        # Who has answered once is asked again only for a fresh nonce; anything else means that the password is wrong.
+        if not asked or self._challenges == _MAX_CHALLENGES or (self._challenges and not asked[0].stale):
+            return False
+        self._challenges += 1
+        return self._phone.send_again(self, response)
 
     def _ack(self, response: SipText) -> SipText:
         """Hop by hop (17.1.1.3)."""

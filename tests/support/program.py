@@ -1,0 +1,75 @@
+"""The program as a process of its own, in a directory of its own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+PROGRAM = Path(__file__).resolve().parents[2] / "sipserver.py"
+LIMIT_S = 20.0
+"""How long a process may take before a test fails; never how long it does take."""
+
+FREE_PORTS = {
+    "SIP_HOST": "127.0.0.1",
+    "SIP_PORT": "0",
+    "API_PORT": "0",
+    "RTP_HOST": "127.0.0.1",
+    "RTP_PORT": "0",
+}
+
+class Ended(NamedTuple):
+    status: int
+    output: str
+    errors: str
+
+
+class Program:
+    """`sipserver.py` in a directory of its own, with nothing in the environment but `settings`."""
+
+    def __init__(self, directory: Path, *arguments: str, **settings: str) -> None:
+        self.directory = directory
+        self.process = subprocess.Popen(
+            [sys.executable, str(PROGRAM), *arguments],
+            cwd=directory,
+            env=settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_ready(self) -> str:
+        """The banner, read up to its last line."""
+        assert self.process.stdout is not None
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line)
+            if "Ctrl+C" in line:
+                return "".join(lines)
+        raise AssertionError(f"no banner, but {self.wait()}")
+
+    def wait(self) -> Ended:
+        output, errors = self.process.communicate(timeout=LIMIT_S)
+        return Ended(self.process.returncode, output, errors)
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+
+
+class Running:
+    """A program that is ready, with the ports its banner names."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.banner = program.wait_ready()
+        self.sip_port = int(self._find(r"SIP +127\.0\.0\.1:(\d+)"))
+        self.api_port = int(self._find(r"http://127\.0\.0\.1:(\d+)/"))
+
+    def _find(self, pattern: str) -> str:
+        match = re.search(pattern, self.banner)
+        assert match is not None, self.banner
+        return match[1]
