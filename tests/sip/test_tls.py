@@ -125,15 +125,21 @@ def test_a_key_in_the_file_of_its_certificate_is_found(tls_files: TlsFiles, tmp_
     assert load_certificate(Config(tls_cert=both)) is not None
 
 
-def test_what_can_not_be_used_is_said_in_one_line(tls_files: TlsFiles, tmp_path: Path) -> None:
-    junk, missing = tmp_path / "junk.pem", tmp_path / "missing.pem"
+def test_what_can_not_be_used_is_said_in_one_line(
+    tls_files: TlsFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ca, good, key_of_good = Path("ca.pem"), Path("good.pem"), Path("good.key")
+    for copy, source in ((ca, tls_files.ca), (good, tls_files.certificate), (key_of_good, tls_files.key)):
+        copy.write_bytes(source.read_bytes())
+    junk, missing = Path("junk.pem"), Path("missing.pem")
     junk.write_text("junk")
     for name, certificate, key in (
-        ("TLS_CERT", missing, tls_files.key),
-        ("TLS_KEY", tls_files.certificate, missing),
-        ("TLS_CERT", junk, tls_files.key),
-        ("TLS_CERT", tls_files.certificate, junk),
-        ("TLS_CERT", tls_files.ca, tls_files.key),
+        ("TLS_CERT", missing, key_of_good),
+        ("TLS_KEY", good, missing),
+        ("TLS_CERT", junk, key_of_good),
+        ("TLS_CERT", good, junk),
+        ("TLS_CERT", ca, key_of_good),
     ):
         with pytest.raises(ConfigError) as caught:
             load_certificate(Config(tls_cert=certificate, tls_key=key))
