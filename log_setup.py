@@ -178,6 +178,17 @@ class ConsoleFormatter(logging.Formatter):
         return "\n".join(lines)
 
 
+@dataclass(frozen=True, slots=True)
+class LogFigures:
+    """How logging fares in this process: `queued` lines wait to be written, `failing` files can't be written now;
+    `dropped` lines never were and `errors` were of level error, both since logging was started."""
+
+    queued: int = 0
+    dropped: int = 0
+    errors: int = 0
+    failing: int = 0
+
+
 class _Entrance(QueueHandler):
     """What a log call runs through: merge the message, copy the extras, enqueue.
 
@@ -316,6 +327,8 @@ class _Writer(QueueListener):
         self._entrance = entrance
         self._lines = entrance.lines
         self._fallback = _ConsoleHandler(logging.NOTSET)
+        self._dropped = 0
+        self._errors = 0
 
     def start(self) -> None:
         super().start()
@@ -349,7 +362,13 @@ class _Writer(QueueListener):
         except Exception:  # noqa: BLE001 - a fault in one line must not end the logging of all
             self._fallback.handleError(record)
 
+    def figures(self) -> LogFigures:
+        """Any thread; what is being counted this moment may be missing."""
+        failing = sum(isinstance(handler, _JsonFileHandler) and handler.failed for handler in self.handlers)
+        return LogFigures(self._lines.qsize(), self._dropped + self._entrance.dropped, self._errors, failing)
+
     def _write(self, record: logging.LogRecord) -> None:
+        self._errors += record.levelno >= logging.ERROR
         to_console = False
         on_console = False
         for handler in self.handlers:
@@ -363,6 +382,7 @@ class _Writer(QueueListener):
 
     def _drop_report(self) -> logging.LogRecord:
         dropped, self._entrance.dropped = self._entrance.dropped, 0
+        self._dropped += dropped
         text = f"about {dropped} log lines were dropped: the log could not be written fast enough"
         return logging.LogRecord(__name__, logging.ERROR, __file__, 0, text, None, None)
 
@@ -389,6 +409,9 @@ class _Pipeline:
     @property
     def in_use(self) -> bool:
         return bool(self._outputs)
+
+    def figures(self) -> LogFigures:
+        return self._writer.figures()
 
     def add(self, wanted: Mapping[str, Callable[[], logging.Handler]]) -> None:
         """Use the outputs the keys name and open those not yet in use; OSError leaves everything as it was."""
@@ -456,6 +479,12 @@ class LogHandle:
                 self._keys = ()
                 if not self._pipeline.in_use:
                     _pipeline = None
+
+
+def log_figures() -> LogFigures:
+    """Of the servers in this process together; all zero while nothing is logged by `start_logging`."""
+    with _lock:
+        return LogFigures() if _pipeline is None else _pipeline.figures()
 
 
 def start_logging(config: Config, console: bool = True) -> LogHandle:

@@ -24,17 +24,18 @@ from api import create_app
 from api.access import load_or_create_token
 from api.errors import Problem
 from api.server import HttpServer
-from api.services import HealthSnapshot
+from api.services import HealthSnapshot, Internals
 from commands import COMMANDS
 from config import Config, ConfigError, dotenv_warnings, load, wrong_value
 from interpreter import Collector
-from log_setup import start_logging
+from log_setup import log_figures, start_logging
 from rtp.figures import RelayTotals, StreamSnapshot
 from rtp.relay import RtpRelay
 from sip.engine import SipEngine
 from sip.numbering import NumberPlan
 from sip.safekeeping import Safekeeping
 from sip.snapshots import (
+    SETUP_BOUNDS_S,
     BanSnapshot,
     CallRecord,
     CallSnapshot,
@@ -55,6 +56,7 @@ __version__ = "0.1.0"
 log = logging.getLogger("sipserver")
 
 _HOUSEKEEPING_S = 1.0
+_THREADS = ("sip-udp", "sip-tcp-accept", "sip-timer", "rtp-relay", "store-writer", "housekeeper", "http")
 
 _OWN_WRITES_S = 0.5
 """How long a request of the API waits for what has just happened to be written."""
@@ -262,6 +264,37 @@ class SipServer:
 
     def started_at(self) -> float:
         return self._started_at
+
+    def internals(self) -> Internals:
+        signalling, logs = self._engine.figures(), log_figures()
+        in_use, port_pairs = self._relay.port_pairs()
+        return Internals(
+            server_transactions=signalling.server_transactions,
+            client_transactions=signalling.client_transactions,
+            flood_dropped=signalling.flood_dropped,
+            refused_requests=signalling.refused,
+            failed_registrations=signalling.failed_registrations,
+            connections=signalling.connections,
+            queued_messages=signalling.queued_messages,
+            setup_bounds_s=SETUP_BOUNDS_S,
+            setup_counts=signalling.setup_counts,
+            setup_sum_s=signalling.setup_sum_s,
+            media_port_pairs=port_pairs,
+            media_port_pairs_in_use=in_use,
+            rtp_workers=self._relay.workers_running(),
+            threads=self._threads(),
+            log_queued=logs.queued,
+            log_dropped=logs.dropped,
+            log_errors=logs.errors,
+            log_files_failing=logs.failing,
+            store_pending=self._store.pending(),
+        )
+
+    def _threads(self) -> dict[str, bool]:
+        """The threads that last as long as the server, and whether they live."""
+        alive = {thread.name for thread in threading.enumerate()}
+        expected = [*_THREADS, "sip-tls-accept"] if self.tls_port else _THREADS
+        return {name: name in alive for name in expected}
 
     def health(self) -> HealthSnapshot:
         fatal = []

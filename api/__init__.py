@@ -13,7 +13,7 @@ from collections.abc import Callable
 from flask import Flask, Response, g, request
 from flask.json.provider import DefaultJSONProvider
 
-from api import admin, bans, calls, extensions, health, media, registrations, statistics
+from api import admin, bans, calls, extensions, health, media, metrics, registrations, statistics
 from api.access import Gate
 from api.audit import READING_METHODS, AuditTrail
 from api.body import check_type
@@ -29,6 +29,9 @@ __all__ = ["Services", "create_app"]
 log = logging.getLogger(__name__)
 
 _OPEN_PATHS = frozenset({health.PATH})
+"""To be read without a token, by whoever reaches the server."""
+_UNLIMITED_PATHS = _OPEN_PATHS | {metrics.PATH}
+"""To be read as often as anybody likes."""
 
 
 def create_app(
@@ -48,7 +51,16 @@ def create_app(
     attach(app, Context(services, config, version, clock, wall_clock))
     register_errors(app)
     _install_door(app, Gate(config, token), config.api_rate_limit, clock)
-    for bp in (health.bp, registrations.bp, calls.bp, media.bp, statistics.bp, extensions.bp, bans.bp):
+    for bp in (
+        health.bp,
+        registrations.bp,
+        calls.bp,
+        media.bp,
+        statistics.bp,
+        extensions.bp,
+        bans.bp,
+        metrics.bp,
+    ):
         app.register_blueprint(bp)
     if config.app_env == "development":
         app.register_blueprint(admin.bp)
@@ -70,12 +82,13 @@ def _install_door(app: Flask, gate: Gate, limit: int, clock: Callable[[], float]
         g.began = clock()
         # First, so that a foreign web page can't use up the quota of the programs on this machine.
         gate.check_source(request)
-        if request.path not in _OPEN_PATHS or request.method not in READING_METHODS:
-            if limiter is not None:
-                _count(limiter)
+        reading = request.method in READING_METHODS
+        if limiter is not None and not (reading and request.path in _UNLIMITED_PATHS):
+            _count(limiter)
+        if not (reading and request.path in _OPEN_PATHS):
             g.who = gate.check_token(request, g.began)
         check_size(request)
-        if request.method not in READING_METHODS:
+        if not reading:
             check_type(request)
         g.admitted = True
 

@@ -6,8 +6,8 @@ that come back are frozen, so JSON is made long after the core has gone on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from flask import Flask, current_app
@@ -16,10 +16,12 @@ from config import Config
 from rtp.figures import RelayTotals, StreamSnapshot
 from sip.snapshots import (
     BanSnapshot,
+    CallRecord,
     CallSnapshot,
     CallTotals,
     HistoryPage,
     HistoryQuery,
+    PeriodFigures,
     RegistrationFailure,
     RegistrationSnapshot,
 )
@@ -38,6 +40,47 @@ class HealthSnapshot:
     problems: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Internals:
+    """How the machinery itself fares, for `/metrics`.  What is called a counter counts from the start of the server.
+
+    `server_transactions`, `client_transactions`: those alive. `flood_dropped` (counter): messages beyond
+    SIP_RATE_LIMIT. `refused_requests` (counters): requests that were not let in, by `sip.gatekeeper.Cause`.
+    `failed_registrations` (counter): what the diary has been told. `connections`: SIP connections open, by transport
+    ("tcp", "tls"); `queued_messages` wait to be written to them.
+
+    `setup_bounds_s`, ascending seconds, part the answered calls by the time from INVITE to answer; `setup_counts`
+    (counters) has one more entry, for what is above the last bound; entry i has those above bound i-1 and not above
+    bound i. `setup_sum_s` (counter) adds up their seconds.
+
+    `media_port_pairs` of RTP and RTCP ports are in the range, `media_port_pairs_in_use` belong to calls; `rtp_workers`
+    processes help to copy media. `threads`: those that must live, by name, and whether they do.
+
+    `log_queued` lines wait to be written; `log_dropped` (counter) never were; `log_errors` (counter) were of level
+    error; `log_files_failing` can't be written now. `store_pending` changes wait to be stored.
+    """
+
+    server_transactions: int = 0
+    client_transactions: int = 0
+    flood_dropped: int = 0
+    refused_requests: Mapping[str, int] = field(default_factory=dict)
+    failed_registrations: int = 0
+    connections: Mapping[str, int] = field(default_factory=dict)
+    queued_messages: int = 0
+    setup_bounds_s: tuple[float, ...] = ()
+    setup_counts: tuple[int, ...] = (0,)
+    setup_sum_s: float = 0.0
+    media_port_pairs: int = 0
+    media_port_pairs_in_use: int = 0
+    rtp_workers: int = 0
+    threads: Mapping[str, bool] = field(default_factory=dict)
+    log_queued: int = 0
+    log_dropped: int = 0
+    log_errors: int = 0
+    log_files_failing: int = 0
+    store_pending: int = 0
+
+
 class Services(Protocol):
     """Every method copies under one short lock, never blocks on the network, and gives frozen values.
 
@@ -48,6 +91,10 @@ class Services(Protocol):
     one. Addresses are sources as `sip.sources.source_of` has them. `registration_failures` has the newest first.
     `set_password` says how many bindings it ended, `remove_password` whether there was a password. A change that can't
     be made is an `api.errors.Problem` or, for a ban, `BanTableFull`.
+
+    `history`, `history_rows` and `period_figures` read from the disk, on the thread that asks; what can't be read is an
+    `api.errors.Problem`. `history_rows` gives every call that the query is about, whatever its page, newest first, and
+    reads on as it is asked for more. `period_figures` are for today, the last 7 and the last 30 days.
     """
 
     def registrations(self) -> Sequence[RegistrationSnapshot]: ...
@@ -62,6 +109,7 @@ class Services(Protocol):
     def extensions(self) -> Sequence[str]: ...
     def started_at(self) -> float: ...
     def health(self) -> HealthSnapshot: ...
+    def internals(self) -> Internals: ...
     def bans(self) -> Sequence[BanSnapshot]: ...
     def add_ban(self, address: str, duration_s: float | None, reason: str) -> BanSnapshot: ...
     def lift_ban(self, address: str) -> bool: ...
@@ -69,6 +117,8 @@ class Services(Protocol):
     def numbers_with_password(self) -> frozenset[str]: ...
     def set_password(self, number: str, password: str) -> int: ...
     def remove_password(self, number: str) -> bool: ...
+    def history_rows(self, query: HistoryQuery) -> Iterator[CallRecord]: ...
+    def period_figures(self) -> Sequence[PeriodFigures]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,10 @@ class PortAllocator:
         self._taken: set[int] = set()
         self._next = 0
 
+    def __len__(self) -> int:
+        """Pairs in the range, whoever holds them."""
+        return len(self._range)
+
     def allocate(self) -> PortPair:
         """The next free pair; NoPortsAvailable when the range or the process's descriptors are used up."""
         for _ in self._range:

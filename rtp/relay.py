@@ -84,6 +84,11 @@ class RtpRelay:
         """How many worker processes are up."""
         return 0 if self._crew is None else self._crew.workers_running()
 
+    def port_pairs(self) -> tuple[int, int]:
+        """Port pairs that belong to calls, and those in the range."""
+        with self._lock:
+            return 2 * len(self._sessions), len(self._ports)
+
     def open(self, call_id: str, kind: str) -> RelaySession | None:
         """Take two legs for a stream of `kind` ("audio", "video", ...); None when ports or descriptors are used up."""
         place = self._place

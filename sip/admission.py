@@ -52,6 +52,8 @@ class Admission:
         policy = BanPolicy(config.ban_after, config.ban_window, config.ban_time)
         self.bans = BanList(policy, self._gatekeeper.is_trusted, self._proven.__contains__)
         self.diary = RegistrationDiary()
+        self.refused = dict.fromkeys(Cause, 0)
+        """Requests not let in since the start."""
         self._records = TokenBucket(_RECORDED_PER_S)
 
     @property
@@ -107,6 +109,7 @@ class Admission:
         return self._answer(request, flow, Refused(status, None, Cause.FORBIDDEN, "", "", headers))
 
     def _answer(self, request: Request, flow: Flow, refused: Refused) -> bool:
+        self.refused[refused.cause] += 1
         x = self._x
         received = len(x.current[1]) if x.current is not None else 0
         x.send(response_flow(request.via, flow), self._gatekeeper.answer(request, flow, refused, received), None)

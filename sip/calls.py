@@ -6,6 +6,7 @@ messages still find it), holds relay ports only while it lasts, and is written t
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from sip.flow import Flow
 from sip.journal import Budget, Journal
 from sip.media import MediaAnchor, StreamFigures
 from sip.snapshots import (
+    SETUP_BOUNDS_S,
     CallSnapshot,
     CallState,
     CallTotals,
@@ -194,6 +196,8 @@ class CallTable:
         self._failed = 0
         self._talk_s = 0.0
         self._by_reason: dict[str, int] = {}
+        self._setup_counts = [0] * (len(SETUP_BOUNDS_S) + 1)
+        self._setup_sum_s = 0.0
 
     # -------------------------------------------------------------------------------------------- finding
 
@@ -255,6 +259,9 @@ class CallTable:
         """A phone has answered it."""
         self.settled(call)
         self._recorder.put_call(call.snapshot())
+        took_s = max(0.0, (call.answered_at or 0.0) - call.invited_at)
+        self._setup_counts[bisect_left(SETUP_BOUNDS_S, took_s)] += 1
+        self._setup_sum_s += took_s
 
     def note_refused(self, call: Call, reason: TerminationReason, status: int, text: str, now_at: float) -> None:
         """An attempt that was not let in: a line of the history, and nothing else."""
@@ -326,6 +333,10 @@ class CallTable:
     def ended(self) -> list[EndedCall]:
         """The history, oldest first: a copy of references, cheap enough to make under the lock."""
         return list(self._history)
+
+    def setup_times(self) -> tuple[tuple[int, ...], float]:
+        """Answered calls by `SETUP_BOUNDS_S`, and the sum of their seconds."""
+        return tuple(self._setup_counts), self._setup_sum_s
 
     def totals(self) -> CallTotals:
         ended = self._completed + self._failed

@@ -32,7 +32,7 @@ from sip.media import MediaRelay
 from sip.message import MalformedMessage, Message, Request, Response, make_response
 from sip.numbering import NumberPlan
 from sip.proxy import Proxy
-from sip.recorder import Recorder, needs_writing, restored, stored_form
+from sip.recorder import CLOCK_STEP_S, Recorder, needs_writing, restored, stored_form
 from sip.registrar import Register, Registrar
 from sip.responses import ResponseProcessor
 from sip.routing import Identity, remove_own_routes
@@ -41,6 +41,7 @@ from sip.snapshots import (
     CallTotals,
     NumberRecord,
     RegistrationSnapshot,
+    SignallingFigures,
     StoredBinding,
     TerminationReason,
 )
@@ -90,10 +91,12 @@ class SipCore:
         wall_offset: float = 0.0,
     ) -> None:
         """`is_own_address(host, port)` says whether a Route leads to this server; `wall_offset` is wall clock minus
-        monotonic seconds, and is kept true by the driver."""
+        monotonic seconds, and is kept true by `set_wall_offset`."""
         self.wall_offset = wall_offset
         self._recorder = recorder
         self._banner = (("Server", config.server_header),) if config.server_header else ()
+        self._kept_by = wall_offset
+        """By which clock the times of what is kept were made."""
         self._promised = 0
         """Ticket of what the REGISTER at hand has changed."""
         self._ticket = 0
@@ -155,6 +158,15 @@ class SipCore:
     def handle_timeout(self, now: float) -> None:
         self._now = now
         self._exchange.timers.fire_due(now)
+
+    def set_wall_offset(self, wall_offset: float) -> None:
+        """The wall clock was looked at.  Bindings kept by one that has been set since would end at a wrong time."""
+        self.wall_offset = wall_offset
+        if abs(wall_offset - self._kept_by) >= CLOCK_STEP_S:
+            log.warning("the clock was set by %.0f s; kept registrations follow", wall_offset - self._kept_by)
+            self._kept_by = wall_offset
+            for binding in self._exchange.location.all():
+                self._keep(binding)
 
     def next_deadline(self) -> float | None:
         return self._exchange.timers.next_deadline()
@@ -246,6 +258,22 @@ class SipCore:
 
     def call_totals(self) -> CallTotals:
         return self._exchange.calls.totals()
+
+    def figures(self, flood_dropped: int, connections: dict[str, int], queued_messages: int) -> SignallingFigures:
+        """How the core fares, together with what the driver knows of its transports."""
+        layer, admission = self._exchange.layer, self.admission
+        setup_counts, setup_sum_s = self._exchange.calls.setup_times()
+        return SignallingFigures(
+            server_transactions=layer.server_count,
+            client_transactions=layer.client_count,
+            flood_dropped=flood_dropped,
+            refused={cause.value: count for cause, count in admission.refused.items()},
+            failed_registrations=admission.diary.noted,
+            setup_counts=setup_counts,
+            setup_sum_s=setup_sum_s,
+            connections=connections,
+            queued_messages=queued_messages,
+        )
 
     # -------------------------------------------------------------------------------------------- requests
 
@@ -419,13 +447,16 @@ class SipCore:
         self.admission.bound(binding)
         self._keepalive.bound(binding, now)
         if needs_writing(binding):
-            stored = stored_form(binding, self.wall_offset)
-            self._promised = self._recorder.put_binding(stored, self._exchange.location.count(binding.number))
+            self._promised = self._keep(binding)
 
     def unbound(self, binding: Binding) -> None:
         self.admission.unbound(binding)
         self._keepalive.unbound(binding)
         self._promised = self._recorder.remove_binding(binding.binding_id)
+
+    def _keep(self, binding: Binding) -> int:
+        stored = stored_form(binding, self.wall_offset)
+        return self._recorder.put_binding(stored, self._exchange.location.count(binding.number))
 
     # -------------------------------------------------------------------------------------------- effects
 

@@ -32,6 +32,8 @@ class RegistrationDiary:
         self._max_per_source = max_per_source
         self._sources: OrderedDict[str, OrderedDict[_Key, RegistrationFailure]] = OrderedDict()
         self._count = 0
+        self.noted = 0
+        """Failures since the start, forgotten ones included."""
 
     def __len__(self) -> int:
         """Entries."""
@@ -41,6 +43,7 @@ class RegistrationDiary:
         self, number: str, address: str, transport: str, user_agent: str, status: int, reason: str, now_at: float
     ) -> None:
         """One refused REGISTER; `now_at` is wall clock, `reason` our own sentence, the same one for alike failures."""
+        self.noted += 1
         number = number[:MAX_TEXT]
         source = source_of(address)
         entries = self._sources.setdefault(source, OrderedDict())

@@ -35,6 +35,7 @@ from sip.snapshots import (
     NumberRecord,
     RegistrationFailure,
     RegistrationSnapshot,
+    SignallingFigures,
     StoredBinding,
     TerminationReason,
 )
@@ -89,6 +90,7 @@ class SipEngine:
         self._guard = SourceGuard(config.sip_rate_limit, self._core.admission.live.__contains__)
         self._transports = TransportTable()
         self._udp: UdpTransport | None = None
+        self._streams: list[TcpTransport] = []
         self._stopping = False
         self._sleeps_until = 0.0
         self._refresh_at = 0.0
@@ -131,6 +133,7 @@ class SipEngine:
             self._udp = udp
             self._transports.add(udp)
             self._transports.add(tcp)
+            self._streams.append(tcp)
             self._addresses.add_port(udp.port)
             self.port = udp.port
             break
@@ -147,6 +150,7 @@ class SipEngine:
             self._transports.stop()
             raise wrong_value("SIP_TLS_PORT", port, f"a port that can be opened ({error.strerror})") from error
         self._transports.add(tls)
+        self._streams.append(tls)
         self._addresses.add_port(tls.port)
         self.tls_port = tls.port
 
@@ -224,7 +228,7 @@ class SipEngine:
             while not self._stopping:
                 now = time.monotonic()
                 try:
-                    self._core.wall_offset = time.time() - now
+                    self._core.set_wall_offset(time.time() - now)
                     self._refresh_addresses(now)
                     self._core.handle_timeout(now)
                     self._release(now - _LONGEST_HOLD_S)
@@ -380,6 +384,13 @@ class SipEngine:
     def call_totals(self) -> CallTotals:
         with self._lock:
             return self._core.call_totals()
+
+    def figures(self) -> SignallingFigures:
+        streams = {each.name.lower(): each.figures() for each in self._streams}
+        connections = {name: count for name, (count, _) in streams.items()}
+        queued = sum(waiting for _, waiting in streams.values())
+        with self._lock:
+            return self._core.figures(self._guard.dropped, connections, queued)
 
     def is_running(self) -> bool:
         """Every thread of the engine lives."""

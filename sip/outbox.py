@@ -25,6 +25,10 @@ class Outbox:
         self._aborted = False
         self._changed = threading.Condition(threading.Lock())
 
+    def __len__(self) -> int:
+        """Items that wait; read without the lock."""
+        return len(self._items)
+
     def put(self, data: bytes, token: object) -> bool:
         """False when there is no room, or nothing is taken in any more."""
         with self._changed:

@@ -17,6 +17,9 @@ from sip.uri import Uri
 REFRESH_SLACK_S: Final = 60.0
 """A refresh that adds less to the kept expiry is not written; what is kept says that a binding lasts so much longer."""
 
+CLOCK_STEP_S: Final = 10.0
+"""When the wall clock is set by more than that, what is kept with times by the old one is written again."""
+
 
 class Recorder(CallRecorder, Protocol):
     """Keeps registrations and calls.  Never waits and never fails; a ticket of 0: there is nothing to wait for."""

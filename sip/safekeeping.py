@@ -76,11 +76,13 @@ class Safekeeping:
     def add_ban(self, address: str, duration_s: float | None, reason: str) -> BanSnapshot:
         """Raises `ValueError`: no address, or no more room."""
         ban = self._engine.add_ban(address, duration_s, reason)
+        self.save_bans()
         log.warning("%s is banned by the administrator: %s", ban.address, ban.reason)
         return ban
 
     def lift_ban(self, address: str) -> bool:
         lifted = self._engine.lift_ban(address)
         if lifted:
+            self.save_bans()
             log.info("the ban of %s is lifted", address)
         return lifted

@@ -100,6 +100,30 @@ class CallTotals:
     by_reason: dict[str, int]
 
 
+SETUP_BOUNDS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0)
+"""Between them answered calls are told apart by how long the answer took: machines below a second, people above."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignallingFigures:
+    """How the signalling core itself fares.  Counters, which count from the start, are `flood_dropped` (messages beyond
+    SIP_RATE_LIMIT), `refused` (requests not let in, by `sip.gatekeeper.Cause`), `failed_registrations`, and those of
+    set-up times: `setup_counts[i]` calls were answered after at most `SETUP_BOUNDS_S[i]` seconds and more than the
+    bound before, the last entry has those above all bounds, `setup_sum_s` adds up their seconds.
+
+    `connections` are open, by transport ("tcp", "tls"); `queued_messages` wait to be written to them."""
+
+    server_transactions: int
+    client_transactions: int
+    flood_dropped: int
+    refused: dict[str, int]
+    failed_registrations: int
+    setup_counts: tuple[int, ...]
+    setup_sum_s: float
+    connections: dict[str, int]
+    queued_messages: int
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryQuery:
     """Which ended calls are asked for: those with `since_at` <= `ended_at` < `until_at` (None: no bound) that

@@ -96,6 +96,11 @@ class TcpConnection:
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join()
 
+    @property
+    def queued_messages(self) -> int:
+        """Messages that wait to be written."""
+        return len(self._outbox)
+
     def is_alive(self) -> bool:
         """One of its threads runs."""
         return self._tx.is_alive() or self._rx.is_alive()

@@ -81,6 +81,12 @@ class TcpTransport:
     def is_running(self) -> bool:
         return self._thread.is_alive()
 
+    def figures(self) -> tuple[int, int]:
+        """Connections open, and messages that wait to be written to them."""
+        with self._lock:
+            connections = list(self._connections.values())
+        return len(connections), sum(each.queued_messages for each in connections)
+
     def send(self, flow: Flow, data: bytes, token: object) -> str | None:
         if self._stopping.is_set():
             return "the server is stopping"

@@ -47,6 +47,9 @@ class Store(Protocol):
     def problems(self) -> tuple[str, ...]:
         """What hinders it, as clauses without capital and full stop that name no phone."""
 
+    def pending(self) -> int:
+        """Changes that wait to be written."""
+
     def on_settled(self, listener: Settled) -> None:
         """Call `listener` after each attempt to write.  To be said before `start`."""
 

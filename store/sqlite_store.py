@@ -71,6 +71,9 @@ class SqliteStore:
     def problems(self) -> tuple[str, ...]:
         return self._writer.problems()
 
+    def pending(self) -> int:
+        return len(self._backlog)
+
     def on_settled(self, listener: Settled) -> None:
         self._writer.on_settled(listener)
 

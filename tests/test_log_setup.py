@@ -685,3 +685,37 @@ class TestFaults:
         report = "about 3 log lines were dropped: the log could not be written fast enough"
         assert messages(log_path) == [report, "kept"]
         assert messages(log_path.with_name("error.log")) == [report]
+
+
+class TestFigures:
+    def test_nothing_is_told_while_nothing_is_logged(self) -> None:
+        assert log_setup.log_figures() == log_setup.LogFigures()
+
+    def test_errors_and_dropped_lines_are_counted(
+        self, start: StartLogging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        start(log_file=tmp_path / "other" / "other.log")
+        handle = start()
+        LOG.error("wrong")
+        LOG.info("right")
+        handle.stop()  # writes what is queued
+        assert log_setup.log_figures() == log_setup.LogFigures(errors=1)
+        with monkeypatch.context() as patch:
+            patch.setattr(log_setup, "MAX_QUEUED_LINES", 0)
+            LOG.info("dropped")
+        assert log_setup.log_figures().dropped == 1
+        handle = start()
+        LOG.info("kept")
+        handle.stop()
+        # The report of what was dropped is an error too.
+        assert log_setup.log_figures() == log_setup.LogFigures(dropped=1, errors=2)
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+    def test_a_file_that_cannot_be_written_is_told(self, start: StartLogging, log_path: Path, tmp_path: Path) -> None:
+        log_path.parent.mkdir()
+        log_path.symlink_to("/dev/full")
+        start()
+        other = start(log_file=tmp_path / "other" / "other.log")
+        LOG.info("lost")
+        other.stop()
+        assert log_setup.log_figures().failing == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -11,17 +11,20 @@ import pytest
 from flask.testing import FlaskClient
 
 from api import create_app
-from api.services import HealthSnapshot
+from api.services import HealthSnapshot, Internals
 from config import Config
 from rtp.figures import RelayTotals, StreamSnapshot
 from sip.snapshots import (
     BanSnapshot,
+    CallRecord,
     CallSnapshot,
     CallState,
     CallTotals,
     ContactSnapshot,
     HistoryPage,
     HistoryQuery,
+    MediaFigures,
+    PeriodFigures,
     RegistrationFailure,
     RegistrationSnapshot,
     TerminationReason,
@@ -86,6 +89,40 @@ STREAM = StreamSnapshot(
     active=True,
 )
 
+FIGURES = MediaFigures(
+    call_id="call-1",
+    kind="audio",
+    side=0,
+    from_address="192.0.2.10",
+    from_port=4000,
+    to_address="192.0.2.11",
+    to_port=4002,
+    relay_port=10000,
+    packets=3000,
+    bytes=516_000,
+    lost=3,
+    out_of_order=1,
+    duplicates=0,
+    rejected=2,
+    dropped=0,
+    jitter_ms=1.25,
+    codec="PCMA/8000",
+    mos=4.314,
+    first_packet_at=NOW_AT - 60,
+    last_packet_at=NOW_AT - 0.02,
+)
+PERIOD = PeriodFigures(
+    days=1,
+    since_at=NOW_AT - 3600,
+    calls=8,
+    answered=6,
+    completed=5,
+    failed=3,
+    talk_s=300.0,
+    by_reason={"normal": 5, "interrupted": 1, "busy": 2},
+    average_mos=4.256,
+)
+
 FAILURE = RegistrationFailure(
     number="100",
     address="192.0.2.10",
@@ -126,6 +163,14 @@ def make_stream(call_id: str = "call-1", **changes: Any) -> StreamSnapshot:
     return replace(STREAM, call_id=call_id, **changes)
 
 
+def make_figures(**changes: Any) -> MediaFigures:
+    return replace(FIGURES, **changes)
+
+
+def make_period(days: int, **changes: Any) -> PeriodFigures:
+    return replace(PERIOD, days=days, **changes)
+
+
 def make_failure(**changes: Any) -> RegistrationFailure:
     return replace(FAILURE, **changes)
 
@@ -143,10 +188,17 @@ class FakeServices:
     totals: CallTotals = field(default_factory=lambda: CallTotals(0, 0, 0, 0.0, {}))
     relayed: RelayTotals = field(default_factory=RelayTotals)
     state: HealthSnapshot = field(default_factory=lambda: HealthSnapshot(ready=True))
+    inside: Internals = field(default_factory=Internals)
     fault: Exception | None = None
     banned: dict[str, BanSnapshot] = field(default_factory=dict)
     failures: list[RegistrationFailure] = field(default_factory=list)
     passwords: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, tuple[MediaFigures, ...]] = field(default_factory=dict)
+    """Of the media of ended calls, by Call-ID."""
+    periods: list[PeriodFigures] = field(default_factory=list)
+    history_fault: Exception | None = None
+    sums: int = 0
+    """How often the figures of the last days were asked for."""
 
     def registrations(self) -> list[RegistrationSnapshot]:
         if self.fault:
@@ -170,9 +222,29 @@ class FakeServices:
         return cleared
 
     def history(self, query: HistoryQuery) -> HistoryPage:
+        fitting = self._records(query)
+        shown = fitting[query.offset : query.offset + query.limit]
+        return HistoryPage(
+            tuple(each.call for each in shown),
+            len(fitting),
+            tuple(each.media for each in shown) if self.figures else (),
+        )
+
+    def history_rows(self, query: HistoryQuery) -> Iterator[CallRecord]:
+        yield from self._records(query)
+
+    def period_figures(self) -> Sequence[PeriodFigures]:
+        self.sums += 1
+        if self.history_fault:
+            raise self.history_fault
+        return list(self.periods)
+
+    def _records(self, query: HistoryQuery) -> list[CallRecord]:
+        if self.history_fault:
+            raise self.history_fault
         fitting = [call for call in self.ended if _fits(call, query)]
         fitting.sort(key=lambda call: call.ended_at or 0.0, reverse=True)
-        return HistoryPage(tuple(fitting[query.offset : query.offset + query.limit]), len(fitting))
+        return [CallRecord(call, self.figures.get(call.call_id, ())) for call in fitting]
 
     def streams(self) -> list[StreamSnapshot]:
         return list(self.media)
@@ -191,6 +263,9 @@ class FakeServices:
 
     def health(self) -> HealthSnapshot:
         return self.state
+
+    def internals(self) -> Internals:
+        return self.inside
 
     def bans(self) -> list[BanSnapshot]:
         return list(self.banned.values())
@@ -244,6 +319,8 @@ def make() -> SimpleNamespace:
         call=make_call,
         ended=make_ended,
         stream=make_stream,
+        figures=make_figures,
+        period=make_period,
         failure=make_failure,
         ban=make_ban,
         now_at=NOW_AT,

@@ -112,3 +112,8 @@ def test_running_out_of_descriptors_leaks_nothing(
 def test_a_range_without_room_has_no_ports() -> None:
     with pytest.raises(NoPortsAvailable):
         PortAllocator("127.0.0.1", 20001, 20002).allocate()
+
+
+def test_its_length_is_the_pairs_of_the_range() -> None:
+    spans = ((10000, 10999), (10001, 10004), (10000, 10003))
+    assert [len(PortAllocator("127.0.0.1", *span)) for span in spans] == [500, 1, 2]

@@ -7,7 +7,7 @@ import pytest
 from sip import calls
 from sip.calls import Call, CallTable, EndedCall, Leg, Party
 from sip.flow import Flow
-from sip.snapshots import TerminationReason
+from sip.snapshots import SETUP_BOUNDS_S, TerminationReason
 from sip.timers import TimerQueue
 from tests.support.bench_phone import FakePhone, establish, hang_up
 from tests.support.harness import CoreHarness
@@ -123,3 +123,17 @@ def test_two_calls_at_once_between_the_same_phones(office: CoreHarness, alice: F
     (call,) = office.core.calls()
     assert call.call_id == second.invite.call_id
     hang_up(second.callee, second.caller)
+
+
+@pytest.mark.parametrize(
+    ("took_s", "bucket"), [(0.0, 0), (0.1, 0), (0.11, 1), (5.0, 5), (120.0, 11), (121.0, 12), (-3.0, 0)]
+)
+def test_set_up_times_are_counted_by_their_bounds(took_s: float, bucket: int) -> None:
+    bench = Bench()
+    call = bench.add("c")
+    call.answered_at = call.invited_at + took_s
+    bench.table.answered(call)
+    counts, sum_s = bench.table.setup_times()
+    assert [index for index, count in enumerate(counts) if count] == [bucket]
+    assert len(counts) == len(SETUP_BOUNDS_S) + 1
+    assert sum_s == max(0.0, took_s)

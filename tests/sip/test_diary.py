@@ -102,3 +102,10 @@ def test_texts_of_the_network_are_cut() -> None:
     (failure,) = diary.snapshots()
     assert failure.number == "1" * MAX_TEXT
     assert failure.user_agent == "x" * MAX_TEXT
+
+
+def test_every_failure_is_counted_also_when_it_is_forgotten() -> None:
+    diary = RegistrationDiary(max_entries=2)
+    for number in ("100", "101", "102", "102"):
+        note(diary, number)
+    assert (diary.noted, len(diary)) == (4, 2)

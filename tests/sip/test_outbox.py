@@ -67,3 +67,12 @@ def test_who_waits_is_woken(event: str) -> None:
         getattr(outbox, event)()
     waiter.join(5)
     assert taken == [(b"x", 1) if event == "put" else None]
+
+
+def test_its_length_is_what_waits() -> None:
+    outbox = Outbox(10, 100)
+    outbox.put(b"x", None)
+    outbox.put(b"y", None)
+    assert len(outbox) == 2
+    outbox.take()
+    assert len(outbox) == 1

@@ -15,7 +15,7 @@ from sip.credentials import Credentials, PasswordDigests
 from sip.engine import SipEngine
 from sip.flow import Flow
 from sip.message import parse_datagram
-from sip.recorder import REFRESH_SLACK_S
+from sip.recorder import CLOCK_STEP_S, REFRESH_SLACK_S
 from sip.snapshots import CallState, NumberRecord, StoredBinding, TerminationReason
 from tests.support.bench_phone import FakePhone, establish, hang_up
 from tests.support.harness import EVERYWHERE, CoreHarness, FakeRelay
@@ -168,6 +168,23 @@ def test_a_lost_connection_makes_the_next_refresh_be_written(office: CoreHarness
     phone.register("<sip:103@192.0.2.30:40001;transport=tcp>")
     assert ticket_of(phone) == office.recorder.tickets == 2
     assert only_binding(office).remote_port == 40_002
+
+
+def test_what_is_kept_follows_a_clock_that_is_set(office: CoreHarness, alice: FakePhone) -> None:
+    """As on a machine without a clock of its own, some seconds after it has started."""
+    before, offset = only_binding(office), office.core.wall_offset
+    for second in range(1, int(CLOCK_STEP_S)):
+        office.core.set_wall_offset(offset + second)
+    assert office.recorder.tickets == 1
+
+    office.core.set_wall_offset(offset + 86_400)
+
+    assert office.recorder.tickets == 2
+    assert only_binding(office) == replace(before, expires_at=before.expires_at + 86_400)
+    office.core.set_wall_offset(offset + 86_401)
+    assert office.recorder.tickets == 2
+    alice.register()
+    assert ticket_of(alice) == 0
 
 
 # ------------------------------------------------------------------------------------------------ coming back
