@@ -78,6 +78,7 @@ class SipServer:
         self._engine = SipEngine(config, self._relay, self._store, timers)
         self._store.on_settled(self._engine.on_settled)
         self._safekeeping = Safekeeping(config, self._engine)
+        self._is_draining = False
         self._stopped = threading.Event()
         self._housekeeper = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
         self._http: HttpServer | None = None
@@ -160,6 +161,18 @@ class SipServer:
             return False
         session.close()
         return True
+
+    def drain(self) -> int:
+        """Take no new calls, and be `drained` when the last one is over; how many there still are."""
+        self._is_draining = True
+        left = self._engine.drain()
+        log.info("draining: no new calls are taken, %d are still up", left)
+        return left
+
+    @property
+    def drained(self) -> bool:
+        """Everybody has hung up after `drain`; whoever started the server stops it now."""
+        return self._is_draining and not self.has_calls()
 
     def has_calls(self) -> bool:
         """Whether anybody is on the phone, or about to be."""
@@ -373,8 +386,8 @@ def check(config: Config) -> int:
 
 
 def run(config: Config) -> int:
-    """Serve until SIGINT or SIGTERM."""
-    stop = threading.Event()
+    """Serve until SIGINT or SIGTERM, or until everybody has hung up after SIGUSR1."""
+    stop, drain = threading.Event(), threading.Event()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
@@ -383,6 +396,8 @@ def run(config: Config) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
+    if hasattr(signal, "SIGUSR1"):  # Windows has none; there the API does it
+        signal.signal(signal.SIGUSR1, lambda _number, _frame: drain.set())
     descriptors = raise_descriptor_limit()
     logs = start_logging(config)
     server = SipServer(config)
@@ -393,7 +408,10 @@ def run(config: Config) -> int:
         collector = Collector(time.monotonic())
         print(banner(config, server.greeting(descriptors)), flush=True)
         # A timeout lets the interpreter run the signal handler on every platform.
-        while not stop.wait(1.0):
+        while not stop.wait(1.0) and not server.drained:
+            if drain.is_set():
+                drain.clear()
+                server.drain()
             collector.collect_when_due(time.monotonic(), busy=server.has_calls())
         log.info("stopping")
         server.stop()

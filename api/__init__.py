@@ -13,7 +13,7 @@ from collections.abc import Callable
 from flask import Flask, Response, g, request
 from flask.json.provider import DefaultJSONProvider
 
-from api import admin, bans, calls, extensions, health, media, metrics, registrations, statistics
+from api import admin, bans, calls, draining, extensions, health, media, metrics, registrations, statistics
 from api.access import Gate
 from api.audit import READING_METHODS, AuditTrail
 from api.body import check_type
@@ -59,6 +59,7 @@ def create_app(
         statistics.bp,
         extensions.bp,
         bans.bp,
+        draining.bp,
         metrics.bp,
     ):
         app.register_blueprint(bp)

@@ -183,6 +183,8 @@ class CallTable:
 
     def __init__(self, timers: TimerQueue, recorder: CallRecorder) -> None:
         self._recorder = recorder
+        self.is_closed = False
+        """No new calls are taken."""
         self._lingering: TimerLane[Call] = TimerLane(timers, LINGER_S, self._forget)
         self._calls: dict[tuple[str, str], Call] = {}
         self._by_call_id: dict[str, Call] = {}
@@ -237,7 +239,7 @@ class CallTable:
 
     def has_room(self, host: str) -> bool:
         """Whether that address may begin one more call."""
-        return len(self._live) < MAX_CALLS and self._unanswered[host] < MAX_UNANSWERED_PER_SOURCE
+        return not self.is_closed and len(self._live) < MAX_CALLS and self._unanswered[host] < MAX_UNANSWERED_PER_SOURCE
 
     def settled(self, call: Call) -> None:
         """A call is answered or over: it no longer rings."""

@@ -234,6 +234,11 @@ class SipCore:
     def clear_registrations(self, now: float) -> int:
         return sum(self.remove_registrations(number, now) for number in self._exchange.location.numbers())
 
+    def drain(self) -> int:
+        """Take no new calls from now on; how many there still are."""
+        self._exchange.calls.is_closed = True
+        return len(self._exchange.calls.live())
+
     def end_calls(self, reason: TerminationReason, text: str, now: float) -> int:
         """Hang up every live call on both phones."""
         self._now = now

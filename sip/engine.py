@@ -323,6 +323,11 @@ class SipEngine:
             self._carry_out()
             return ended
 
+    def drain(self) -> int:
+        """Take no new calls from now on; how many there still are."""
+        with self._lock:
+            return self._core.drain()
+
     def registrations(self) -> tuple[RegistrationSnapshot, ...]:
         with self._lock:
             return self._core.registrations(time.monotonic())

@@ -106,7 +106,8 @@ class Proxy:
         if x.identity.is_loop(request, routed_by):
             return 482, "Loop Detected", TerminationReason.ERROR, "the call came back to this server in a loop"
         if request.method == "INVITE" and not x.calls.has_room(flow.remote_host):
-            return 503, "Too Many Calls", TerminationReason.ERROR, "the server has as many calls as it can carry"
+            text = "the server has as many calls as it can carry, or is about to end"
+            return 503, "No More Calls", TerminationReason.ERROR, text
         contact = remote_target(request)
         fault = x.contact_fault(contact, flow) if contact is not None else None
         if fault is not None:

@@ -67,7 +67,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("api.audit", "api.errors"),
     ("api.access", "api.csv_text", "api.health", "api.limits", "api.query"),
     ("api.admin", "api.body", "api.exposition", "api.paging", "api.statistics"),
-    ("api.bans", "api.calls", "api.extensions", "api.media", "api.metrics", "api.registrations"),
+    ("api.bans", "api.calls", "api.draining", "api.extensions", "api.media", "api.metrics", "api.registrations"),
     ("api",),
     ("api.server",),
     ("startup",),

@@ -216,6 +216,9 @@ class FakeServices:
     def calls(self) -> list[CallSnapshot]:
         return list(self.live)
 
+    def drain(self) -> int:
+        return len(self.live)
+
     def clear_calls(self) -> int:
         cleared = len(self.live)
         self.live = []

@@ -62,3 +62,30 @@ def test_production_has_no_such_routes(office: Office, path: str) -> None:
 
     assert office.numbers() == ["100", "101"]
     assert office.only_call()["state"] == "ESTABLISHED"
+
+
+# ------------------------------------------------------------------------------------------------ draining
+
+
+def test_a_draining_server_takes_no_new_calls_and_ends_with_the_last_one(office: Office) -> None:
+    alice, bob, carol = office.phones("100", "101", "102")
+    call, ring = office.connect(alice, bob)
+
+    answer = office.api.request("POST", "/api/admin/drain")
+
+    assert (answer.status, answer.json["activeCalls"]) == (200, 1)
+    refused = carol.call("100").wait_rejected()
+    assert (refused.status, refused.reason) == (503, "No More Calls")
+    assert not office.server.drained
+    assert ring.hold().status == 200
+    call.hang_up()
+    ring.wait_ended()
+    assert office.server.drained
+
+
+def test_a_draining_server_still_registers_phones(office: Office) -> None:
+    assert not office.server.drained
+    office.api.request("POST", "/api/admin/drain")
+    office.phone("100")
+    assert office.numbers() == ["100"]
+    assert office.server.drained
