@@ -10,10 +10,10 @@ from flask import Blueprint, Response, jsonify
 from api.body import Body
 from api.errors import Problem
 from api.outcome import counted, outcome
-from sip.passwords import generate, weakness
 from api.query import Query, bad_parameter
 from api.services import current
 from api.views import extension_view
+from sip.passwords import generate, weakness
 
 bp = Blueprint("extensions", __name__)
 

@@ -1,30 +1,61 @@
-"""Figures since the start of the server. Waitress workers.
+"""Figures since the start of the server, and those of the last days. Waitress workers.
 
 `calls`: `averageDuration` is the seconds of talk per completed call; `stateStats` counts the calls in progress by
 state, and under TERMINATED those that ended. `users`: `totalUsers` are the numbers registered now, `activeUsers` those
 of them with a binding whose time has not run out; `addressStats` counts bindings by the phone's address;
 `recentRegistrations` lists the newest bindings made within the last hour, ten at most. `rtp`: packets, bytes and losses
 include ended calls.
+
+`periods` comes from the kept history and begins at local midnights: today, and today with the 6 or 29 days before it.
+It is null while the history can't be read, since all else is known nevertheless.
 """
 
 from __future__ import annotations
 
 import platform
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import cast
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, current_app, jsonify
 
+from api.errors import Problem
 from api.memory import memory_bytes
 from api.query import Query
 from api.services import Services, current
-from api.views import Json, iso_time
-from sip.snapshots import CallState, RegistrationSnapshot
+from api.views import Json, iso_time, period_view
+from sip.snapshots import CallState, PeriodFigures, RegistrationSnapshot
 
 bp = Blueprint("statistics", __name__)
 
 RECENT_S = 3600
 MAX_RECENT = 10
+
+PERIOD_NAMES = {1: "today", 7: "last7Days", 30: "last30Days"}
+"""By days."""
+PERIODS_LAST_S = 5.0
+"""How long the figures of the last days are shown before they are summed up again, which takes a while when there are
+a million calls."""
+
+_KEY = "sipserver.periods"
+
+
+class PeriodCache:
+    """The figures of the last days and when they were read; of several that want newer ones, one reads.  `_reading`
+    is held meanwhile."""
+
+    def __init__(self) -> None:
+        self._reading = threading.Lock()
+        self._figures: Sequence[PeriodFigures] = ()
+        self._good_until = float("-inf")
+
+    def get(self, read: Callable[[], Sequence[PeriodFigures]], now: float) -> Sequence[PeriodFigures]:
+        with self._reading:
+            if now >= self._good_until:
+                self._figures = read()
+                self._good_until = now + PERIODS_LAST_S
+            return self._figures
 
 
 @bp.get("/api/statistics")
@@ -35,6 +66,7 @@ def statistics() -> Response:
         {
             "calls": _calls(services),
             "users": _users(services.registrations(), now_at),
+            "periods": _periods(services),
             "rtp": _rtp(services),
             "server": {
                 "uptime": round(max(0.0, now_at - services.started_at()), 3),
@@ -59,6 +91,15 @@ def _calls(services: Services) -> Json:
         "averageDuration": round(totals.talk_s / totals.completed, 3) if totals.completed else 0.0,
         "stateStats": {state.value: states[state] for state in CallState},
     }
+
+
+def _periods(services: Services) -> Json | None:
+    cache = cast(PeriodCache, current_app.extensions.setdefault(_KEY, PeriodCache()))
+    try:
+        periods = cache.get(services.period_figures, current().clock())
+    except Problem:
+        return None
+    return {PERIOD_NAMES[period.days]: period_view(period) for period in periods}
 
 
 def _users(registrations: Sequence[RegistrationSnapshot], now_at: float) -> Json:

@@ -11,13 +11,19 @@ from datetime import UTC, datetime
 from rtp.figures import StreamSnapshot
 from sip.snapshots import (
     BanSnapshot,
+    CallRecord,
     CallSnapshot,
     ContactSnapshot,
+    MediaFigures,
+    PeriodFigures,
     RegistrationFailure,
     RegistrationSnapshot,
 )
 
 Json = dict[str, object]
+
+SENDERS = ("caller", "callee")
+"""By the side of a stream."""
 
 # What stands at the top of a user, of its newest contact.
 _NEWEST = (
@@ -74,6 +80,7 @@ def user_view(registration: RegistrationSnapshot) -> Json:
         **{name: contacts[0][name] for name in _NEWEST},
         "status": "REGISTERED",
         "registrationCount": registration.count,
+        "firstSeen": iso_time(registration.first_seen_at),
         "contacts": contacts,
     }
 
@@ -110,12 +117,54 @@ def call_view(call: CallSnapshot, now_at: float) -> Json:
     }
 
 
+def record_view(record: CallRecord, now_at: float) -> Json:
+    """One ended call with the figures of its media, one entry for each direction of each stream."""
+    return call_view(record.call, now_at) | {"media": [media_view(figures) for figures in record.media]}
+
+
+def media_view(figures: MediaFigures) -> Json:
+    """The fields are those of `stream_view`."""
+    return {
+        "kind": figures.kind,
+        "sender": SENDERS[figures.side],
+        "packets": figures.packets,
+        "bytes": figures.bytes,
+        "lost": figures.lost,
+        "outOfOrder": figures.out_of_order,
+        "duplicates": figures.duplicates,
+        "rejected": figures.rejected,
+        "dropped": figures.dropped,
+        "jitter": round(figures.jitter_ms, 3),
+        "codec": None if figures.codec is None else clean(figures.codec),
+        "mos": None if figures.mos is None else round(figures.mos, 2),
+        "firstPacketAt": iso_time(figures.first_packet_at),
+        "lastPacketAt": iso_time(figures.last_packet_at),
+    }
+
+
+def period_view(period: PeriodFigures) -> Json:
+    """`talkTime` and `averageDuration` in seconds, over answered calls; `answerRate` from 0 to 1; null where there is
+    nothing to take the average of."""
+    return {
+        "since": iso_time(period.since_at),
+        "totalCalls": period.calls,
+        "answeredCalls": period.answered,
+        "completedCalls": period.completed,
+        "failedCalls": period.failed,
+        "talkTime": round(period.talk_s, 3),
+        "averageDuration": round(period.talk_s / period.answered, 3) if period.answered else None,
+        "answerRate": None if period.answer_rate is None else round(period.answer_rate, 4),
+        "averageMos": None if period.average_mos is None else round(period.average_mos, 2),
+        "reasons": period.by_reason,
+    }
+
+
 def stream_view(stream: StreamSnapshot) -> Json:
     """One direction of a media stream; `jitter` and `remoteJitter` in milliseconds, `roundTrip` in seconds."""
     return {
         "callId": clean(stream.call_id),
         "kind": stream.kind,
-        "sender": ("caller", "callee")[stream.side],
+        "sender": SENDERS[stream.side],
         "fromAddress": stream.from_address,
         "fromPort": stream.from_port,
         "toAddress": stream.to_address,

@@ -9,10 +9,10 @@ import argparse
 import getpass
 import sys
 
-from sip.passwords import generate, weakness
 from config import Config, ConfigError
 from sip.numbering import NumberPlan
 from sip.password_file import PasswordStore
+from sip.passwords import generate, weakness
 
 NAME = "passwd"
 

@@ -142,16 +142,17 @@ class Registrar:
         return number
 
     def _apply(self, changes: list[_Change], number: str, register: Register) -> None:
-        bound = []
+        displaced = self._displaced(number, register, changes)
         for change in changes:
             if change.expires_s > 0:
-                bound.append(change)
-            elif change.existing is not None:
+                self._bind(change, number, register)
+        # Later, so that a device that moves is never known by no contact at all, whenever a crash may come.
+        for change in changes:
+            if change.expires_s == 0 and change.existing is not None:
                 self._location.remove(change.existing)
                 log.info("%s unregistered %s", number, change.existing.flow)
-        self._displace(number, register, bound)
-        for change in bound:
-            self._bind(change, number, register)
+        for binding in displaced:
+            self._location.remove(binding)
 
     def _remove_all(self, request: Request, number: str, values: list[str]) -> None:
         """10.3 step 6: "*" stands alone and with Expires: 0."""
@@ -221,23 +222,26 @@ class Registrar:
         else:
             self._location.refreshed(binding, now)
 
-    def _displace(self, number: str, register: Register, bound: list[_Change]) -> None:
+    def _displaced(self, number: str, register: Register, changes: list[_Change]) -> list[Binding]:
         """A device that shows up with another contact replaces its old binding: phones learn their public address by
         `rport` and register again at once.  The oldest makes room when the number is full."""
+        bound = [change for change in changes if change.expires_s > 0]
         new = [change for change in bound if change.existing is None]
+        displaced: list[Binding] = []
         if not new:
-            return
-        refreshed = {id(change.existing) for change in bound}
-        others = [binding for binding in self._location.bindings(number) if id(binding) not in refreshed]
+            return displaced
+        named = {id(change.existing) for change in changes}
+        others = [binding for binding in self._location.bindings(number) if id(binding) not in named]
         for binding in [other for other in others if any(_is_same(other, change, register) for change in new)]:
             others.remove(binding)
-            self._location.remove(binding)
+            displaced.append(binding)
             log.info("%s: new contact of the same device replaces %s", number, binding.flow)
         while others and len(others) + len(bound) > MAX_BINDINGS_PER_NUMBER:
             oldest = min(others, key=lambda binding: binding.last_seen_at)
             others.remove(oldest)
-            self._location.remove(oldest)
+            displaced.append(oldest)
             log.warning("%s has too many devices; %s was dropped", number, oldest.flow)
+        return displaced
 
     def _http_date(self, now_at: float) -> str:
         """Date header value (20.17); made once a second."""

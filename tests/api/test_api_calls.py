@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from api.errors import Problem
+
 
 def ids(answer) -> list[str]:
     assert answer.status_code == 200, answer.json
@@ -31,6 +33,39 @@ def test_an_ended_call_says_when_and_why(services, client, make) -> None:
     assert call["endTime"] == "2030-03-17T17:45:49.500Z"
     assert call["duration"] == 10
     assert (call["reasonText"], call["endedBy"]) == ("100 hung up", "100")
+
+
+def test_an_ended_call_has_the_figures_of_its_media(services, client, make) -> None:
+    services.ended = [make.ended("a", make.now_at - 1), make.ended("b", make.now_at - 2)]
+    services.figures["a"] = (make.figures(), make.figures(side=1, packets=7, codec=None, mos=None))
+    a, b = client.get("/api/calls/history").json
+    assert a["media"][0] == {
+        "kind": "audio",
+        "sender": "caller",
+        "packets": 3000,
+        "bytes": 516_000,
+        "lost": 3,
+        "outOfOrder": 1,
+        "duplicates": 0,
+        "rejected": 2,
+        "dropped": 0,
+        "jitter": 1.25,
+        "codec": "PCMA/8000",
+        "mos": 4.31,
+        "firstPacketAt": "2030-03-17T17:45:40.000Z",
+        "lastPacketAt": "2030-03-17T17:46:39.980Z",
+    }
+    callee = a["media"][1]
+    assert (callee["sender"], callee["packets"], callee["codec"], callee["mos"]) == ("callee", 7, None, None)
+    assert b["media"] == []
+    assert client.get("/api/users/100/calls?history=true&limit=1").json == [a]
+
+
+def test_a_history_that_can_not_be_read_says_so(services, client) -> None:
+    services.history_fault = Problem(503, "The history can't be read at the moment.", "Try again soon.")
+    for path in ("/api/calls/history", "/api/calls/history.csv", "/api/users/100/calls?history=true"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.mimetype) == (503, "application/problem+json"), path
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
+from api.errors import Problem
 from api.memory import memory_bytes
 from api.services import HealthSnapshot
+from api.statistics import PERIODS_LAST_S
 from rtp.figures import RelayTotals
 from sip.snapshots import CallState, CallTotals
 
@@ -28,6 +30,57 @@ def test_call_figures(services, client, make) -> None:
         "averageDuration": 12.5,
         "stateStats": {"INITIATED": 0, "RINGING": 2, "ESTABLISHED": 1, "TERMINATED": 7},
     }
+
+
+def test_figures_of_the_last_days(services, client, make) -> None:
+    services.periods = [
+        make.period(1),
+        make.period(7, calls=20),
+        make.period(30, calls=0, answered=0, completed=0, failed=0, talk_s=0.0, by_reason={}, average_mos=None),
+    ]
+    periods = client.get("/api/statistics").json["periods"]
+    assert list(periods) == ["today", "last7Days", "last30Days"]
+    assert periods["today"] == {
+        "since": "2030-03-17T16:46:40.000Z",
+        "totalCalls": 8,
+        "answeredCalls": 6,
+        "completedCalls": 5,
+        "failedCalls": 3,
+        "talkTime": 300.0,
+        "averageDuration": 50.0,
+        "answerRate": 0.75,
+        "averageMos": 4.26,
+        "reasons": {"normal": 5, "interrupted": 1, "busy": 2},
+    }
+    assert periods["last7Days"]["answerRate"] == 0.3
+    empty = periods["last30Days"]
+    assert [empty[name] for name in ("averageDuration", "answerRate", "averageMos")] == [None] * 3
+
+
+def test_the_last_days_are_summed_up_every_few_seconds_only(services, client, clock, make) -> None:
+    services.periods = [make.period(1)]
+    for _ in range(3):
+        client.get("/api/statistics")
+    assert services.sums == 1
+    services.periods = [make.period(1, calls=9)]
+    clock.now += PERIODS_LAST_S
+    assert client.get("/api/statistics").json["periods"]["today"]["totalCalls"] == 9
+    assert services.sums == 2
+
+
+def test_each_server_has_its_own_figures_of_the_last_days(services, client, make_client) -> None:
+    client.get("/api/statistics")
+    make_client().get("/api/statistics")
+    assert services.sums == 2
+
+
+def test_figures_without_a_readable_history(services, client, make) -> None:
+    services.history_fault = Problem(503, "The history can't be read at the moment.", "Try again soon.")
+    services.live = [make.call("a")]
+    answer = client.get("/api/statistics")
+    assert (answer.status_code, answer.json["periods"], answer.json["calls"]["activeCalls"]) == (200, None, 1)
+    services.history_fault = None
+    assert client.get("/api/statistics").json["periods"] == {}
 
 
 def test_user_figures(services, client, make) -> None:

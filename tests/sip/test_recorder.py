@@ -161,6 +161,22 @@ def test_a_device_that_replaces_another_leaves_one(office: CoreHarness, alice: F
     assert only_binding(office).contact == f"sip:100@{alice.host}:5070"
 
 
+def test_a_moved_device_is_kept_by_its_new_contact_before_the_old_one_goes(
+    office: CoreHarness, alice: FakePhone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash between the two must leave one of them."""
+    kept_at_removal: list[set[str]] = []
+    remove = office.recorder.remove_binding
+
+    def note(binding_id: str) -> int:
+        kept_at_removal.append({binding.contact for binding in office.recorder.bindings.values()})
+        return remove(binding_id)
+
+    monkeypatch.setattr(office.recorder, "remove_binding", note)
+    alice.register(f"<sip:100@{alice.host}:5070>")
+    assert kept_at_removal == [{alice.contact_uri, f"sip:100@{alice.host}:5070"}]
+
+
 def test_a_lost_connection_makes_the_next_refresh_be_written(office: CoreHarness) -> None:
     phone = FakePhone(office, "103", "192.0.2.30", 40_001, connection=7).registered()
     office.close_connection(("192.0.2.30", 40_001), 7)

@@ -20,6 +20,7 @@ FREE_PORTS = {
     "RTP_PORT": "0",
 }
 
+
 class Ended(NamedTuple):
     status: int
     output: str
