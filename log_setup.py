@@ -187,6 +187,8 @@ class LogFigures:
     dropped: int = 0
     errors: int = 0
     failing: int = 0
+    is_running: bool = True
+    """False when the thread that writes has ended though there is something to write for."""
 
 
 class _Entrance(QueueHandler):
@@ -360,12 +362,15 @@ class _Writer(QueueListener):
                 self._write(self._drop_report())
             self._write(self.prepare(record))
         except Exception:  # noqa: BLE001 - a fault in one line must not end the logging of all
-            self._fallback.handleError(record)
+            with contextlib.suppress(Exception):  # where stderr is closed, there is nobody to tell
+                self._fallback.handleError(record)
 
     def figures(self) -> LogFigures:
         """Any thread; what is being counted this moment may be missing."""
         failing = sum(isinstance(handler, _JsonFileHandler) and handler.failed for handler in self.handlers)
-        return LogFigures(self._lines.qsize(), self._dropped + self._entrance.dropped, self._errors, failing)
+        dropped = self._dropped + self._entrance.dropped
+        is_running = self._thread is not None and self._thread.is_alive()
+        return LogFigures(self._lines.qsize(), dropped, self._errors, failing, is_running)
 
     def _write(self, record: logging.LogRecord) -> None:
         self._errors += record.levelno >= logging.ERROR

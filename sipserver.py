@@ -31,6 +31,8 @@ from log_setup import log_figures, start_logging
 from rtp.figures import RelayTotals, StreamSnapshot
 from rtp.relay import RtpRelay
 from sip.engine import SipEngine
+from sip.faults import FaultLog
+from sip.lasting_thread import LastingThread
 from sip.numbering import NumberPlan
 from sip.safekeeping import Safekeeping
 from sip.snapshots import (
@@ -78,8 +80,9 @@ class SipServer:
         self._store.on_settled(self._engine.on_settled)
         self._safekeeping = Safekeeping(config, self._engine)
         self._is_draining = False
+        self._faults = FaultLog(log)
         self._stopped = threading.Event()
-        self._housekeeper = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
+        self._housekeeper = LastingThread("housekeeper", self._keep_house, self._stopped.is_set)
         self._http: HttpServer | None = None
         self._started_at = 0.0
         self._plan = NumberPlan(config.ext_min, config.ext_max)
@@ -181,8 +184,8 @@ class SipServer:
         while not self._stopped.wait(_HOUSEKEEPING_S):
             try:
                 self._safekeeping.tick()
-            except Exception:
-                log.exception("housekeeping met a fault")
+            except Exception as error:  # noqa: BLE001 - logged, once for each kind
+                self._faults.note(error, time.monotonic(), "housekeeping met a fault")
 
     def _stop_housekeeping(self) -> None:
         self._stopped.set()
@@ -314,7 +317,23 @@ class SipServer:
             fatal.append("signalling has stopped: phones can neither register nor call")
         if not self._relay.is_running():
             fatal.append("the media relay has stopped: calls have no sound")
-        return HealthSnapshot(ready=not fatal, problems=(*fatal, *self._store.problems()))
+        return HealthSnapshot(ready=not fatal, problems=(*fatal, *self._hindrances()))
+
+    def _hindrances(self) -> Iterator[str]:
+        """What is wrong though phones can register and call."""
+        yield from self._engine.problems()
+        if shortage := self._relay.shortage():
+            yield f"one more call would have no sound: {shortage}"
+        yield from self._store.problems()
+        yield from self._safekeeping.problems()
+        yield from self._housekeeper.problems()
+        logs = log_figures()
+        if logs.failing:
+            yield f"{logs.failing} log files can't be written; their lines go to stderr"
+        if logs.dropped:
+            yield f"{logs.dropped} log lines were never written"
+        if not logs.is_running:
+            yield "the thread that writes the log has ended"
 
 
 @contextlib.contextmanager

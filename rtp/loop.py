@@ -94,12 +94,14 @@ class RelayLoop:
     def run(self) -> None:
         """Serve until `stop`. A fault in a handler costs the packet it met, never the loop."""
         self._thread_id = threading.get_ident()
-        while not self._is_stopping:
-            try:
-                self._serve()
-            except Exception:  # noqa: BLE001 - logged by _log_fault, at a rate packets cannot drive
-                self._log_fault()
-        self._thread_id = None
+        try:
+            while not self._is_stopping:
+                try:
+                    self._serve()
+                except Exception:  # noqa: BLE001 - logged by _log_fault, at a rate packets cannot drive
+                    self._log_fault()
+        finally:
+            self._thread_id = None
 
     def leave(self, sock: socket.socket) -> None:
         """Stop serving `sock` and leave it open, until it is added again."""

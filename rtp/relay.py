@@ -45,6 +45,7 @@ class RtpRelay:
         self._lock = threading.Lock()
         self._sessions: dict[RelaySession, None] = {}
         self._closed_totals = RelayTotals()
+        self._fell_short = False
         self._place: Place | None = None
         self._crew: Crew | None = None
         self._thread: threading.Thread | None = None
@@ -89,6 +90,21 @@ class RtpRelay:
         with self._lock:
             return 2 * len(self._sessions), len(self._ports)
 
+    def shortage(self) -> str:
+        """Why one more stream could not be relayed now; empty while it could, or nothing speaks against it."""
+        in_use, pairs = self.port_pairs()
+        place = self._place
+        if place is None or not (self._fell_short or in_use + 2 > pairs):
+            return ""
+        try:
+            taken = place.pool.take_two()
+        except NoPortsAvailable as error:
+            return str(error)
+        for pair in taken:
+            place.pool.give_back(pair)
+        self._fell_short = False
+        return ""
+
     def open(self, call_id: str, kind: str) -> RelaySession | None:
         """Take two legs for a stream of `kind` ("audio", "video", ...); None when ports or descriptors are used up."""
         place = self._place
@@ -97,6 +113,7 @@ class RtpRelay:
         try:
             pairs = place.pool.take_two()
         except NoPortsAvailable as error:
+            self._fell_short = True
             log.warning("no media relay for call %s: %s", call_id, error)
             return None
         session = RelaySession(place, call_id, kind, pairs, self._retire)

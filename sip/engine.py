@@ -21,8 +21,10 @@ from sip.calls import EndedCall
 from sip.core import Send, SipCore
 from sip.credentials import Credentials
 from sip.errors import ParseError
+from sip.faults import FaultLog
 from sip.flood import REGISTERED_FACTOR, SourceGuard
 from sip.flow import Flow
+from sip.lasting_thread import LastingThread
 from sip.media import MediaRelay
 from sip.message import Request, Response
 from sip.patience import StreamLimits
@@ -57,6 +59,9 @@ _LONGEST_SLEEP_S = 1.0
 _ADDRESS_REFRESH_S = 30.0
 """How long an address of ours is believed before the system is asked again."""
 
+_FAULT_PAUSE_S = 0.1
+"""After a fault on the way to the timers; a fault of one timer delays no other."""
+
 _PORT_TRIES = 20
 
 _LAST_ANSWERS_S = 0.75
@@ -88,13 +93,14 @@ class SipEngine:
         """Answers that wait for the recorder, and since when, in the order of their tickets."""
         self._settled_ticket = 0
         self._guard = SourceGuard(config.sip_rate_limit, self._core.admission.live.__contains__)
+        self._faults = FaultLog(log)
         self._transports = TransportTable()
         self._udp: UdpTransport | None = None
         self._streams: list[TcpTransport] = []
         self._stopping = False
         self._sleeps_until = 0.0
         self._refresh_at = 0.0
-        self._timer_thread = threading.Thread(target=self._run_timers, name="sip-timer", daemon=True)
+        self._timer_thread = LastingThread("sip-timer", self._run_timers, lambda: self._stopping)
         self.port = 0
         self.tls_port = 0
         """Of SIP over TLS; 0 without a certificate."""
@@ -233,9 +239,12 @@ class SipEngine:
                     self._core.handle_timeout(now)
                     self._release(now - _LONGEST_HOLD_S)
                     self._carry_out()
-                except Exception:
-                    log.exception("a timer caused a fault")
-                deadline = self._core.next_deadline()
+                except Exception as error:  # noqa: BLE001 - logged, once for each kind
+                    self._faults.note(error, now, "a timer caused a fault")
+                    # What is due may still be: a loop that only meets the same fault again would keep the lock.
+                    deadline: float | None = now + _FAULT_PAUSE_S
+                else:
+                    deadline = self._core.next_deadline()
                 self._sleeps_until = min(deadline if deadline is not None else inf, now + _LONGEST_SLEEP_S)
                 self._wake.wait(max(0.0, self._sleeps_until - time.monotonic()))
 
@@ -263,11 +272,15 @@ class SipEngine:
             self._wake.notify_all()
 
     def _send(self, effect: Send) -> None:
-        reason = self._transports.send(effect.flow, effect.data, effect.transaction)
-        if reason is not None:
-            log.debug("sending to %s failed: %s", effect.flow, reason)
-            if effect.transaction is not None:
-                self._core.transport_error(effect.transaction, reason, time.monotonic())
+        """A fault costs this message alone: what else the core wants sent goes out."""
+        try:
+            reason = self._transports.send(effect.flow, effect.data, effect.transaction)
+            if reason is not None:
+                log.debug("sending to %s failed: %s", effect.flow, reason)
+                if effect.transaction is not None:
+                    self._core.transport_error(effect.transaction, reason, time.monotonic())
+        except Exception as error:  # noqa: BLE001 - logged, at a rate that packets cannot drive
+            self._faults.note(error, time.monotonic(), "sending to %s caused a fault", effect.flow)
 
     def _release(self, before: float) -> None:
         """Send what has been held since then or longer.  Core lock held."""
@@ -400,3 +413,7 @@ class SipEngine:
     def is_running(self) -> bool:
         """Every thread of the engine lives."""
         return self._timer_thread.is_alive() and self._transports.is_running()
+
+    def problems(self) -> tuple[str, ...]:
+        """What hinders phones now though every thread lives, in plain words."""
+        return (*self._transports.problems(), *self._timer_thread.problems())

@@ -37,11 +37,13 @@ class Safekeeping:
 
     def tick(self) -> None:
         """Once a second: follow the password file, save the bans if they have changed."""
-        credentials = self._passwords.reload_if_changed()
-        if credentials is not None:
-            ended = self._engine.set_credentials(credentials)
-            log.info("passwords have changed; %d registrations made with the old ones ended", ended)
-        self.save_bans()
+        try:
+            credentials = self._passwords.reload_if_changed()
+            if credentials is not None:
+                ended = self._engine.set_credentials(credentials)
+                log.info("passwords have changed; %d registrations made with the old ones ended", ended)
+        finally:
+            self.save_bans()
 
     def save_bans(self) -> None:
         """A list that can't be written is kept and tried again."""
@@ -58,6 +60,9 @@ class Safekeeping:
                 return
             self._saved_revision = revision
             self._save_failed = False
+
+    def problems(self) -> tuple[str, ...]:
+        return ("bans can't be saved and would be gone after a restart",) if self._save_failed else ()
 
     def numbers_with_password(self) -> frozenset[str]:
         return self._engine.numbers_with_password()

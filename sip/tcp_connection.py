@@ -49,6 +49,8 @@ class Owner(Protocol):
 
     def remove(self, connection: TcpConnection) -> None: ...
 
+    def note_fault(self, error: Exception, text: str, *arguments: object) -> None: ...
+
 
 class TcpConnection:
     """Invariant: only the tx thread writes, and it closes the socket when it ends; what it could not deliver is
@@ -139,8 +141,8 @@ class TcpConnection:
         except OSError as error:
             reason = str(error)
             log.debug("%s: %s", self.flow, error)
-        except Exception:
-            log.exception("%s: writing failed", self.flow)
+        except Exception as error:  # noqa: BLE001 - logged by the owner
+            self._owner.note_fault(error, "%s: writing failed", self.flow)
         finally:
             self._owner.remove(self)
             self.abort()
@@ -183,8 +185,8 @@ class TcpConnection:
             self._read_messages()
         except OSError as error:
             log.debug("%s: %s", self.flow, error)
-        except Exception:
-            log.exception("%s: reading failed", self.flow)
+        except Exception as error:  # noqa: BLE001 - logged by the owner
+            self._owner.note_fault(error, "%s: reading failed", self.flow)
         finally:
             self.abort()
 
@@ -223,8 +225,8 @@ class TcpConnection:
                 return
             try:
                 self._user.on_message(message, raw, self.flow)
-            except Exception:
-                log.exception("a message from %s caused a fault", self.flow)
+            except Exception as error:  # noqa: BLE001 - logged by the owner
+                self._owner.note_fault(error, "a message from %s caused a fault", self.flow)
         pings, parser.keepalives = parser.keepalives, 0
         self.patience.heard(self._owner.clock(), len(messages), pings, unfinished=parser.buffered > 0)
         if pings:

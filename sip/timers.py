@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Final, Generic, TypeVar
 
+from sip.faults import FaultLog
+
 logger = logging.getLogger(__name__)
 
 _COMPACTION_FLOOR: Final = 64
@@ -135,10 +137,11 @@ class TimerQueue:
     `_COMPACTION_FLOOR` entries.
     """
 
-    __slots__ = ("_cancelled", "_heap", "_started")
+    __slots__ = ("_cancelled", "_faults", "_heap", "_started")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
+        self._faults = FaultLog(logger)
         self._cancelled = 0
         self._started = 0
 
@@ -176,8 +179,8 @@ class TimerQueue:
             fired += 1
             try:
                 callback(now)
-            except Exception:
-                logger.exception("timer callback failed")
+            except Exception as error:  # noqa: BLE001 - logged, at a rate that packets cannot drive
+                self._faults.note(error, now, "timer callback failed")
         return fired
 
     def _drop_cancelled_top(self) -> None:

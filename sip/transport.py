@@ -46,6 +46,9 @@ class Transport(Protocol):
     def is_running(self) -> bool:
         """Its receiving thread lives."""
 
+    def problems(self) -> tuple[str, ...]:
+        """What hinders it now, in plain words that name no phone."""
+
     def send(self, flow: Flow, data: bytes, token: object) -> str | None:
         """None when the bytes are on their way, else why they can't be sent.  When it turns out only later that
         they could not be delivered, `on_failed(token, reason)` is called instead."""
@@ -72,6 +75,9 @@ class TransportTable:
 
     def is_running(self) -> bool:
         return all(transport.is_running() for transport in self._transports.values())
+
+    def problems(self) -> tuple[str, ...]:
+        return tuple(problem for transport in self._transports.values() for problem in transport.problems())
 
     def stop(self) -> None:
         for transport in self._transports.values():

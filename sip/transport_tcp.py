@@ -17,7 +17,9 @@ from collections.abc import Callable
 
 from sip.addresses import AddressBook, family_of, is_wildcard, normalise
 from sip.codec import Codec, Plain
+from sip.faults import FaultLog
 from sip.flow import Flow
+from sip.lasting_thread import LastingThread
 from sip.patience import StreamLimits
 from sip.quota import ConnectionQuota
 from sip.tcp_connection import LAST_WORDS_S, TcpConnection
@@ -57,8 +59,10 @@ class TcpTransport:
         self._lock = threading.Lock()
         self._connections: dict[int, TcpConnection] = {}
         self._leaving: list[TcpConnection] = []
+        self._faults = FaultLog(log)
+        self._is_closed_to_new = False
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"sip-{self.name.lower()}-accept", daemon=True)
+        self._thread = LastingThread(f"sip-{self.name.lower()}-accept", self._run, self._stopping.is_set)
 
     def start(self) -> None:
         self._thread.start()
@@ -80,6 +84,14 @@ class TcpTransport:
 
     def is_running(self) -> bool:
         return self._thread.is_alive()
+
+    def problems(self) -> tuple[str, ...]:
+        closed = (f"no new connections can be accepted on {self.name}",) if self._is_closed_to_new else ()
+        return (*closed, *self._thread.problems())
+
+    def note_fault(self, error: Exception, text: str, *arguments: object) -> None:
+        """A connection's thread has met a fault: the program's, not the peer's."""
+        self._faults.note(error, self.clock(), text, *arguments)
 
     def figures(self) -> tuple[int, int]:
         """Connections open, and messages that wait to be written to them."""
@@ -116,16 +128,19 @@ class TcpTransport:
             return None
         number = next(_NUMBERS)
         flow = Flow(self.name, self.addresses.local_host(host), self.port, host, port, number)
-        connection = TcpConnection(self, sock, flow, self._new_codec())
         try:
+            connection = TcpConnection(self, sock, flow, self._new_codec())
             with self._lock:
                 connection.start()
                 self._connections[number] = connection
-        except RuntimeError as error:
-            # The system gives us no more threads.
+        except (OSError, RuntimeError) as error:
+            # The system gives us no more threads, or the peer has gone already.
             log.warning("%s: %s", flow, error)
             self._quota.leave(host)
             return None
+        except BaseException:
+            self._quota.leave(host)
+            raise
         return connection
 
     def remove(self, connection: TcpConnection) -> None:
@@ -141,21 +156,35 @@ class TcpTransport:
         look_at = self.clock()
         while not self._stopping.is_set():
             try:
-                sock, source = self._listener.accept()
-            except TimeoutError:
-                pass
-            except OSError as error:
-                if self._stopping.is_set():
-                    return
+                self._accept_next()
+                now = self.clock()
+                if now >= look_at:
+                    look_at = now + _ACCEPT_POLL_S
+                    self.close_overdue(now)
+            except Exception as error:  # noqa: BLE001 - logged, at a rate that peers cannot drive
+                self.note_fault(error, "a connection caused a fault before it was accepted")
+
+    def _accept_next(self) -> None:
+        """Wait for a connection, but not for long."""
+        try:
+            sock, source = self._listener.accept()
+        except TimeoutError:
+            self._is_closed_to_new = False
+        except ConnectionError:
+            pass  # it was gone before we came to it
+        except OSError as error:
+            if not self._stopping.is_set():
                 # EMFILE and the like: the backlog waits until there is room again.
-                log.warning("accept: %s", error)
+                self._is_closed_to_new = True
+                self._faults.warn(error, self.clock(), "no connection can be accepted on %s", self.name)
                 self._stopping.wait(_ACCEPT_POLL_S)
-            else:
+        else:
+            self._is_closed_to_new = False
+            try:
                 self._accept(sock, normalise(source[0]), source[1])
-            now = self.clock()
-            if now >= look_at:
-                look_at = now + _ACCEPT_POLL_S
-                self.close_overdue(now)
+            except BaseException:
+                sock.close()
+                raise
 
     def _accept(self, sock: socket.socket, host: str, port: int) -> None:
         """Nothing here waits for the peer: also a TLS handshake is the business of the connection's own threads."""

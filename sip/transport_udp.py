@@ -6,14 +6,18 @@ Thread `sip-udp` runs the receive loop and parses outside the core lock; `send` 
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from sip.addresses import AddressBook, family_of, is_wildcard, normalise
 from sip.errors import ParseError
+from sip.faults import FaultLog
 from sip.flow import Flow
+from sip.lasting_thread import LastingThread
 from sip.message import parse_datagram
 from sip.transport import OnMalformed, OnMessage
 
@@ -22,6 +26,13 @@ log = logging.getLogger(__name__)
 _RECEIVE_BUFFER = 1 << 20
 _MAX_DATAGRAM = 65_535
 _MAX_FLOWS = 4096
+_NO_BUFFER = frozenset({errno.EAGAIN, errno.EINTR, errno.ENOBUFS, errno.ENOMEM})
+_RECEIVE_PAUSE_S = 0.1
+"""After a fault of the socket itself: a loop that only meets it again would take the interpreter from the calls."""
+
+_OF_A_PEER = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH})
+"""ICMP errors of an earlier send: they say nothing about this socket, and a phone that is off is no event."""
+
 _MSG_DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
 
 
@@ -50,8 +61,10 @@ class UdpTransport:
         self.port: int = self._socket.getsockname()[1]
         self._wake_host = ("::1" if self._dual_stack else "127.0.0.1") if is_wildcard(host) else host
         self._flows: dict[tuple[str, int], Flow] = {}
+        self._faults = FaultLog(log)
+        self._is_deaf = False
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sip-udp", daemon=True)
+        self._thread = LastingThread("sip-udp", self._run, self._stopping.is_set)
 
     def start(self) -> None:
         self._thread.start()
@@ -74,16 +87,22 @@ class UdpTransport:
     def is_running(self) -> bool:
         return self._thread.is_alive()
 
+    def problems(self) -> tuple[str, ...]:
+        deaf = ("SIP over UDP can't be received at the moment",) if self._is_deaf else ()
+        return (*deaf, *self._thread.problems())
+
     def send(self, flow: Flow, data: bytes, token: object) -> str | None:
         host = flow.remote_host
         if self._dual_stack and ":" not in host:
             host = f"::ffff:{host}"
         try:
             self._socket.sendto(data, _MSG_DONTWAIT, (host, flow.remote_port))
-        except (BlockingIOError, InterruptedError):
-            # A full send buffer is packet loss; the transaction's timer repeats the message.
-            return None
-        except (OSError, OverflowError, ValueError) as error:
+        except OSError as error:
+            if error.errno not in _OF_A_PEER and error.errno != errno.EAGAIN:
+                self._faults.warn(error, time.monotonic(), "a message to %s can't be sent", flow)
+            # A full buffer is packet loss; the transaction's timer repeats the message.
+            return None if error.errno in _NO_BUFFER else str(error)
+        except (OverflowError, ValueError) as error:
             return str(error)
         return None
 
@@ -97,10 +116,12 @@ class UdpTransport:
             try:
                 data, source = receive(_MAX_DATAGRAM)
             except OSError as error:
-                # An ICMP error of an earlier send may surface here; it says nothing about this socket.
-                if not self._stopping.is_set():
-                    log.debug("receive: %s", error)
+                if error.errno not in _OF_A_PEER and not self._stopping.is_set():
+                    self._is_deaf = True
+                    self._faults.warn(error, time.monotonic(), "receiving failed")
+                    self._stopping.wait(_RECEIVE_PAUSE_S)
                 continue
+            self._is_deaf = False
             try:
                 # SIP begins with a letter, perhaps after line ends: keep-alives, STUN and junk end here.
                 if len(data) < 16 or not (data[:1].isalpha() or data[:1] in b"\r\n"):
@@ -114,8 +135,8 @@ class UdpTransport:
                     self._on_malformed(error, flow)
                     continue
                 self._on_message(message, data, flow)
-            except Exception:
-                log.exception("a datagram from %s caused a fault", source)
+            except Exception as error:  # noqa: BLE001 - logged, at a rate that packets cannot drive
+                self._faults.note(error, time.monotonic(), "a datagram from %s caused a fault", source)
 
     def _flow(self, source: tuple[str, int]) -> Flow:
         if len(self._flows) >= _MAX_FLOWS:

@@ -15,6 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("log_setup",),
     # SIP, pure
     ("sip", "sip.codec", "sip.constants", "sip.errors", "sip.grammar", "sip.networks", "sip.nonces", "sip.numbering"),
+    ("sip.faults",),
     ("sip.passwords",),
     ("sip.snapshots", "sip.sources", "sip.timers"),
     ("sip.bans", "sip.diary", "sip.flood", "sip.masking", "sip.multipart", "sip.uri"),
@@ -45,7 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rtp.latch", "rtp.rtcp", "rtp.stats"),
     ("rtp.session", "rtp.shared_stats"),
     # drivers: sockets, threads, time
-    ("sip.outbox", "sip.quota", "sip.tls"),
+    ("sip.lasting_thread", "sip.outbox", "sip.quota", "sip.tls"),
     ("rtp.channel", "rtp.poller", "rtp.udp", "sip.addresses", "sip.private_file", "sip.transport"),
     ("rtp.loop", "rtp.ports", "sip.ban_file", "sip.password_file", "sip.tcp_connection", "sip.transport_udp"),
     ("sip.transport_tcp",),
@@ -102,6 +103,7 @@ DRIVERS = frozenset(
         "sip.addresses",
         "sip.ban_file",
         "sip.engine",
+        "sip.lasting_thread",
         "sip.password_file",
         "sip.private_file",
         "sip.outbox",
