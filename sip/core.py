@@ -203,7 +203,8 @@ class SipCore:
             binding.flow = _reconnect(flow, binding.contact)
         if binding.number not in plan or binding.expires <= now:
             return False
-        if binding.number in admission.credentials and not binding.authenticated:
+        # The password may have been changed while no server was there to notice.
+        if binding.password_mark != admission.credentials.mark(binding.number):
             return False
         self._exchange.location.restore(binding)
         admission.bound(binding)
@@ -360,7 +361,8 @@ class SipCore:
 
     def _register(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         flow, admission = transaction.flow, self.admission
-        register = Register(request, flow, now, self._wall(now), admission.authenticated)
+        mark = admission.credentials.mark(request.to.uri.number) if admission.authenticated else ""
+        register = Register(request, flow, now, self._wall(now), mark)
         self._promised = 0
         response = self._registrar.process(register, self._exchange.identity.new_tag())
         for name, value in self._banner:

@@ -5,12 +5,15 @@ Pure; a table never changes, so it needs no lock: a new password makes a new tab
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sip.digest import Algorithm, DigestAnswer, user_digest
+
+_MARK_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -47,6 +50,13 @@ class Credentials:
 
     def numbers(self) -> list[str]:
         return list(self._digests)
+
+    def mark(self, number: str) -> str:
+        """What tells the password of that number from any other, and is no help in finding it out; "" without one."""
+        known = self._digests.get(number)
+        if known is None:
+            return ""
+        return hashlib.sha256(f"{known.sha256}{known.md5}".encode("ascii")).hexdigest()[:_MARK_LENGTH]
 
     def accepts(self, answer: DigestAnswer, method: str) -> bool:
         """The sender of this request knows the password of `answer.username`.  Takes the same time for numbers

@@ -30,8 +30,8 @@ class Binding:
 
     `contact` and `parameters` (the rest of the Contact, without expires) are kept to the letter.  `instance` names the
     device for as long as it exists, whatever its contact: `+sip.instance` with `reg-id`, "" when it gave none.
-    `authenticated`: its last REGISTER has shown the password of the number.  `kept_*`: in which form it was last given
-    to the recorder.  Deadlines are monotonic seconds, `*_at` are wall clock.
+    `password_mark` (`Credentials.mark`) tells which password its last REGISTER has shown, "" none.  `kept_*`: in which
+    form it was last given to the recorder.  Deadlines are monotonic seconds, `*_at` are wall clock.
     """
 
     number: str
@@ -47,12 +47,17 @@ class Binding:
     user_agent: str = ""
     behind_nat: bool = False
     last_seen_at: float = 0.0
-    authenticated: bool = False
+    password_mark: str = ""
     binding_id: str = field(default_factory=lambda: secrets.token_hex(8))
     kept_as: tuple[object, ...] | None = field(default=None, repr=False)
     kept_expires: float = 0.0
     timer: Timer | None = field(default=None, repr=False)
     timer_deadline: float = 0.0
+
+    @property
+    def authenticated(self) -> bool:
+        """Its last REGISTER has shown the password of the number."""
+        return self.password_mark != ""
 
     def snapshot(self, now: float, now_at: float) -> ContactSnapshot:
         remaining = max(0.0, self.expires - now)

@@ -59,7 +59,7 @@ def stored_form(binding: Binding, wall_offset: float) -> StoredBinding:
         behind_nat=binding.behind_nat,
         registered_at=binding.registered_at,
         last_seen_at=binding.last_seen_at,
-        authenticated=binding.authenticated,
+        password_mark=binding.password_mark,
     )
 
 
@@ -81,7 +81,7 @@ def restored(stored: StoredBinding, flow: Flow, wall_offset: float) -> Binding:
         user_agent=stored.user_agent,
         behind_nat=stored.behind_nat,
         last_seen_at=stored.last_seen_at,
-        authenticated=stored.authenticated,
+        password_mark=stored.password_mark,
     )
     binding.kept_as, binding.kept_expires = _identity(binding), expires - REFRESH_SLACK_S
     return binding
@@ -89,4 +89,4 @@ def restored(stored: StoredBinding, flow: Flow, wall_offset: float) -> Binding:
 
 def _identity(binding: Binding) -> tuple[object, ...]:
     """What a phone would be lost by."""
-    return binding.flow, binding.contact, binding.instance, binding.behind_nat, binding.authenticated
+    return binding.flow, binding.contact, binding.instance, binding.behind_nat, binding.password_mark

@@ -48,14 +48,14 @@ class Refusal(Exception):
 
 
 class Register(NamedTuple):
-    """A REGISTER: the flow it came by, when (monotonic and wall clock), and whether its sender has shown the password
-    of the number."""
+    """A REGISTER: the flow it came by, when (monotonic and wall clock), and which password of the number its sender has
+    shown ("": none)."""
 
     request: Request
     flow: Flow
     now: float
     now_at: float
-    authenticated: bool
+    password_mark: str
 
 
 class _Contact(NamedTuple):
@@ -197,7 +197,7 @@ class Registrar:
         return min(asked, config.expires_max)
 
     def _bind(self, change: _Change, number: str, register: Register) -> None:
-        request, flow, now, now_at, authenticated = register
+        request, flow, now, now_at, password_mark = register
         binding = change.existing
         address, parameters, instance = change.contact
         if binding is None:
@@ -215,7 +215,7 @@ class Registrar:
         binding.user_agent = sys.intern(request.user_agent[:MAX_USER_AGENT])
         binding.behind_nat = behind_nat(request.via, flow) or is_other_address(address.uri.host, flow)
         binding.last_seen_at = now_at
-        binding.authenticated = authenticated
+        binding.password_mark = password_mark
         if change.existing is None:
             self._location.add(binding, now)
             log.info("%s registered from %s for %d s (%s)", number, flow, change.expires_s, binding.user_agent)

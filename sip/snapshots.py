@@ -180,7 +180,8 @@ class StoredBinding:
     time, it may be good; unless it was refreshed since it was kept, its own time is over somewhat earlier.
 
     `binding_id` is the same from the first REGISTER to the end of the binding, whatever changes meanwhile.
-    `authenticated`: made with a password.  `server` names the server that holds the flow, "" for the only one."""
+    `password_mark` tells by which password of the number it was made, "" by none.  `server` names the server that holds
+    the flow, "" for the only one."""
 
     binding_id: str
     number: str
@@ -201,7 +202,7 @@ class StoredBinding:
     behind_nat: bool
     registered_at: float
     last_seen_at: float
-    authenticated: bool
+    password_mark: str
     server: str = ""
 
 

@@ -14,7 +14,7 @@ from store.text import TEXT, placeholders, storable
 
 _COLUMNS = tuple(field.name for field in fields(StoredBinding))
 _TEXTS = frozenset(field.name for field in fields(StoredBinding) if field.type == "str")
-_SWITCHES = ("behind_nat", "authenticated")
+_SWITCHES = ("behind_nat",)
 _values = attrgetter(*_COLUMNS)
 
 _PUT = f"INSERT OR REPLACE INTO binding ({', '.join(_COLUMNS)}) VALUES ({placeholders(_COLUMNS, _TEXTS)})"  # noqa: S608 - names of our own

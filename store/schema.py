@@ -32,7 +32,7 @@ CREATE TABLE binding (
     behind_nat INTEGER NOT NULL,
     registered_at REAL NOT NULL,
     last_seen_at REAL NOT NULL,
-    authenticated INTEGER NOT NULL,
+    password_mark TEXT NOT NULL,
     server TEXT NOT NULL
 );
 CREATE TABLE number (

@@ -25,6 +25,8 @@ TALK_PACKETS = 25
 
 CALLS, CALLS_PER_S, CALL_MS = 100, 100, 100
 
+FLOOD, FLOOD_PER_S = 3000, 1500
+
 
 @pytest.fixture
 def exchange(tmp_path: Path, tls_files: TlsFiles) -> Iterator[Exchange]:
@@ -111,6 +113,25 @@ def test_sipp_calls_a_hundred_times(exchange: Exchange, sipp: Callable[..., Sipp
     exchange.assert_idle()
     calls = exchange.get("/api/statistics")["calls"]
     assert (calls["totalCalls"], calls["completedCalls"], calls["failedCalls"]) == (CALLS, CALLS, 0)
+
+
+def test_phones_call_while_strangers_flood_the_server(exchange: Exchange, sipp: Callable[..., SippPhone]) -> None:
+    """Thousands of REGISTER requests without a password, each a new one: they are all refused, nothing of them stays,
+    and no call fails because of them."""
+    caller, callee, stranger = sipp("100"), sipp("101"), sipp("102")
+    for phone in (caller, callee):
+        phone.play("register_password.xml", "-au", phone.number, "-ap", PASSWORDS[phone.number])
+    flood = stranger.start("register_refused.xml", "-m", str(FLOOD), "-r", str(FLOOD_PER_S))
+    answering = callee.listen("uas_answer.xml", "-m", str(CALLS))
+    load = ("-m", str(CALLS), "-r", str(CALLS_PER_S), "-d", str(CALL_MS))
+    caller.play("uac_call_password.xml", "-au", "100", "-ap", PASSWORDS["100"], *load, to="101")
+    callee.finish(answering)
+    stranger.finish(flood)
+    exchange.assert_idle()
+    calls = exchange.get("/api/statistics")["calls"]
+    assert (calls["completedCalls"], calls["failedCalls"]) == (CALLS, 0)
+    assert {user["number"] for user in exchange.get("/api/users")} == {"100", "101"}
+    assert exchange.get("/api/registrations/failures") == [], "to be asked for a password is no failure"
 
 
 @pytest.mark.parametrize("password", [PASSWORDS["100"], "falsch"])

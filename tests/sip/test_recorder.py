@@ -44,7 +44,7 @@ def test_a_new_binding_is_kept_with_its_flow_and_the_200_waits_for_it(office: Co
     assert (kept.number, kept.contact, kept.parameters, kept.q) == ("105", phone.contact_uri, ";q=0.7", 0.7)
     assert (kept.transport, kept.remote_host, kept.remote_port) == ("UDP", "192.0.2.50", 5066)
     assert (kept.call_id, kept.cseq) == ("register-105@192.0.2.50:5066", 1)
-    assert (kept.user_agent, kept.behind_nat, kept.authenticated) == ("Desk 9", False, False)
+    assert (kept.user_agent, kept.behind_nat, kept.password_mark) == ("Desk 9", False, "")
     assert (kept.registered_at, kept.last_seen_at) == (office.now_at, office.now_at)
     assert kept.expires_at == office.now_at + 3600 + REFRESH_SLACK_S
     assert office.recorder.registrations == {"105": 1}
@@ -125,9 +125,9 @@ def test_a_changed_contact_or_device_is_written_and_waited_for(office: CoreHarne
 def test_a_binding_made_with_a_password_says_so(office: CoreHarness, alice: FakePhone) -> None:
     """What the registrar is told about the password, which the gatekeeper's tests see to, is kept."""
     (binding,) = office.core._exchange.location.bindings("100")
-    binding.authenticated = True
+    binding.password_mark = "0123456789abcdef"
     office.core._exchange.location.refreshed(binding, office.now)
-    assert only_binding(office).authenticated
+    assert only_binding(office).password_mark == "0123456789abcdef"
 
 
 def test_a_removal_is_kept_and_waited_for(office: CoreHarness, alice: FakePhone) -> None:
@@ -308,16 +308,24 @@ def test_a_number_that_is_not_ours_any_more_does_not_come_back(office: CoreHarne
     assert [each.number for each in later.core.registrations(later.now)] == ["100"]
 
 
-def test_a_binding_without_password_does_not_come_back_to_a_number_that_has_one(
-    office: CoreHarness, alice: FakePhone
+@pytest.mark.parametrize("shown", ["", "another", "secret"])
+@pytest.mark.parametrize("now", ["", "secret"])
+def test_a_binding_comes_back_only_if_the_password_is_still_the_one_it_was_made_with(
+    office: CoreHarness, alice: FakePhone, shown: str, now: str
 ) -> None:
+    """It may have been set, changed or removed while no server was there to notice."""
     later = CoreHarness()
-    later.core.set_credentials(Credentials("office", {"100": PasswordDigests.of("100", "office", "secret")}), later.now)
-    kept = only_binding(office)
+    later.core.set_credentials(credentials(now), later.now)
+    kept = replace(only_binding(office), password_mark=credentials(shown).mark("100"))
     flow = Flow("UDP", "192.0.2.1", 5060, kept.remote_host, kept.remote_port)
-    assert not later.core.restore_binding(kept, flow, later.now)
-    assert later.core.registrations(later.now) == ()
-    assert later.core.restore_binding(replace(kept, authenticated=True), flow, later.now)
+    assert later.core.restore_binding(kept, flow, later.now) == (shown == now)
+    assert len(later.core.registrations(later.now)) == (shown == now)
+
+
+def credentials(password: str) -> Credentials:
+    """Number 100 with that password, or without one."""
+    digests = {"100": PasswordDigests.of("100", "office", password)} if password else {}
+    return Credentials("office", digests)
 
 
 # ------------------------------------------------------------------------------------------------ calls

@@ -24,7 +24,7 @@ def connection() -> Iterator[sqlite3.Connection]:
 
 
 def test_a_binding_comes_back_as_it_went_in(connection: sqlite3.Connection) -> None:
-    plain = replace(BINDING, binding_id="b-2", behind_nat=False, authenticated=False, server="two", connection=4)
+    plain = replace(BINDING, binding_id="b-2", behind_nat=False, password_mark="", server="two", connection=4)
     PutBinding(BINDING, 1).apply(connection)
     PutBinding(plain, 2).apply(connection)
     assert live_bindings(connection, NOON_AT) == [BINDING, plain]

@@ -34,7 +34,7 @@ BINDING = StoredBinding(
     behind_nat=True,
     registered_at=NOON_AT - 60.0,
     last_seen_at=NOON_AT,
-    authenticated=True,
+    password_mark="0123456789abcdef",
 )
 
 LIVE_CALL = CallSnapshot(
