@@ -23,10 +23,11 @@ def missing() -> str:
         return "network namespaces need root"
     if shutil.which("ip") is None:
         return "network namespaces need ip (iproute2)"
-    tried = subprocess.run(["ip", "netns", "add", "sipserver-try"], capture_output=True, text=True, check=False)
+    name = f"sipserver-try-{os.getpid()}"
+    tried = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
     if tried.returncode != 0:
         return f"no network namespaces here: {tried.stderr.strip()}"
-    _ip("netns", "delete", "sipserver-try")
+    _ip("netns", "delete", name)
     return ""
 
 
