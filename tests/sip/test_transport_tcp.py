@@ -156,7 +156,9 @@ def assert_closed(sock: socket.socket) -> None:
 
 def await_begun(transport: TcpTransport, flow: Flow) -> None:
     """Return when the beginning of a message, not its first, has been read."""
-    patience = transport._connections[flow.connection].patience
+    # A message can be here before the connection that it came by is in the table.
+    with transport._lock:
+        patience = transport._connections[flow.connection].patience
     first_is_over = 1000.0 + LIMITS.first_message_s
     eventually(lambda: not patience.is_idle and not patience.is_overdue(first_is_over), "the beginning of a message")
 
