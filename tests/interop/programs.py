@@ -51,13 +51,17 @@ def eventually(value: Callable[[], _Value], what: str, limit_s: float = LIMIT_S)
     return result
 
 
+_PHONE_PORTS = range(11_000, 19_990, 4)
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free for UDP and TCP."""
+    """A port of 127.0.0.1 that is free for UDP and TCP; not one of those that the system gives to whoever asks for any,
+    since programs let it go and take it again."""
     while True:
+        port = random.choice(_PHONE_PORTS)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            udp.bind(("127.0.0.1", 0))
-            port: int = udp.getsockname()[1]
             with contextlib.suppress(OSError):
+                udp.bind(("127.0.0.1", port))
                 tcp.bind(("127.0.0.1", port))
                 return port
 
