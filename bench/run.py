@@ -107,7 +107,7 @@ def describe(plan: Plan, candidates: Sequence[servers.Candidate], raw: Sequence[
     when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
     return (
         f"{when}: {plan.name} run, medians of {plan.rounds} round{'s' * (plan.rounds > 1)} of {plan.seconds:g} s; "
-        f"{os.cpu_count()} cores ({model}), Linux {platform.release()}, Python {platform.python_version()}{busy}. "
+        f"{os.cpu_count()} cores ({model}), Linux {platform.release().partition("-")[0]}, Python {platform.python_version()}{busy}. "
         f"{versions}. In brackets after a peer's figure: sipserver's divided by it."
     )
 
