@@ -105,9 +105,10 @@ def describe(plan: Plan, candidates: Sequence[servers.Candidate], raw: Sequence[
     model = models[0].partition(":")[2].strip() if models else platform.machine()
     versions = ", ".join(f"{candidate.name} {candidate.version}" for candidate in candidates)
     when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+    kernel = platform.release().partition("-")[0]
     return (
         f"{when}: {plan.name} run, medians of {plan.rounds} round{'s' * (plan.rounds > 1)} of {plan.seconds:g} s; "
-        f"{os.cpu_count()} cores ({model}), Linux {platform.release().partition("-")[0]}, Python {platform.python_version()}{busy}. "
+        f"{os.cpu_count()} cores ({model}), Linux {kernel}, Python {platform.python_version()}{busy}. "
         f"{versions}. In brackets after a peer's figure: sipserver's divided by it."
     )
 
