@@ -210,14 +210,12 @@ class SipServer:
         return self._engine.registrations()
 
     def remove_registrations(self, number: str) -> int:
-        removed = self._engine.remove_registrations(number)
-        self._store.flush(_OWN_WRITES_S)
-        return removed
+        with self._kept():
+            return self._engine.remove_registrations(number)
 
     def clear_registrations(self) -> int:
-        removed = self._engine.clear_registrations()
-        self._store.flush(_OWN_WRITES_S)
-        return removed
+        with self._kept():
+            return self._engine.clear_registrations()
 
     def calls(self) -> Sequence[CallSnapshot]:
         return self._engine.calls()
@@ -226,19 +224,31 @@ class SipServer:
         return self._engine.clear_calls()
 
     def history(self, query: HistoryQuery) -> HistoryPage:
-        self._store.flush(_OWN_WRITES_S)
-        with _readable():
+        with self._reading():
             return self._store.history(query)
 
     def history_rows(self, query: HistoryQuery) -> Iterator[CallRecord]:
-        self._store.flush(_OWN_WRITES_S)
-        with _readable():
+        with self._reading():
             yield from self._store.history_rows(query)
 
     def period_figures(self) -> Sequence[PeriodFigures]:
-        self._store.flush(_OWN_WRITES_S)
-        with _readable():
+        with self._reading():
             return self._store.statistics(time.time())
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """With all that has happened in it; what can't be read now becomes an answer of the API."""
+        self._store.flush(_OWN_WRITES_S)
+        try:
+            yield
+        except StoreError as error:
+            raise Problem(503, "The history can't be read at the moment.", f"Try again soon: {error}.") from error
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        """A change that is answered when it is written."""
+        yield
+        self._store.flush(_OWN_WRITES_S)
 
     def streams(self) -> Sequence[StreamSnapshot]:
         return self._relay.snapshot()
@@ -256,16 +266,14 @@ class SipServer:
         return self._engine.registration_failures()
 
     def numbers_with_password(self) -> frozenset[str]:
-        return self._safekeeping.numbers_with_password()
+        return self._engine.numbers_with_password()
 
     def set_password(self, number: str, password: str) -> int:
-        with _explained("The password of this extension can't be changed here."):
-            ended = self._safekeeping.set_password(number, password)
-        self._store.flush(_OWN_WRITES_S)
-        return ended
+        with _explained("The password of this extension can't be changed here."), self._kept():
+            return self._safekeeping.set_password(number, password)
 
     def remove_password(self, number: str) -> bool:
-        with _explained("The password of this extension can't be removed here."):
+        with _explained("The password of this extension can't be removed here."), self._kept():
             return self._safekeeping.remove_password(number)
 
     def call_totals(self) -> CallTotals:
@@ -334,15 +342,6 @@ class SipServer:
             yield f"{logs.dropped} log lines were never written"
         if not logs.is_running:
             yield "the thread that writes the log has ended"
-
-
-@contextlib.contextmanager
-def _readable() -> Iterator[None]:
-    """What can't be read now becomes an answer of the API."""
-    try:
-        yield
-    except StoreError as error:
-        raise Problem(503, "The history can't be read at the moment.", f"Try again soon: {error}.") from error
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import logging
 import secrets
 
 from sip.bans import BanList, BanPolicy
-from sip.calls import CALLER, Call, Leg, Party
+from sip.calls import Call, Party
 from sip.constants import REASON_PHRASES
 from sip.credentials import Credentials
 from sip.diary import RegistrationDiary
@@ -90,20 +90,16 @@ class Admission:
         if x.layer.is_full:
             return self._refuse(request, flow, 503, ("Retry-After", str(_RETRY_AFTER_S)))
         if request.method != "REGISTER":
-            found = x.calls.find(request.call_id, request.from_.tag or "", request.to.tag or "")
-            if found is not None:
-                return self._belongs(found, flow) or self._refuse(request, flow, 481)
+            dialog = x.calls.dialog_of(request)
+            if dialog is not None:
+                # It must come from the phone whose dialog it names (12.2.2).
+                return x.may_be(dialog.sender, flow) or self._refuse(request, flow, 481)
         verdict = self._gatekeeper.admit(request, flow, now)
         if isinstance(verdict, Admitted):
             self.authenticated = verdict.authenticated
             return True
         self._remember(request, flow, verdict, now)
         return self._answer(request, flow, verdict)
-
-    def _belongs(self, dialog: tuple[Call, int, Leg], flow: Flow) -> bool:
-        """It comes from the phone whose dialog it names (12.2.2)."""
-        call, side, leg = dialog
-        return self._x.may_be(call.caller if side == CALLER else leg.party, flow)
 
     def _refuse(self, request: Request, flow: Flow, status: int, *headers: tuple[str, str]) -> bool:
         return self._answer(request, flow, Refused(status, None, Cause.FORBIDDEN, "", "", headers))

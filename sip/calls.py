@@ -10,11 +10,12 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sip.flow import Flow
 from sip.journal import Budget, Journal
 from sip.media import MediaAnchor, StreamFigures
+from sip.message import Request
 from sip.snapshots import (
     SETUP_BOUNDS_S,
     CallSnapshot,
@@ -161,6 +162,22 @@ class Call:
         return list(found.values())
 
 
+class Dialog(NamedTuple):
+    """A request's place in a call: the side that sent it, and the callee's leg."""
+
+    call: Call
+    side: int
+    leg: Leg
+
+    @property
+    def sender(self) -> Party:
+        return self.call.caller if self.side == CALLER else self.leg.party
+
+    @property
+    def receiver(self) -> Party:
+        return self.leg.party if self.side == CALLER else self.call.caller
+
+
 @dataclass(frozen=True, slots=True)
 class EndedCall:
     """One line of the history, with what its record and its media came to."""
@@ -207,15 +224,19 @@ class CallTable:
         """The newest call of that Call-ID, live or lingering."""
         return self._by_call_id.get(call_id)
 
-    def find(self, call_id: str, from_tag: str, to_tag: str) -> tuple[Call, int, Leg] | None:
-        """The dialog a request belongs to: the call, the side that sent it, and the callee's leg (12.2)."""
+    def find(self, call_id: str, from_tag: str, to_tag: str) -> Dialog | None:
+        """The dialog of that Call-ID and these tags (12.2); an absent tag counts as an empty one (RFC 2543)."""
         call = self._calls.get((call_id, from_tag))
         if call is not None and (leg := call.legs.get(to_tag)) is not None:
-            return call, CALLER, leg
+            return Dialog(call, CALLER, leg)
         call = self._calls.get((call_id, to_tag))
         if call is not None and (leg := call.legs.get(from_tag)) is not None:
-            return call, CALLEE, leg
+            return Dialog(call, CALLEE, leg)
         return None
+
+    def dialog_of(self, request: Request) -> Dialog | None:
+        """The dialog a request belongs to."""
+        return self.find(request.call_id, request.from_.tag or "", request.to.tag or "")
 
     def live(self) -> list[Call]:
         return list(self._live.values())
@@ -267,9 +288,7 @@ class CallTable:
 
     def note_refused(self, call: Call, reason: TerminationReason, status: int, text: str, now_at: float) -> None:
         """An attempt that was not let in: a line of the history, and nothing else."""
-        call.state = CallState.TERMINATED
-        call.ended_at = now_at
-        call.termination_reason, call.status, call.reason_text, call.ended_by = reason, status, text, "server"
+        self._end(call, reason, status, text, "server", now_at)
         self._remember(call)
 
     def finish(
@@ -278,12 +297,7 @@ class CallTable:
         """End a live call: free its ports, stop its timers, write it to the history.  A second call does nothing."""
         if not call.live:
             return
-        call.state = CallState.TERMINATED
-        call.ended_at = now_at
-        call.termination_reason = reason
-        call.status = status
-        call.reason_text = text
-        call.ended_by = ended_by
+        self._end(call, reason, status, text, ended_by, now_at)
         call.journal.decided(now_at, f"call ended: {reason.value}: {text}")
         for timer in (call.setup_timer, call.session_timer, call.media_timer):
             if timer is not None:
@@ -299,6 +313,15 @@ class CallTable:
         self._lingering.append(call, now)
         if len(self._lingering) > MAX_LINGERING:
             self._lingering.expire_oldest(now)
+
+    @staticmethod
+    def _end(call: Call, reason: TerminationReason, status: int, text: str, ended_by: str, now_at: float) -> None:
+        call.state = CallState.TERMINATED
+        call.ended_at = now_at
+        call.termination_reason = reason
+        call.status = status
+        call.reason_text = text
+        call.ended_by = ended_by
 
     def _remember(self, call: Call) -> None:
         if self._live.get(call.key) is call:

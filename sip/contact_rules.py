@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
+from ipaddress import IPv4Network
 
 from sip.flow import Flow
+from sip.inet import parse_ip
 from sip.uri import Uri, unbracket
 
 _NOWHERE = (IPv4Network("0.0.0.0/8"), IPv4Network("240.0.0.0/4"))
 """This network (RFC 1122 3.2.1.3), and class E with the broadcast address in it."""
-_LONGEST_ADDRESS = 45
 _ODD_NUMBER = re.compile(r"0[Xx][0-9A-Fa-f]*|[0-9]+", re.ASCII)
 """How a host ends that no name is (RFC 1123 2.1), but that systems take for an address, such as 127.1 or 0x7f000001."""
 
@@ -26,7 +25,7 @@ def contact_fault(contact: Uri, flow: Flow, is_own_address: Callable[[str, int],
     """What is wrong with the Contact of a request that came by `flow`, as the rest of "the Contact ..."; None when
     nothing is.  `is_own_address(host, port)` says whether this server is reached there."""
     host = unbracket(contact.host).partition("%")[0]
-    address = _address(host)
+    address = parse_ip(host)
     if address is None and _ODD_NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
         return "is no address that can be reached"
     if is_own_address(str(address or host), contact.effective_port):
@@ -44,19 +43,6 @@ def contact_fault(contact: Uri, flow: Flow, is_own_address: Callable[[str, int],
     return None
 
 
-def _address(host: str) -> IPv4Address | IPv6Address | None:
-    return _address_cached(host) if len(host) <= _LONGEST_ADDRESS else None
-
-
-@lru_cache(maxsize=1024)
-def _address_cached(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
-
-
 def _is_loopback(host: str) -> bool:
-    address = _address(host.partition("%")[0])
+    address = parse_ip(host.partition("%")[0])
     return address is not None and address.is_loopback

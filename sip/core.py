@@ -345,7 +345,8 @@ class SipCore:
             self._reply(transaction, request, 420, now, ("Unsupported", ", ".join(unsupported)))
             return
         remove_own_routes(request, self._exchange.identity)
-        in_dialog = request.to.tag is not None or self._lacks_tag_of_call(request)
+        # A callee of RFC 2543 may have given no tag (12.2.2).
+        in_dialog = request.to.tag is not None or self._exchange.calls.dialog_of(request) is not None
         if not in_dialog and is_for_server(request):
             self._serve(transaction, request, now)
         elif request.max_forwards == 0:
@@ -373,10 +374,6 @@ class SipCore:
         self._ticket = self._promised
         transaction.respond(response, now)
         self._ticket = 0
-
-    def _lacks_tag_of_call(self, request: Request) -> bool:
-        """Inside a call whose callee gave no tag (12.2.2: RFC 2543)."""
-        return self._exchange.calls.find(request.call_id, request.from_.tag or "", "") is not None
 
     def _serve(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         """Requests to the server itself."""

@@ -4,12 +4,11 @@ responses (18.2.2).  Pure."""
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from sip.constants import SIP_PORT
 from sip.headers import Via
+from sip.inet import parse_ip
 from sip.message import Request
 from sip.uri import bracket, unbracket
 
@@ -107,7 +106,7 @@ def is_other_address(host: str, flow: Flow) -> bool:
 
 def is_ip_address(host: str) -> bool:
     """Not a name; IPv6 with or without brackets."""
-    return _address(host) is not None
+    return parse_ip(host) is not None
 
 
 def _same_host(sent_by_host: str, source: str) -> bool:
@@ -117,25 +116,7 @@ def _same_host(sent_by_host: str, source: str) -> bool:
     if host == source or host.lower() == source.lower():
         return True
     # One IPv6 address can be written in many ways.
-    return (":" in host or ":" in source) and _address(source) is not None and _address(host) == _address(source)
-
-
-def _address(host: str) -> IPv4Address | IPv6Address | None:
-    """The IP address that the text is, None when it is a name; an IPv4-mapped IPv6 address is the IPv4 one."""
-    return _address_cached(unbracket(host)) if len(host) <= _LONGEST_ADDRESS else None
-
-
-_LONGEST_ADDRESS = 64
-"""45 characters of IPv6, brackets and the name of an interface."""
-
-
-@lru_cache(maxsize=1024)
-def _address_cached(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
+    return (":" in host or ":" in source) and parse_ip(source) is not None and parse_ip(host) == parse_ip(source)
 
 
 def response_flow(via: Via, flow: Flow) -> Flow:
@@ -148,7 +129,7 @@ def response_flow(via: Via, flow: Flow) -> Flow:
         return flow
     port = via.port or SIP_PORT
     if "maddr" in via.parameters:
-        maddr, source = _address(via.parameters["maddr"] or ""), _address(flow.remote_host)
+        maddr, source = parse_ip(via.parameters["maddr"] or ""), parse_ip(flow.remote_host)
         # An address of the other family can't be reached through the socket the request came by.
         if maddr is not None and source is not None and maddr.version == source.version:
             return flow._replace(remote_host=str(maddr), remote_port=port)

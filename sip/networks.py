@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
+
+from sip.inet import parse_ip
 
 _MAX_REMEMBERED = 4096
 
@@ -24,10 +26,5 @@ class Networks:
         return answer
 
     def _look_up(self, host: str) -> bool:
-        try:
-            address = ip_address(host.partition("%")[0])
-        except ValueError:
-            return False
-        # A socket for both families shows IPv4 peers as mapped addresses.
-        address = getattr(address, "ipv4_mapped", None) or address
-        return any(address in network for network in self._networks)
+        address = parse_ip(host.partition("%")[0])
+        return address is not None and any(address in network for network in self._networks)

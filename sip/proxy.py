@@ -218,19 +218,18 @@ class Proxy:
     def _identify(request: Request, sender: str, flow: Flow) -> None:
         """Who sends this is our word now, and what has proven it stays here (RFC 3325 5, RFC 3261 22.3)."""
         assert_identity(request.headers, sender, flow.local_host)
-        if "proxy-authorization" in request.headers.names:
-            request.headers.remove("proxy-authorization")
+        request.headers.remove("proxy-authorization")
 
     # -------------------------------------------------------------------------------------------- inside a dialog
 
     def in_dialog(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         """A request with a To tag."""
-        found = self._x.calls.find(request.call_id, request.from_.tag or "", request.to.tag or "")
-        if found is None:
+        dialog = self._x.calls.dialog_of(request)
+        if dialog is None:
             self._outside_calls(transaction, request, now)
             return
-        call, side, leg = found
-        sender, receiver = (call.caller, leg.party) if side == CALLER else (leg.party, call.caller)
+        call, side, leg = dialog
+        sender, receiver = dialog.sender, dialog.receiver
         self._note_sender(sender, request, transaction.flow)
         context = ResponseContext(transaction, request, transaction.flow, call)
         transaction.context = context
@@ -256,10 +255,9 @@ class Proxy:
         self._send(branch, copy, sender.number, max_breadth(request), now)
 
     def _note_sender(self, sender: Party, request: Request, flow: Flow) -> None:
-        """Follow a phone whose port or address changed, if the packet comes from where the phone may be."""
+        """Follow a phone whose port or address changed; that it is the phone was seen before (`Admission`, `ack`)."""
         sender.cseq = max(sender.cseq, request.cseq.number)
-        if flow is not sender.flow and flow != sender.flow and self._x.may_be(sender, flow):
-            sender.flow = flow
+        sender.flow = flow
         if request.method in ("INVITE", "UPDATE"):
             sender.contact = remote_target(request) or sender.contact
 
@@ -289,12 +287,12 @@ class Proxy:
     def ack(self, ack: Request, flow: Flow, now: float) -> None:
         """ACK to a 2xx: travels like any request of the dialog, without a transaction (13.2.2.4, 17)."""
         remove_own_routes(ack, self._x.identity)
-        found = self._x.calls.find(ack.call_id, ack.from_.tag or "", ack.to.tag or "")
-        if found is None or ack.max_forwards == 0:
+        dialog = self._x.calls.dialog_of(ack)
+        if dialog is None or ack.max_forwards == 0:
             log.debug("ACK of %s belongs to no call here", ack.call_id)
             return
-        call, side, leg = found
-        sender, receiver = (call.caller, leg.party) if side == CALLER else (leg.party, call.caller)
+        call, side, leg = dialog
+        sender, receiver = dialog.sender, dialog.receiver
         if not self._x.may_be(sender, flow):
             log.debug("ACK of %s is not from its phone", ack.call_id)
             return

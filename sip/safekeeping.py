@@ -64,9 +64,6 @@ class Safekeeping:
     def problems(self) -> tuple[str, ...]:
         return ("bans can't be saved and would be gone after a restart",) if self._save_failed else ()
 
-    def numbers_with_password(self) -> frozenset[str]:
-        return self._engine.numbers_with_password()
-
     def set_password(self, number: str, password: str) -> int:
         """How many registrations ended by it.  Raises `ConfigError` when it is not ours to change, or not kept."""
         return self._engine.set_credentials(self._passwords.set(number, password))
@@ -82,12 +79,10 @@ class Safekeeping:
         """Raises `ValueError`: no address, or no more room."""
         ban = self._engine.add_ban(address, duration_s, reason)
         self.save_bans()
-        log.warning("%s is banned by the administrator: %s", ban.address, ban.reason)
         return ban
 
     def lift_ban(self, address: str) -> bool:
         lifted = self._engine.lift_ban(address)
         if lifted:
             self.save_bans()
-            log.info("the ban of %s is lifted", address)
         return lifted

@@ -14,13 +14,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("config", "interpreter"),
     ("log_setup",),
     # SIP, pure
-    ("sip", "sip.codec", "sip.constants", "sip.errors", "sip.grammar", "sip.networks", "sip.nonces", "sip.numbering"),
+    ("sip", "sip.codec", "sip.constants", "sip.errors", "sip.grammar", "sip.nonces", "sip.numbering"),
     ("sip.faults",),
     ("sip.passwords",),
     ("sip.snapshots", "sip.sources", "sip.timers"),
     ("sip.bans", "sip.diary", "sip.flood", "sip.masking", "sip.multipart", "sip.uri"),
-    ("sip.headers", "sip.sdp"),
-    ("sip.asserted_identity", "sip.digest", "sip.media_stream", "sip.message"),
+    ("sip.headers", "sip.inet", "sip.sdp"),
+    ("sip.asserted_identity", "sip.digest", "sip.media_stream", "sip.message", "sip.networks"),
     (
         "sip.challenge_choice",
         "sip.credentials",
