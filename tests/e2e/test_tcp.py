@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.office import Office
-from tests.support.rtp import media_direction
 
 TIMEOUT_S = 5.0
 
@@ -25,56 +24,6 @@ def connect(office: Office) -> Iterator[Callable[[], socket.socket]]:
     yield make
     for sock in made:
         sock.close()
-
-
-@pytest.mark.parametrize(("caller", "callee"), [("TCP", "UDP"), ("UDP", "TCP"), ("TCP", "TCP")])
-def test_a_call_across_transports(office: Office, caller: str, callee: str) -> None:
-    """The phones check the Record-Route: each must find one for its own transport."""
-    alice, bob = office.phone("100", transport=caller), office.phone("101", transport=callee)
-    call = alice.call("101")
-    ring = bob.expect_call()
-    ring.ring()
-    call.wait_ringing()
-    ring.answer()
-    call.wait_answered()
-    for sender, listener in ((call, ring), (ring, call)):
-        packets = sender.media.make_packets(5)
-        sender.media.send(*packets)
-        assert [listener.media.receive() for _ in packets] == packets
-
-    assert ring.hold().status == 200
-    assert media_direction(call.remote_sdp) == "sendonly"
-    assert call.resume().status == 200
-    assert ring.hang_up().status == 200
-
-    assert call.wait_ended().method == "BYE"
-    assert office.last_ended()["terminationReason"] == "normal"
-
-
-def test_a_call_comes_in_over_the_connection_that_the_phone_opened(office: Office) -> None:
-    alice, bob = office.phone("100"), office.phone("101", transport="TCP")
-    (user,) = (each for each in office.api.get("/api/users") if each["number"] == "101")
-    assert user["transport"].lower() == "tcp"
-    assert f"{user['address']}:{user['port']}" == bob.address
-
-    _, ring = office.connect(alice, bob)
-
-    assert ring.invite["Via"].startswith("SIP/2.0/TCP")
-    assert office.only_call()["toAddress"] == bob.address
-
-
-def test_a_cancel_and_a_refusal_over_tcp(office: Office) -> None:
-    alice, bob = office.phone("100", transport="TCP"), office.phone("101", transport="TCP")
-    call = alice.call("101")
-    ring = bob.expect_call()
-    ring.ring()
-    call.wait_ringing()
-    assert call.cancel().status == 487
-    assert ring.wait_ended().method == "CANCEL"
-
-    busy = alice.call("101")
-    bob.expect_call().reject(486)
-    assert busy.wait_rejected().status == 486
 
 
 def test_a_tcp_phone_that_is_gone_is_unreachable_at_once(office: Office) -> None:
@@ -97,17 +46,6 @@ def test_a_phone_that_reconnects_is_reached_by_its_new_connection(office: Office
     assert office.only_call()["toAddress"] == bob.address
     (user,) = (each for each in office.api.get("/api/users") if each["number"] == "101")
     assert [contact["uri"] for contact in user["contacts"]] == [f"sip:101@{bob.address};transport=tcp"]
-
-
-def test_a_phone_that_lost_its_connection_in_a_call_still_gets_the_bye(office: Office) -> None:
-    alice, bob = office.phone("100"), office.phone("101", transport="TCP")
-    call, ring = office.connect(alice, bob)
-    bob.reconnect()
-    bob.register()
-
-    assert call.hang_up().status == 200
-
-    assert ring.wait_ended().method == "BYE"
 
 
 def test_a_phone_may_use_udp_and_tcp_at_once(office: Office) -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from config import ConfigError
 from tests.support.office import Office
-from tests.support.rtp import media_direction
 from tests.support.tls import TlsFiles, client_context
 
 TIMEOUT_S = 5.0
@@ -37,58 +36,6 @@ def is_closed(sock: socket.socket) -> bool:
     return True
 
 
-@pytest.mark.parametrize(
-    ("caller", "callee"), [("TLS", "UDP"), ("UDP", "TLS"), ("TLS", "TCP"), ("TCP", "TLS"), ("TLS", "TLS")]
-)
-def test_a_call_across_transports(office: Office, caller: str, callee: str) -> None:
-    """The phones check the Record-Route: each must find one for its own transport."""
-    alice, bob = office.phone("100", transport=caller), office.phone("101", transport=callee)
-    call = alice.call("101")
-    ring = bob.expect_call()
-    ring.ring()
-    call.wait_ringing()
-    ring.answer()
-    call.wait_answered()
-    for sender, listener in ((call, ring), (ring, call)):
-        packets = sender.media.make_packets(5)
-        sender.media.send(*packets)
-        assert [listener.media.receive() for _ in packets] == packets
-
-    assert ring.hold().status == 200
-    assert media_direction(call.remote_sdp) == "sendonly"
-    assert call.resume().status == 200
-    assert ring.hang_up().status == 200
-
-    assert call.wait_ended().method == "BYE"
-    assert office.last_ended()["terminationReason"] == "normal"
-
-
-def test_a_call_comes_in_over_the_connection_that_the_phone_opened(office: Office) -> None:
-    alice, bob = office.phone("100"), office.phone("101", transport="TLS")
-    (user,) = (each for each in office.api.get("/api/users") if each["number"] == "101")
-    assert user["transport"].lower() == "tls"
-    assert f"{user['address']}:{user['port']}" == bob.address
-
-    _, ring = office.connect(alice, bob)
-
-    assert ring.invite["Via"].startswith("SIP/2.0/TLS")
-    assert office.only_call()["toAddress"] == bob.address
-
-
-def test_a_cancel_and_a_refusal_over_tls(office: Office) -> None:
-    alice, bob = office.phone("100", transport="TLS"), office.phone("101", transport="TLS")
-    call = alice.call("101")
-    ring = bob.expect_call()
-    ring.ring()
-    call.wait_ringing()
-    assert call.cancel().status == 487
-    assert ring.wait_ended().method == "CANCEL"
-
-    busy = alice.call("101")
-    bob.expect_call().reject(486)
-    assert busy.wait_rejected().status == 486
-
-
 def test_rfc_5630_5_3_nobody_calls_a_phone_that_has_left_but_a_phone_that_comes_back_is_reached(office: Office) -> None:
     """We open no TLS connection to a phone: nobody could say who answers there."""
     alice, bob = office.phone("100"), office.phone("101", transport="TLS")
@@ -101,17 +48,6 @@ def test_rfc_5630_5_3_nobody_calls_a_phone_that_has_left_but_a_phone_that_comes_
 
     office.connect(alice, bob)
     assert office.only_call()["toAddress"] == bob.address
-
-
-def test_a_phone_that_lost_its_connection_in_a_call_still_gets_the_bye(office: Office) -> None:
-    alice, bob = office.phone("100", transport="TLS"), office.phone("101", transport="TLS")
-    call, ring = office.connect(alice, bob)
-    bob.reconnect()
-    bob.register()
-
-    assert call.hang_up().status == 200
-
-    assert ring.wait_ended().method == "BYE"
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
