@@ -6,7 +6,7 @@ Relay thread only. Nearly every RTP packet takes the way of `Direction.on_twin` 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from threading import Lock
 
@@ -15,9 +15,8 @@ from rtp.latch import Address, Verdict
 from rtp.line import Lender, Line
 from rtp.loop import RelayLoop
 from rtp.packet import PacketKind, classify
-from rtp.payload_types import Codec
 from rtp.ports import PortPair
-from rtp.session import MediaSession
+from rtp.session import Description, MediaSession
 from rtp.udp import CAN_TWIN, connected_twin, plain_address, socket_address
 
 Source = tuple[str, int]
@@ -250,30 +249,16 @@ class Legs:
             port.attach()
         self._rtcp.attach()
 
-    def announce(
-        self,
-        number: int,
-        rtp: Address | None,
-        rtcp: Address | None,
-        hosts: frozenset[str],
-        codecs: Mapping[int, Codec],
-    ) -> None:
+    def announce(self, number: int, description: Description) -> None:
         """Take what a session description of side `number` says."""
-        if not self.media.sides[number].has_said(rtp, rtcp, hosts, codecs):
-            self._line.withdraw(partial(self._take_over, number, rtp, rtcp, hosts, codecs))
+        if not self.media.sides[number].has_said(description):
+            self._line.withdraw(partial(self._take_over, number, description))
 
-    def _take_over(
-        self,
-        number: int,
-        rtp: Address | None,
-        rtcp: Address | None,
-        hosts: frozenset[str],
-        codecs: Mapping[int, Codec],
-    ) -> None:
+    def _take_over(self, number: int, description: Description) -> None:
         side = self.media.sides[number]
-        side.announce(rtp, rtcp, hosts, self._loop.clock())
-        if codecs != side.codecs:
-            self.media.set_codecs(number, codecs)
+        side.announce(description.rtp, description.rtcp, description.hosts, self._loop.clock())
+        if description.codecs != side.codecs:
+            self.media.set_codecs(number, description.codecs)
         self._rtp[number].relearn()
         self._rtcp.route(number)
         self._line.offer()

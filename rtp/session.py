@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import NamedTuple
 
 from rtp import quality
 from rtp.figures import MediaEvent, MediaEventKind, StreamSnapshot
@@ -23,6 +24,15 @@ ACTIVE_S = 5.0
 
 MAX_EVENTS = 64
 MAX_REPORTED_SOURCES = 8
+
+
+class Description(NamedTuple):
+    """What a session description of one side says."""
+
+    rtp: Address | None = None
+    rtcp: Address | None = None
+    hosts: frozenset[str] = frozenset()
+    codecs: Mapping[int, Codec] = {}
 
 
 class Side:
@@ -74,12 +84,10 @@ class Side:
             self.rtcp_latch.forget()
             self._reported_sources.clear()
 
-    def has_said(
-        self, rtp: Address | None, rtcp: Address | None, hosts: frozenset[str], codecs: Mapping[int, Codec]
-    ) -> bool:
+    def has_said(self, description: Description) -> bool:
         """Whether this side's last description said the same."""
         latch = self.rtp_latch
-        return (rtp, rtcp, hosts, codecs) == (latch.announced, self.rtcp_latch.announced, latch.hosts, self.codecs)
+        return description == Description(latch.announced, self.rtcp_latch.announced, latch.hosts, self.codecs)
 
     def judge_rtp(self, source: Address, packet: Buffer, now: float) -> Verdict:
         """Verdict on a packet at this side's RTP port, counted and told where it matters."""

@@ -20,20 +20,10 @@ from rtp.loop import RelayLoop
 from rtp.payload_types import Codec
 from rtp.pool import PairPool
 from rtp.ports import PortPair
-from rtp.session import MediaSession
+from rtp.session import Description, MediaSession
 
 Figures = tuple[StreamSnapshot, StreamSnapshot]
 """Of what side 0 sends, and of what side 1 sends."""
-
-
-class Description(NamedTuple):
-    """What a session description of one side says."""
-
-    rtp: Address | None = None
-    rtcp: Address | None = None
-    hosts: frozenset[str] = frozenset()
-    codecs: Mapping[int, Codec] = {}
-
 
 _NOTHING_SAID = Description()
 
@@ -88,12 +78,13 @@ class RelaySession:
         `rtp`, `rtcp`: where it receives; None sends it nothing (rejected, or held by c=0.0.0.0). `hosts`: IP addresses
         its packets may come from. `codecs`: payload type to encoding name and clock rate; it must not change any more.
         """
+        description = Description(rtp, rtcp, hosts, codecs)
         with self._lock:
             legs = self._legs
             if legs is None:
-                self._said[side] = Description(rtp, rtcp, hosts, codecs)
+                self._said[side] = description
         if legs is not None:
-            self._place.loop.post(partial(self._announce, legs, side, rtp, rtcp, hosts, codecs))
+            self._place.loop.post(partial(self._announce, legs, side, description))
 
     def last_packet_at(self) -> float | None:
         """When the last RTP or RTCP packet of either side was taken; monotonic seconds."""
@@ -168,12 +159,12 @@ class RelaySession:
             self._legs = legs
             said = tuple(self._said)
         for side, description in enumerate(said):
-            legs.announce(side, *description)
+            legs.announce(side, description)
         legs.attach()
 
-    def _announce(self, legs: Legs, side: int, *description: object) -> None:
+    def _announce(self, legs: Legs, side: int, description: Description) -> None:
         if self.final is None:
-            legs.announce(side, *description)  # type: ignore[arg-type]
+            legs.announce(side, description)
 
     def _give_back(self) -> None:
         for pair in self._pairs:

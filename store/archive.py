@@ -66,8 +66,7 @@ def restore_file(data_dir: Path, backup: Path, now_at: float) -> Path | None:
 def _open_backup(path: Path) -> Iterator[sqlite3.Connection]:
     with contextlib.closing(connect(f"{path.absolute().as_uri()}?mode=ro")) as source:
         version = schema.version_of(source)
-        owner = source.execute("PRAGMA application_id").fetchone()[0]
-        if owner != schema.APPLICATION_ID:
+        if schema.application_of(source) != schema.APPLICATION_ID:
             raise damage("it is no backup of this server")
         if version > schema.VERSION:
             raise damage("it was made by a later version of this program")

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass, fields
-from operator import attrgetter
 
 from sip.snapshots import NumberRecord, StoredBinding
-from store.text import TEXT, placeholders, storable
+from store.text import TEXT, placeholders, storable, values_of
 
 _COLUMNS = tuple(field.name for field in fields(StoredBinding))
 _TEXTS = frozenset(field.name for field in fields(StoredBinding) if field.type == "str")
 _SWITCHES = ("behind_nat",)
-_values = attrgetter(*_COLUMNS)
 
 _PUT = f"INSERT OR REPLACE INTO binding ({', '.join(_COLUMNS)}) VALUES ({placeholders(_COLUMNS, _TEXTS)})"  # noqa: S608 - names of our own
 _REMOVE = f"DELETE FROM binding WHERE binding_id = {TEXT}"  # noqa: S608
@@ -45,8 +43,7 @@ class PutBinding:
 
     def apply(self, connection: sqlite3.Connection) -> None:
         binding = self.binding
-        values = [storable(value) if isinstance(value, str) else value for value in _values(binding)]
-        connection.execute(_PUT, values)
+        connection.execute(_PUT, values_of(binding, _COLUMNS))
         seen_at = (binding.registered_at, binding.last_seen_at)
         connection.execute(_COUNT, (storable(binding.number), *seen_at, self.registrations))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sip.snapshots import CallSnapshot, CallState, TerminationReason
-from store.text import TEXT, placeholders, storable
+from store.text import TEXT, placeholders, storable, values_of
 
 if TYPE_CHECKING:
     from sip.media import StreamFigures
@@ -93,8 +93,8 @@ _REMOVE_PARTY = f"DELETE FROM party WHERE number = {TEXT} AND ended_at = ? AND c
 
 
 @dataclass(frozen=True, slots=True)
-class PutCall:
-    """A call began, or one that is live has changed."""
+class _OfCall:
+    """The last word on a call says all that was said of it before."""
 
     call: CallSnapshot
 
@@ -105,41 +105,32 @@ class PutCall:
     @property
     def renewed(self) -> bool:
         return False
-
-    def apply(self, connection: sqlite3.Connection) -> None:
-        connection.execute(_PUT_LIVE, _values(self.call, _LIVE_COLUMNS))
 
 
 @dataclass(frozen=True, slots=True)
-class EndCall:
+class PutCall(_OfCall):
+    """A call began, or one that is live has changed."""
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        connection.execute(_PUT_LIVE, values_of(self.call, _LIVE_COLUMNS))
+
+
+@dataclass(frozen=True, slots=True)
+class EndCall(_OfCall):
     """A call is over; `streams` is what was counted of its media."""
 
-    call: CallSnapshot
     streams: Sequence[StreamFigures]
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        return "call", self.call.call_id, self.call.invited_at
-
-    @property
-    def renewed(self) -> bool:
-        return False
 
     def apply(self, connection: sqlite3.Connection) -> None:
         call = self.call
         connection.execute(_END_LIVE, (storable(call.call_id), call.invited_at))
         rated = [stream.mos for stream in self.streams if stream.mos is not None]
         mos = sum(rated) / len(rated) if rated else None
-        row = connection.execute(_ADD_CALL, (*_values(call, CALL_COLUMNS), mos)).lastrowid
+        row = connection.execute(_ADD_CALL, (*values_of(call, CALL_COLUMNS), mos)).lastrowid
         for number in dict.fromkeys((call.from_number, call.to_number)):
             connection.execute(_ADD_PARTY, (storable(number), call.ended_at, row))
         for place, stream in enumerate(self.streams):
-            connection.execute(_ADD_MEDIA, (row, place, *_values(stream, MEDIA_COLUMNS)))
-
-
-def _values(source: object, columns: tuple[str, ...]) -> list[object]:
-    values = (getattr(source, column) for column in columns)
-    return [storable(value) if isinstance(value, str) else value for value in values]
+            connection.execute(_ADD_MEDIA, (row, place, *values_of(stream, MEDIA_COLUMNS)))
 
 
 # ------------------------------------------------------------------------------------------------ after a crash

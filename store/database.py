@@ -173,9 +173,7 @@ class Database:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction, committed at the end, undone by an exception."""
         with self._alone:
-            connection = self._writer
-            if connection is None:
-                raise sqlite3.OperationalError("the database isn't open")
+            connection = self._open_writer()
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -188,9 +186,7 @@ class Database:
     @contextlib.contextmanager
     def syncing(self) -> Iterator[sqlite3.Connection]:
         """Like `writing`; with the end of it, this and everything before is on the disk, not only on its way there."""
-        connection = self._writer
-        if connection is None:
-            raise sqlite3.OperationalError("the database isn't open")
+        connection = self._open_writer()
         connection.execute("PRAGMA synchronous = FULL")
         try:
             with self.writing() as same:
@@ -203,9 +199,7 @@ class Database:
         """A connection of one's own, which sees the same state from the first statement to the end."""
         if self._path is None:
             with self._alone:
-                if self._writer is None:
-                    raise sqlite3.OperationalError("the database isn't open")
-                yield self._writer
+                yield self._open_writer()
             return
         connection, generation = self._borrow(self._path)
         try:
@@ -216,6 +210,12 @@ class Database:
             connection.close()
             raise
         self._give_back(connection, generation)
+
+    def _open_writer(self) -> sqlite3.Connection:
+        writer = self._writer
+        if writer is None:
+            raise sqlite3.OperationalError("the database isn't open")
+        return writer
 
     def _borrow(self, path: Path) -> tuple[sqlite3.Connection, int]:
         with self._lock:
@@ -277,8 +277,8 @@ def move_away(path: Path, why: str, now_at: float) -> Path:
 
 def _check_owner(connection: sqlite3.Connection) -> None:
     """A file with tables that no version of this program has made is as good as a damaged one."""
-    owner = connection.execute("PRAGMA application_id").fetchone()[0]
-    if owner != schema.APPLICATION_ID and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+    is_ours = schema.application_of(connection) == schema.APPLICATION_ID
+    if not is_ours and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
         raise damage("it belongs to another program")
 
 

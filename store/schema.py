@@ -123,6 +123,11 @@ def version_of(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
+def application_of(connection: sqlite3.Connection) -> int:
+    """`APPLICATION_ID` in a file of this program, 0 in an empty one."""
+    return int(connection.execute("PRAGMA application_id").fetchone()[0])
+
+
 def migrate(connection: sqlite3.Connection, version: int = VERSION) -> None:
     """Run the steps that the database lacks, each in a transaction together with its number."""
     for number in range(version_of(connection) + 1, version + 1):

@@ -17,6 +17,12 @@ def storable(text: str) -> str | bytes:
     return text if text.isascii() else text.encode("utf-8", "surrogateescape")
 
 
+def values_of(source: object, columns: Iterable[str]) -> list[object]:
+    """The attributes of those names, as they are bound for `placeholders`."""
+    values = (getattr(source, column) for column in columns)
+    return [storable(value) if isinstance(value, str) else value for value in values]
+
+
 def from_stored(data: bytes) -> str:
     """The `text_factory` of every connection."""
     return data.decode("utf-8", "surrogateescape")

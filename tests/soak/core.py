@@ -116,7 +116,6 @@ class Bench:
         self.office.recorder.calls.clear()
         self.office.recorder.ended.clear()
         self.office.recorder.streams.clear()
-
         self.office.recorder.registrations.clear()
 
     def end(self) -> None:

@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import replace
 
-import pytest
-
 from sip.snapshots import NumberRecord
-from store import schema
 from store.bindings import PutBinding, RemoveBinding, drop_expired, live_bindings, number_records
-from store.database import connect
 from tests.support.stored import BINDING, NOON_AT
-
-
-@pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
-    connection = connect(":memory:")
-    schema.migrate(connection)
-    yield connection
-    connection.close()
 
 
 def test_a_binding_comes_back_as_it_went_in(connection: sqlite3.Connection) -> None:

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from sip.snapshots import CallRecord, CallState, HistoryQuery, TerminationReason
-from store import calls, history, schema
+from store import calls, history
 from store.calls import EndCall, PutCall
-from store.database import connect
 from tests.support.stored import LIVE_CALL, MEDIA, NOON_AT, ended_call
 
 ALL = HistoryQuery(None, None, None, 100, 0)
-
-
-@pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
-    connection = connect(":memory:")
-    schema.migrate(connection)
-    yield connection
-    connection.close()
 
 
 def records(connection: sqlite3.Connection) -> list[CallRecord]:

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from sip.snapshots import CallSnapshot, HistoryQuery, TerminationReason
-from store import history, schema
+from store import history
 from store.calls import EndCall
-from store.database import connect
 from tests.support.stored import MEDIA, NOON_AT, ended_call
-
-
-@pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
-    connection = connect(":memory:")
-    schema.migrate(connection)
-    yield connection
-    connection.close()
 
 
 @pytest.fixture
