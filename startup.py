@@ -14,7 +14,7 @@ except ImportError:  # Windows, which has no such limit
     resource = None  # type: ignore[assignment]
 
 from config import Config
-from sip.addresses import AddressBook, is_wildcard
+from sip.addresses import SOMEWHERE, AddressBook, is_wildcard
 from sip.uri import bracket
 
 EPHEMERAL_PORTS = (49_152, 65_535)
@@ -33,8 +33,7 @@ def reachable_address(config: Config) -> str:
         return config.server_address
     if not is_wildcard(config.sip_host):
         return config.sip_host
-    # TEST-NET-1 (RFC 5737): no packet is sent, the system only says which of its addresses it would use.
-    return AddressBook().local_host("192.0.2.1")
+    return AddressBook().local_host(SOMEWHERE[0])
 
 
 def raise_descriptor_limit() -> int:

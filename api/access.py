@@ -26,13 +26,11 @@ from werkzeug.wrappers import Request
 
 from api.errors import Problem
 from api.rate_limit import RateLimiter
-from config import Config, ConfigError, wrong_value
+from config import IN_MEMORY, Config, ConfigError, wrong_value
 
 log = logging.getLogger(__name__)
 
 TOKEN_FILE = "api-token"  # noqa: S105 - a file name
-IN_MEMORY = ":memory:"
-"""DATA_DIR of a server that keeps nothing."""
 
 MAX_GUESSES = 10
 """Wrong tokens a minute allowed to one client."""

@@ -8,16 +8,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import cast
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 
 from api import csv_text
 from api.csv_text import Cell, harmless, spreadsheet_time
 from api.errors import Problem
 from api.paging import PARAMETERS, live_response, page_response, read_limit, read_offset
-from api.query import Query, bad_parameter
-from api.services import current
+from api.query import Query, bad_parameter, check_extension
+from api.services import current, one_per_app
 from api.views import SENDERS, Json, call_view, record_view
 from sip.snapshots import CallRecord, CallSnapshot, HistoryPage, HistoryQuery, MediaFigures
 
@@ -71,7 +70,7 @@ def history() -> Response:
 def history_csv() -> Response:
     """All ended calls that the filters let through, newest first, for a spreadsheet."""
     wanted = _history_query(Query(*_FILTERS), 1, 0)
-    exports = _exports()
+    exports = one_per_app(_KEY, lambda: threading.BoundedSemaphore(MAX_EXPORTS))
     if not exports.acquire(blocking=False):
         raise Problem(
             503,
@@ -96,8 +95,7 @@ def history_csv() -> Response:
 def calls_of_user(username: str) -> Response:
     """The extension's calls in progress; with `history=true` its ended ones follow, and the list is paged as one."""
     query = Query("history", *PARAMETERS)
-    if username not in current().services.extensions():
-        raise Problem(404, "There is no such extension.", "The number isn't one of those listed at /api/extensions.")
+    check_extension(username)
     now_at = current().wall_clock()
     live = [call for call in _live_calls() if username in (call.from_number, call.to_number)]
     if not query.flag("history"):
@@ -116,11 +114,6 @@ def extensions() -> Response:
 def _live_calls() -> list[CallSnapshot]:
     """Newest first."""
     return sorted(current().services.calls(), key=lambda call: call.invited_at, reverse=True)
-
-
-def _exports() -> threading.Semaphore:
-    """Taken for the time of each export."""
-    return cast(threading.Semaphore, current_app.extensions.setdefault(_KEY, threading.BoundedSemaphore(MAX_EXPORTS)))
 
 
 def _history_query(query: Query, limit: int, offset: int) -> HistoryQuery:

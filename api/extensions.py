@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify
 from api.body import Body
 from api.errors import Problem
 from api.outcome import counted, outcome
-from api.query import Query, bad_parameter
+from api.query import Query, bad_parameter, check_extension
 from api.services import current
 from api.views import extension_view
 from sip.passwords import generate, weakness
@@ -21,7 +21,7 @@ bp = Blueprint("extensions", __name__)
 @bp.get("/api/extensions/<number>")
 def extension(number: str) -> Response:
     Query()
-    _check_number(number)
+    check_extension(number)
     services = current().services
     contacts = sum(len(each.contacts) for each in services.registrations() if each.number == number)
     return jsonify(extension_view(number, number in services.numbers_with_password(), contacts))
@@ -31,7 +31,7 @@ def extension(number: str) -> Response:
 def set_password(number: str) -> Response:
     """`{"password": "..."}` or `{"generate": true}`; phones that registered with another password must do it again."""
     Query()
-    _check_number(number)
+    check_extension(number)
     body = Body("password", "generate")
     made = generate() if body.flag("generate") else None
     if (made is not None) == body.has("password"):
@@ -42,22 +42,15 @@ def set_password(number: str) -> Response:
             400, "This password can't be used.", f'{fault} With "generate": true the server makes a good one.'
         )
     removed = current().services.set_password(number, password)
+    shown = {} if made is None else {"password": made}
     message = f"Set the password of {number}; removed {counted(removed, 'registration')}."
-    response = outcome(message, removed=removed)
-    if made is None:
-        return response
-    return jsonify({"message": message, "removed": removed, "password": made})
+    return outcome(message, removed=removed, **shown)
 
 
 @bp.delete("/api/extensions/<number>/password")
 def remove_password(number: str) -> Response:
     Query()
-    _check_number(number)
+    check_extension(number)
     if not current().services.remove_password(number):
         raise Problem(404, "This extension has no password.", "Nothing was removed.")
     return outcome(f"Removed the password of {number}.")
-
-
-def _check_number(number: str) -> None:
-    if number not in current().services.extensions():
-        raise Problem(404, "There is no such extension.", "The number isn't one of those listed at /api/extensions.")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 
 from api.query import Query
-from api.services import current
+from api.services import current, one_per_app
 
 if TYPE_CHECKING:
     from api.exposition import Exposition
@@ -22,16 +22,12 @@ _KEY = "sipserver-metrics"
 @bp.get(PATH)
 def metrics() -> Response:
     Query()
-    exposition = _exposition()
+    exposition = one_per_app(_KEY, _exposition)
     return Response(exposition.text(), content_type=exposition.CONTENT_TYPE)
 
 
 def _exposition() -> Exposition:
-    """The app's one, made at the first scrape."""
-    found = current_app.extensions.get(_KEY)
-    if found is None:
-        # Only now: Prometheus's library costs 20 ms and a megabyte, which a server that nobody scrapes does without.
-        from api.exposition import Exposition
+    # Only now: Prometheus's library costs 20 ms and a megabyte, which a server that nobody scrapes does without.
+    from api.exposition import Exposition
 
-        found = current_app.extensions.setdefault(_KEY, Exposition(current()))
-    return cast("Exposition", found)
+    return Exposition(current())

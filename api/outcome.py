@@ -5,10 +5,10 @@ from __future__ import annotations
 from flask import Response, g, jsonify
 
 
-def outcome(message: str, **figures: int) -> Response:
+def outcome(message: str, **members: int | str) -> Response:
     """`{"message": ..., ...}`; the message also goes into the audit line of this request."""
     g.outcome = message
-    return jsonify({"message": message, **figures})
+    return jsonify({"message": message, **members})
 
 
 def counted(count: int, noun: str) -> str:

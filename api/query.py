@@ -1,4 +1,6 @@
-"""Strict reading of a request's query string: what can't be used is 400 and names the parameter. Waitress workers."""
+"""Strict reading of a request's query string: what can't be used is 400 and names the parameter; and of an extension in
+its path, which is 404. Waitress workers.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from datetime import UTC, datetime
 from flask import request
 
 from api.errors import Problem
+from api.services import current
 from api.views import clean
 
 _WHOLE = re.compile(r"[0-9]{1,10}")
@@ -74,6 +77,11 @@ class Query:
 
     def _bad(self, name: str, allowed: str) -> Problem:
         return bad_parameter(name, f"{name} is {_shown(self._values[name])!r}; it must be {allowed}.")
+
+
+def check_extension(number: str) -> None:
+    if number not in current().services.extensions():
+        raise Problem(404, "There is no such extension.", "The number isn't one of those listed at /api/extensions.")
 
 
 def bad_parameter(name: str, detail: str) -> Problem:

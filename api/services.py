@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 from flask import Flask, current_app
 
@@ -25,6 +25,8 @@ from sip.snapshots import (
     RegistrationFailure,
     RegistrationSnapshot,
 )
+
+T = TypeVar("T")
 
 _KEY = "sipserver"
 
@@ -141,3 +143,12 @@ def attach(app: Flask, context: Context) -> None:
 def current() -> Context:
     """The context of the app that serves this request."""
     return cast(Context, current_app.extensions[_KEY])
+
+
+def one_per_app(key: str, make: Callable[[], T]) -> T:
+    """What the app that serves this request has one of, kept under `key`; made when it is first asked for."""
+    found = current_app.extensions.get(key)
+    if found is None:
+        # Several workers may have made one: the first is everybody's.
+        found = current_app.extensions.setdefault(key, make())
+    return cast(T, found)

@@ -16,14 +16,13 @@ import platform
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import cast
 
-from flask import Blueprint, Response, current_app, jsonify
+from flask import Blueprint, Response, jsonify
 
 from api.errors import Problem
 from api.memory import memory_bytes
 from api.query import Query
-from api.services import Services, current
+from api.services import Services, current, one_per_app
 from api.views import Json, iso_time, period_view
 from sip.snapshots import CallState, PeriodFigures, RegistrationSnapshot
 
@@ -94,7 +93,7 @@ def _calls(services: Services) -> Json:
 
 
 def _periods(services: Services) -> Json | None:
-    cache = cast(PeriodCache, current_app.extensions.setdefault(_KEY, PeriodCache()))
+    cache = one_per_app(_KEY, PeriodCache)
     try:
         periods = cache.get(services.period_figures, current().clock())
     except Problem:

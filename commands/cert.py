@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from config import Config, ConfigError
+from config import IN_MEMORY, Config, ConfigError
 from sip import tls
-from sip.addresses import AddressBook, is_wildcard
+from sip.addresses import SOMEWHERE, AddressBook, is_wildcard
 
 if TYPE_CHECKING:
     from commands.authority import Pair
@@ -35,10 +35,6 @@ AUTHORITY_KEY_FILE = "ca.key"
 
 _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*")
-
-# TEST-NET-1 and the documentation prefix (RFC 5737, RFC 3849): no packet is sent, the system only says which of its
-# addresses it would use.
-_SOMEWHERE = ("192.0.2.1", "2001:db8::1")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +62,7 @@ def run(arguments: argparse.Namespace, config: Config) -> int:
         from commands import authority
     except ImportError as error:
         raise ConfigError("this command needs the package cryptography: pip install -r requirements.txt") from error
-    if str(config.data_dir) == ":memory:":
+    if str(config.data_dir) == IN_MEMORY:
         raise ConfigError("DATA_DIR keeps nothing: set TLS_CERT and TLS_KEY instead")
     directory = config.data_dir / tls.DIRECTORY
     now = datetime.now(UTC).replace(microsecond=0)
@@ -102,7 +98,7 @@ def machine_names(config: Config) -> list[str]:
         *(host for host in (config.sip_host, config.api_host) if not is_wildcard(host)),
     ]
     host = socket.gethostname().lower()
-    names = [*configured, *map(book.local_host, _SOMEWHERE), host, socket.getfqdn().lower(), *config.api_hosts]
+    names = [*configured, *map(book.local_host, SOMEWHERE), host, socket.getfqdn().lower(), *config.api_hosts]
     if "." not in host:
         names.append(f"{host}.local")
     return [*(name for name in names if _is_host(name)), "localhost", "127.0.0.1", "::1"]

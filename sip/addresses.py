@@ -9,6 +9,10 @@ from __future__ import annotations
 import socket
 import threading
 
+SOMEWHERE = ("192.0.2.1", "2001:db8::1")
+"""Peers far away for `AddressBook.local_host`: TEST-NET-1 and the documentation prefix (RFC 5737, RFC 3849).  No packet
+is sent, the system only says which of its addresses it would use."""
+
 _MAX_REMEMBERED = 4096
 
 

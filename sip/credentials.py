@@ -51,6 +51,10 @@ class Credentials:
     def numbers(self) -> list[str]:
         return list(self._digests)
 
+    def digests(self, number: str) -> PasswordDigests | None:
+        """None without a password."""
+        return self._digests.get(number)
+
     def mark(self, number: str) -> str:
         """What tells the password of that number from any other, and is no help in finding it out; "" without one."""
         known = self._digests.get(number)

@@ -172,11 +172,8 @@ class Line:
 
     def ask_again(self, request: Request, challenge: Answer, number: str, digests: PasswordDigests) -> Answer | None:
         """Send the request once more, with the answer to that 401 or 407 (RFC 3261 22.2)."""
-        again = with_credentials(request, challenge.response, number, digests)
-        if again is None:
-            return None
-        again.replace_top_via(self.new_via())
-        return self.ask(again)
+        again = with_credentials(request, challenge.response, number, digests, self.new_via())
+        return None if again is None else self.ask(again)
 
 
 _WITH_CONTACT = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
@@ -200,9 +197,11 @@ _PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^",\s]+))')
 _FIRST_COUNT = "00000001"
 
 
-def with_credentials(request: Request, challenge: Response, number: str, digests: PasswordDigests) -> Request | None:
+def with_credentials(
+    request: Request, challenge: Response, number: str, digests: PasswordDigests, via: str
+) -> Request | None:
     """A copy of the request that answers the 401 or 407 (RFC 7616 3.4); None when that asks for nothing we can do.
-    The copy wants a branch of its own."""
+    `via` has the branch of the copy."""
     asked_in, answered_in = _REGISTRAR if challenge.status == 401 else _PROXY
     for text in challenge.headers.get_all(asked_in):
         asked = {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(text)}
@@ -219,7 +218,9 @@ def with_credentials(request: Request, challenge: Response, number: str, digests
             f'Digest username="{number}",realm="{asked.get("realm", "")}",nonce="{nonce}",uri="{uri}",'
             f'algorithm={algorithm},response="{proof}",cnonce="{cnonce}",nc={_FIRST_COUNT},qop=auth',
         )
-        return Request(request.method, uri, headers, request.body)
+        again = Request(request.method, uri, headers, request.body)
+        again.replace_top_via(via)
+        return again
     return None
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from commands.selftest.verdict import Finding, Level, shown_numbers
 from config import Config, ConfigError
-from sip.credentials import Credentials, PasswordDigests
-from sip.digest import Algorithm, DigestAnswer, request_digest, user_digest
+from sip.credentials import PasswordDigests
+from sip.digest import Algorithm, user_digest
 from sip.numbering import NumberPlan
 from sip.password_file import PasswordStore
 from sip.passwords import weakness
@@ -27,9 +26,6 @@ voip voip123 welcome welcome1 yealink zaq12wsx zxcvbnm
 COMMONEST = tuple(_WORDS.split())
 """What scanners try first."""
 
-_CHECKED_METHOD = "REGISTER"
-_ANY_URI = "sip:localhost"
-
 
 def candidates(number: str) -> list[str]:
     """What is tried for that number: itself and what people make of it, and what everybody takes."""
@@ -41,49 +37,40 @@ def candidates(number: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Passwords:
-    """`protected`: numbers with a password; `known`: the digests of those that can be read here; `weak`: number to why
-    its password is bad, a sentence that doesn't hold it."""
+    """`known`: the digests of every number that has a password; `weak`: number to why its password is bad, a sentence
+    that doesn't hold it."""
 
-    protected: frozenset[str]
     known: Mapping[str, PasswordDigests]
     weak: Mapping[str, str]
+
+    @property
+    def protected(self) -> frozenset[str]:
+        """Numbers with a password."""
+        return frozenset(self.known)
 
 
 def read(config: Config) -> Passwords:
     """Raises `ConfigError` when the files can't be used; the server would not start with them either."""
-    store = PasswordStore(config)
-    credentials = store.load()
-    given = dict(config.ext_passwords)
-    known = {number: PasswordDigests.of(number, config.auth_realm, text) for number, text in given.items()}
-    weak = {number: fault for number, text in given.items() if (fault := weakness(number, text)) is not None}
-    weak |= {number: _COMMON for number in credentials.numbers() if _is_common(credentials, number)}
-    return Passwords(frozenset(credentials.numbers()), _kept(store) | known, weak)
+    credentials = PasswordStore(config).load()
+    known = {number: found for number in credentials.numbers() if (found := credentials.digests(number)) is not None}
+    weak = {
+        number: fault
+        for number, text in dict(config.ext_passwords).items()
+        if (fault := weakness(number, text)) is not None
+    }
+    weak |= {number: _COMMON for number, digests in known.items() if _is_common(number, credentials.realm, digests)}
+    return Passwords(known, weak)
 
 
 _COMMON = "It is among the first that everybody tries."
 
 
-def _kept(store: PasswordStore) -> dict[str, PasswordDigests]:
-    """The digests in the file of the store, which has been read without fault."""
-    if store.path is None or not store.path.exists():
-        return {}
-    numbers = json.loads(store.path.read_bytes())["numbers"]
-    return {number: PasswordDigests(*(each[algorithm] for algorithm in Algorithm)) for number, each in numbers.items()}
-
-
-def _is_common(credentials: Credentials, number: str) -> bool:
+def _is_common(number: str, realm: str, digests: PasswordDigests) -> bool:
     return any(
-        credentials.accepts(_answer(algorithm, number, credentials.realm, password), _CHECKED_METHOD)
+        user_digest(algorithm, number, realm, password) == digests.by(algorithm)
         for password in candidates(number)
         for algorithm in Algorithm
     )
-
-
-def _answer(algorithm: Algorithm, number: str, realm: str, password: str) -> DigestAnswer:
-    """What a phone with that password would show for the nonce "0" (RFC 7616 3.4)."""
-    ha1 = user_digest(algorithm, number, realm, password)
-    proof = request_digest(algorithm, ha1, _CHECKED_METHOD, _ANY_URI, "0", "00000001", "0")
-    return DigestAnswer(number, realm, "0", _ANY_URI, algorithm, proof, "0", "00000001")
 
 
 # ------------------------------------------------------------------------------------------------ findings

@@ -15,14 +15,11 @@ from ipaddress import ip_address
 from commands.selftest.api_view import ApiView
 from commands.selftest.line import Address, Line
 from config import Config, ConfigError
-from sip.addresses import AddressBook, is_wildcard
+from sip.addresses import SOMEWHERE, AddressBook, is_wildcard
 from sip.networks import Networks
 from sip.numbering import NumberPlan
 from startup import reachable_address
 
-# TEST-NET-1 and the documentation prefix (RFC 5737, RFC 3849): no packet is sent, the system only says which of its
-# addresses it would use.
-_SOMEWHERE = ("192.0.2.1", "2001:db8::1")
 _LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -128,7 +125,7 @@ def _hosts(config: Config, host: str) -> Iterator[str]:
     if not is_wildcard(config.sip_host):
         yield config.sip_host
         return
-    yield AddressBook().local_host(_SOMEWHERE[0])
+    yield AddressBook().local_host(SOMEWHERE[0])
     yield _LOOPBACK[0]
 
 
@@ -136,7 +133,7 @@ def _own_addresses(server: Address) -> Iterator[str]:
     """Of the server's family, the one nearest to it first."""
     book = AddressBook()
     names = socket.gethostname()
-    found = [book.local_host(server.host), *map(book.local_host, _SOMEWHERE), *_addresses(names), *_LOOPBACK]
+    found = [book.local_host(server.host), *map(book.local_host, SOMEWHERE), *_addresses(names), *_LOOPBACK]
     return (address for address in found if (":" in address) == (":" in server.host))
 
 

@@ -92,10 +92,7 @@ class TrialPhone:
     def answer_challenge(self, request: Request, challenge: Response) -> Request | None:
         if self._digests is None:
             return None
-        again = with_credentials(request, challenge, self.number, self._digests)
-        if again is not None:
-            again.replace_top_via(self.line.new_via())
-        return again
+        return with_credentials(request, challenge, self.number, self._digests, self.line.new_via())
 
 
 @contextlib.contextmanager
@@ -196,7 +193,7 @@ def _serve(phone: TrialPhone, request: Request) -> None:
     """Accept what the server passes on, a call with a session description (8.2.6, 12.1.1)."""
     if request.method == "ACK":
         return
-    headers = [(name, value) for name in ("Record-Route",) for value in request.headers.values(_DIALOG)]
+    headers = [("Record-Route", value) for value in request.headers.values(_DIALOG)]
     body = b""
     if request.method == "INVITE":
         phone.follow(request.body)

@@ -14,9 +14,8 @@ import commands.cert
 from commands import authority
 from config import Config, ConfigError
 from sip.tls import Certificate
+from tests.support.program import PROGRAM
 from tests.support.tls import client_context
-
-PROGRAM = Path(__file__).resolve().parents[2] / "sipserver.py"
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -17,16 +16,9 @@ from commands import COMMANDS, passwd
 from config import Config
 from sip.credentials import Credentials, PasswordDigests
 from sip.password_file import PASSWORD_FILE, PasswordStore
+from tests.support.program import LIMIT_S, PROGRAM, Ended
 
-PROGRAM = Path(__file__).resolve().parent.parent.parent / "sipserver.py"
-LIMIT_S = 20.0
 GOOD = "correct horse 7"
-
-
-class Ended(NamedTuple):
-    status: int
-    output: str
-    errors: str
 
 
 class Office:

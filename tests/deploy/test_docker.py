@@ -21,6 +21,7 @@ import config
 from config import Config
 from tests.deploy.tools import DEPLOY, LIMIT_S, ROOT, needs, output
 from tests.support.office import Office
+from tests.support.program import FREE_PORTS
 
 DOCKER = DEPLOY / "docker"
 DOCKERFILE = DOCKER / "Dockerfile"
@@ -122,8 +123,7 @@ def test_it_starts_from_what_is_copied_alone(tmp_path: Path) -> None:
     for source in copied():
         here, there = ROOT / source, app / Path(source).name
         shutil.copytree(here, there) if here.is_dir() else shutil.copy(here, there)
-    env = {"SIP_PORT": "0", "API_PORT": "0", "RTP_PORT": "0", "SIP_HOST": "127.0.0.1", "RTP_HOST": "127.0.0.1"}
-    env |= {"DATA_DIR": str(tmp_path / "data"), "LOG_FILE": str(tmp_path / "logs" / "sip-server.log")}
+    env = {**FREE_PORTS, "DATA_DIR": str(tmp_path / "data"), "LOG_FILE": str(tmp_path / "logs" / "sip-server.log")}
     ended = subprocess.run(
         [sys.executable, "sipserver.py", "--check"], cwd=app, env=env, capture_output=True, text=True, check=False
     )

@@ -22,6 +22,7 @@ import pytest
 import config
 from sipserver import EXIT_USAGE
 from tests.deploy.tools import DEPLOY, LIMIT_S, ROOT, needs, output
+from tests.support.program import FREE_PORTS
 
 SYSTEMD = DEPLOY / "systemd"
 UNIT = SYSTEMD / "sipserver.service"
@@ -170,11 +171,7 @@ def running(places: Places, *tracer: str) -> Iterator[subprocess.Popen[str]]:
         **settings(),
         "DATA_DIR": str(places.state),
         "LOG_FILE": str(places.logs / "sip-server.log"),
-        "SIP_HOST": "127.0.0.1",
-        "RTP_HOST": "127.0.0.1",
-        "SIP_PORT": "0",
-        "API_PORT": "0",
-        "RTP_PORT": "0",
+        **FREE_PORTS,
         "RTP_WORKERS": "1",
     }
     process = subprocess.Popen(

@@ -182,9 +182,8 @@ def sessions() -> tuple[bytes, ...]:
 
 
 def _message(start: str, caller: str, callee: str, *headers: str, method: str = "", body: bytes = b"") -> bytes:
-    number, _, rest = start.partition(" ")
-    lines = [f"{number} {rest}", *headers, f"From: <sip:100@192.0.2.1>{caller}", f"To: <sip:101@192.0.2.1>{callee}"]
-    lines += ["Call-ID: c1", f"CSeq: 1 {method or number}", "Max-Forwards: 70"]
+    lines = [start, *headers, f"From: <sip:100@192.0.2.1>{caller}", f"To: <sip:101@192.0.2.1>{callee}"]
+    lines += ["Call-ID: c1", f"CSeq: 1 {method or start.partition(' ')[0]}", "Max-Forwards: 70"]
     if body:
         lines.append("Content-Type: application/sdp")
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body

@@ -51,7 +51,6 @@ class Machine:
         self._text = subject if isinstance(subject, str) else bytes(subject).decode("latin-1")
         self._flags = pattern.flags
         self._counter = counter
-        self._groups: dict[int, tuple[int, int]] = {}
         self._match = self._sequence(list(parser.parse(text, pattern.flags & ~re.DEBUG)))
 
     def match(self, at: int) -> int | None:
@@ -66,7 +65,7 @@ class Machine:
     def _sequence(self, items: list[tuple[Any, Any]]) -> Matcher:
         matchers = [self._item(kind, value) for kind, value in items]
 
-        def run(at: int, index: int = 0) -> Iterator[int]:
+        def run(at: int) -> Iterator[int]:
             # A stack of alternatives instead of recursion: as deep as the sequence is long.
             if not matchers:
                 yield at
@@ -90,8 +89,8 @@ class Machine:
         if kind in (op.MAX_REPEAT, op.POSSESSIVE_REPEAT, op.MIN_REPEAT):
             return self._repeat(kind, *value)
         if kind is op.SUBPATTERN:
-            group, _, _, inner = value
-            return self._group(group, self._sequence(list(inner)))
+            *_, inner = value
+            return self._sequence(list(inner))
         if kind is op.ATOMIC_GROUP:
             return self._first_only(self._sequence(list(value)))
         if kind is op.BRANCH:
@@ -202,15 +201,6 @@ class Machine:
             for end in inner(at):
                 yield end
                 return
-
-        return run
-
-    def _group(self, number: int | None, inner: Matcher) -> Matcher:
-        def run(at: int) -> Iterator[int]:
-            for end in inner(at):
-                if number is not None:
-                    self._groups[number] = (at, end)
-                yield end
 
         return run
 

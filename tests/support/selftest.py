@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -40,41 +40,33 @@ def look(office: Office, *own_addresses: str, **changes: Any) -> dict[str, Findi
 @contextlib.contextmanager
 def talkative_server(**headers: str) -> Iterator[int]:
     """Something that answers every request with 403 and these headers; its UDP port on loopback."""
+
+    def refuse(data: bytes) -> bytes | None:
+        request = parse_datagram(data)
+        if not isinstance(request, Request) or request.method == "ACK":
+            return None
+        return make_response(request, 403, to_tag="t", headers=list(headers.items())).to_bytes()
+
+    with answering_port(refuse) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def answering_port(answer: Callable[[bytes], bytes | None] = bytes) -> Iterator[int]:
+    """A UDP port on loopback that sends everything back, or what `answer` makes of it; an empty packet ends it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind((INSIDE, 0))
 
         def serve() -> None:
-            while data := sock.recvfrom(65_535):
-                if not data[0]:
-                    return
-                request = parse_datagram(data[0])
-                if isinstance(request, Request) and request.method != "ACK":
-                    answer = make_response(request, 403, to_tag="t", headers=list(headers.items()))
-                    sock.sendto(answer.to_bytes(), data[1])
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield sock.getsockname()[1]
-        finally:
-            sock.sendto(b"", sock.getsockname())
-            thread.join()
-
-
-@contextlib.contextmanager
-def answering_port(port: int = 0) -> Iterator[int]:
-    """A UDP port on loopback that sends everything back; an empty packet ends it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((INSIDE, port))
-
-        def echo() -> None:
             while True:
                 data, source = sock.recvfrom(65_535)
                 if not data:
                     return
-                sock.sendto(data, source)
+                reply = answer(data)
+                if reply is not None:
+                    sock.sendto(reply, source)
 
-        thread = threading.Thread(target=echo)
+        thread = threading.Thread(target=serve)
         thread.start()
         try:
             yield sock.getsockname()[1]
