@@ -97,15 +97,12 @@ def test_a_closed_call_leaves_its_ports_to_the_next(call, wait: Callable) -> Non
     call.talk()
     wait(call.relay)
     call.session.close()
+    # A worker process may have to let go of them first.
+    eventually(lambda: len(call.relay._place.pool._resting) == 2, "both pairs of the closed call at rest")
     ports = set()
-
-    def is_back() -> bool:
-        """A worker process may have to let go of them first."""
-        while (session := call.relay.open("call", "audio")) is not None:
-            ports.add(session.ports)
-        return call.session.ports in ports
-
-    eventually(is_back, "the ports of the closed call")
+    while (session := call.relay.open("call", "audio")) is not None:
+        ports.add(session.ports)
+    assert call.session.ports in ports
 
 
 def test_close_twice_gives_the_same_figures(call) -> None:
