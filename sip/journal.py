@@ -6,8 +6,10 @@ History, statistics, explanations and traces read from it; nothing else keeps a 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from sip.flow import Flow
 
@@ -26,9 +28,17 @@ class EntryKind(StrEnum):
     MEDIA = "media"
 
 
+Details = Mapping[str, str | int | float]
+
+NO_DETAILS: Final[Details] = MappingProxyType({})
+
+
 class Entry(NamedTuple):
     """`at` is wall clock, seconds since the epoch.  `flow` and `data` belong to messages, `text` to the other kinds;
-    `size` is that of the message on the wire, also where its text was dropped."""
+    `size` is that of the message on the wire, also where its text was dropped.
+
+    `fact` names what kind of decision or change it was, "" where the text says it all, and `details` are its figures
+    and names: what an explanation rests on, so that nobody has to read sentences back."""
 
     at: float
     kind: EntryKind
@@ -36,6 +46,8 @@ class Entry(NamedTuple):
     size: int
     data: bytes
     text: str
+    fact: str = ""
+    details: Details = NO_DETAILS
 
 
 class Budget:
@@ -67,13 +79,13 @@ class Journal:
     def sent(self, at: float, flow: Flow, data: bytes) -> None:
         self._append(Entry(at, EntryKind.SENT, flow, len(data), data, ""))
 
-    def decided(self, at: float, text: str) -> None:
+    def decided(self, at: float, text: str, fact: str = "", details: Details = NO_DETAILS) -> None:
         """A decision of the server, as a sentence."""
-        self._append(Entry(at, EntryKind.DECISION, None, 0, b"", text))
+        self._append(Entry(at, EntryKind.DECISION, None, 0, b"", text, fact, details))
 
-    def media(self, at: float, text: str) -> None:
+    def media(self, at: float, text: str, fact: str = "", details: Details = NO_DETAILS) -> None:
         """A change of media state, as a sentence."""
-        self._append(Entry(at, EntryKind.MEDIA, None, 0, b"", text))
+        self._append(Entry(at, EntryKind.MEDIA, None, 0, b"", text, fact, details))
 
     @property
     def size(self) -> int:

@@ -26,6 +26,18 @@ def test_entries_in_their_order_with_what_they_are() -> None:
     assert (journal.size, journal.dropped) == (9, 0)
 
 
+def test_a_decision_may_name_its_fact_with_details() -> None:
+    journal = Journal(Budget(10**9))
+    journal.decided(1.0, "101 is not registered", "not-registered", {"number": "101"})
+    journal.media(2.0, "caller: no sound", "silent", {"side": 0, "since": 1.5})
+    journal.decided(3.0, "forwarded")
+    assert [(entry.fact, dict(entry.details)) for entry in journal.entries()] == [
+        ("not-registered", {"number": "101"}),
+        ("silent", {"side": 0, "since": 1.5}),
+        ("", {}),
+    ]
+
+
 def test_beginning_and_end_are_kept_and_the_middle_is_counted() -> None:
     journal = Journal(Budget(10**9))
     total = MAX_ENTRIES + MAX_TAIL + 50
