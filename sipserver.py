@@ -223,6 +223,9 @@ class SipServer:
     def clear_calls(self) -> int:
         return self._engine.clear_calls()
 
+    def end_call(self, call_id: str) -> bool:
+        return self._engine.end_call(call_id)
+
     def history(self, query: HistoryQuery) -> HistoryPage:
         with self._reading():
             return self._store.history(query)

@@ -17,6 +17,7 @@ from api import admin, bans, calls, draining, extensions, health, media, metrics
 from api.access import Gate
 from api.audit import READING_METHODS, AuditTrail
 from api.body import check_type
+from api.call_ids import CallIdConverter
 from api.errors import Problem, register_errors
 from api.headers import SECURITY_HEADERS
 from api.limits import check_size
@@ -48,6 +49,7 @@ def create_app(
     app.json = _Json(app)
     # A redirect to the path without doubled slashes would be an error that isn't JSON.
     app.url_map.merge_slashes = False
+    app.url_map.converters["callid"] = CallIdConverter
     attach(app, Context(services, config, version, clock, wall_clock))
     register_errors(app)
     _install_door(app, Gate(config, token), config.api_rate_limit, clock)

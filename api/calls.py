@@ -12,12 +12,14 @@ from itertools import chain
 from flask import Blueprint, Response
 
 from api import csv_text
+from api.call_ids import is_shown_as
 from api.csv_text import Cell, harmless, spreadsheet_time
 from api.errors import Problem
+from api.outcome import outcome
 from api.paging import PARAMETERS, live_response, page_response, read_limit, read_offset
 from api.query import Query, bad_parameter, check_extension
 from api.services import current, one_per_app
-from api.views import SENDERS, Json, call_view, record_view
+from api.views import SENDERS, Json, call_view, clean, record_view
 from sip.snapshots import CallRecord, CallSnapshot, HistoryPage, HistoryQuery, MediaFigures
 
 bp = Blueprint("calls", __name__)
@@ -55,6 +57,23 @@ def calls() -> Response:
     query = Query(*PARAMETERS)
     now_at = current().wall_clock()
     return live_response(query, _live_calls(), lambda call: call_view(call, now_at))
+
+
+@bp.delete("/api/calls/<callid:call_id>")
+def hang_up(call_id: str) -> Response:
+    """End one call in progress on both phones."""
+    Query()
+    services = current().services
+    found = {call.call_id for call in services.calls() if is_shown_as(call.call_id, call_id)}
+    # Each of them, or only half of what the client sees under this id would be over.
+    if not [each for each in found if services.end_call(each)]:
+        raise Problem(
+            404,
+            "There is no such call in progress.",
+            "Calls in progress stand at /api/calls. This one is over already, or its callId has a typing mistake; "
+            "characters such as / and @ are percent-encoded in a path.",
+        )
+    return outcome(f"Hung up the call {clean(call_id)}.", callId=clean(call_id))
 
 
 @bp.get("/api/calls/history")

@@ -243,7 +243,15 @@ class SipCore:
     def end_calls(self, reason: TerminationReason, text: str, now: float) -> int:
         """Hang up every live call on both phones."""
         self._now = now
-        calls = self._exchange.calls.live()
+        return self._end(self._exchange.calls.live(), reason, text, now)
+
+    def end_call(self, call_id: str, reason: TerminationReason, text: str, now: float) -> int:
+        """Hang up what is live under that Call-ID, on both phones; two phones may use one by mistake."""
+        self._now = now
+        calls = [call for call in self._exchange.calls.live() if call.call_id == call_id]
+        return self._end(calls, reason, text, now)
+
+    def _end(self, calls: list[Call], reason: TerminationReason, text: str, now: float) -> int:
         for call in calls:
             self._control.end(call, reason, text, now)
         return len(calls)

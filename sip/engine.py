@@ -73,6 +73,8 @@ _LONGEST_HOLD_S = 1.0
 """An answer waits no longer for the recorder, give or take the sleep of the timer thread: a disk that hangs must not
 make phones believe that the server is gone."""
 
+_BY_ADMINISTRATOR = "ended by the administrator"
+
 _Transaction = ClientTransaction | InviteServerTransaction | NonInviteServerTransaction
 
 
@@ -332,9 +334,16 @@ class SipEngine:
     def clear_calls(self) -> int:
         """Hang up every call on both phones; how many there were."""
         with self._lock:
-            ended = self._core.end_calls(TerminationReason.ADMIN, "ended by the administrator", time.monotonic())
+            ended = self._core.end_calls(TerminationReason.ADMIN, _BY_ADMINISTRATOR, time.monotonic())
             self._carry_out()
             return ended
+
+    def end_call(self, call_id: str) -> bool:
+        """Hang up the call with that Call-ID on both phones; whether it was in progress."""
+        with self._lock:
+            ended = self._core.end_call(call_id, TerminationReason.ADMIN, _BY_ADMINISTRATOR, time.monotonic())
+            self._carry_out()
+            return ended > 0
 
     def drain(self) -> int:
         """Take no new calls from now on; how many there still are."""

@@ -66,7 +66,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # HTTP
     ("api.headers", "api.memory", "api.outcome", "api.rate_limit", "api.services", "api.views"),
     ("api.audit", "api.errors"),
-    ("api.access", "api.csv_text", "api.health", "api.limits", "api.query"),
+    ("api.access", "api.call_ids", "api.csv_text", "api.health", "api.limits", "api.query"),
     ("api.admin", "api.body", "api.exposition", "api.paging", "api.statistics"),
     ("api.bans", "api.calls", "api.draining", "api.extensions", "api.media", "api.metrics", "api.registrations"),
     ("api",),

@@ -224,6 +224,11 @@ class FakeServices:
         self.live = []
         return cleared
 
+    def end_call(self, call_id: str) -> bool:
+        remaining = [call for call in self.live if call.call_id != call_id]
+        ended, self.live = len(remaining) < len(self.live), remaining
+        return ended
+
     def history(self, query: HistoryQuery) -> HistoryPage:
         fitting = self._records(query)
         shown = fitting[query.offset : query.offset + query.limit]

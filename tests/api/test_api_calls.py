@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 
 from api.errors import Problem
@@ -59,6 +61,31 @@ def test_an_ended_call_has_the_figures_of_its_media(services, client, make) -> N
     assert (callee["sender"], callee["packets"], callee["codec"], callee["mos"]) == ("callee", 7, None, None)
     assert b["media"] == []
     assert client.get("/api/users/100/calls?history=true&limit=1").json == [a]
+
+
+@pytest.mark.parametrize(
+    "call_id", ["plain", "a/b@192.0.2.1", "/leads/with/slashes//", "50%2F50", "history", "..", "Zo\u00eb? #1"]
+)
+def test_hanging_up_the_call_of_a_percent_encoded_call_id(services, client, make, call_id) -> None:
+    services.live = [make.call("another"), make.call(call_id)]
+    answer = client.delete(f"/api/calls/{quote(call_id, safe='')}")
+    assert (answer.status_code, answer.json) == (200, {"message": f"Hung up the call {call_id}.", "callId": call_id})
+    assert [call.call_id for call in services.live] == ["another"]
+
+
+def test_a_call_id_that_can_not_be_shown_is_known_by_what_is_shown(services, client, make) -> None:
+    services.live = [make.call("\x1b[31m\udcff")]
+    (call,) = client.get("/api/calls").json
+    assert client.delete(f"/api/calls/{quote(call['callId'], safe='')}").status_code == 200
+    assert services.live == []
+
+
+def test_a_call_that_is_not_in_progress_can_not_be_hung_up(services, client, make) -> None:
+    services.live, services.ended = [make.call("a")], [make.ended("b", make.now_at - 1)]
+    for call_id in ("b", "A", "a/", "%20a"):
+        answer = client.delete(f"/api/calls/{call_id}")
+        assert (answer.status_code, answer.json["error"]) == (404, "There is no such call in progress."), call_id
+    assert len(services.live) == 1
 
 
 def test_a_history_that_can_not_be_read_says_so(services, client) -> None:

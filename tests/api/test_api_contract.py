@@ -140,7 +140,10 @@ def routes(client) -> list[tuple[str, str]]:
     return sorted(
         (
             method,
-            rule.rule.replace("<username>", "100").replace("<number>", "100").replace("<path:address>", "192.0.2.9"),
+            rule.rule.replace("<username>", "100")
+            .replace("<number>", "100")
+            .replace("<path:address>", "192.0.2.9")
+            .replace("<callid:call_id>", "call-1"),
         )
         for rule in client.application.url_map.iter_rules()
         for method in rule.methods - {"HEAD", "OPTIONS"}
@@ -151,6 +154,7 @@ def test_the_promised_routes_exist_and_the_admin_routes_only_in_development(make
     always = [
         ("DELETE", "/api/users/100"),
         ("GET", "/api/calls"),
+        ("DELETE", "/api/calls/call-1"),
         ("GET", "/api/calls/history"),
         ("GET", "/api/calls/history.csv"),
         ("GET", "/api/extensions"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 
@@ -51,6 +52,38 @@ def test_a_call_goes_on_when_its_registrations_are_dropped(development: Office) 
     assert call.hold().status == 200
     assert call.hang_up().status == 200
     assert ring.wait_ended().method == "BYE"
+
+
+# ------------------------------------------------------------------------------------------------ one call
+
+
+def test_hanging_up_one_call_tells_both_phones_and_leaves_the_others_alone(office: Office) -> None:
+    alice, bob, carol, dave = office.phones("100", "101", "102", "103")
+    call, ring = office.connect(alice, bob)
+    other, _ = office.connect(carol, dave)
+
+    answer = office.api.request("DELETE", f"/api/calls/{quote(call.call_id, safe='')}")
+
+    assert (answer.status, answer.json["callId"]) == (200, call.call_id)
+    assert [side.wait_ended().method for side in (call, ring)] == ["BYE", "BYE"]
+    assert office.only_call()["callId"] == other.call_id
+    (ended,) = office.api.get("/api/calls/history")
+    assert (ended["terminationReason"], ended["reasonText"]) == ("admin", "ended by the administrator")
+    again = office.api.request("DELETE", f"/api/calls/{quote(call.call_id, safe='')}")
+    assert again.status == 404
+
+
+def test_hanging_up_a_call_that_rings(office: Office) -> None:
+    alice, bob = office.phones("100", "101")
+    call = alice.call("101")
+    ring = bob.expect_call()
+    ring.ring()
+    call.wait_ringing()
+
+    assert office.api.request("DELETE", f"/api/calls/{quote(call.call_id, safe='')}").status == 200
+
+    assert ring.wait_ended().method == "CANCEL"
+    assert call.wait_rejected().status == 480
 
 
 @pytest.mark.parametrize("path", ["/api/admin/clear-calls", "/api/admin/clear-users"])
