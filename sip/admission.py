@@ -15,9 +15,11 @@ from sip.constants import REASON_PHRASES
 from sip.credentials import Credentials
 from sip.diary import RegistrationDiary
 from sip.exchange import Exchange
+from sip.facts import Fact
 from sip.flood import TokenBucket
 from sip.flow import Flow, response_flow
 from sip.gatekeeper import Admitted, Cause, Gatekeeper, Refused
+from sip.journal import Details
 from sip.location import Binding
 from sip.message import Request
 from sip.snapshots import TerminationReason
@@ -140,5 +142,6 @@ class Admission:
         call = Call(request.call_id, caller, request.uri.number, now_at, self._x.calls.new_journal())
         if self._x.current is not None:
             call.journal.received(now_at, *self._x.current)
-        call.journal.decided(now_at, f"refused with {refused.status} {phrase}")
+        details: Details = {"number": refused.number, "status": refused.status}
+        call.journal.decided(now_at, f"refused with {refused.status} {phrase}", Fact.CALLER_REFUSED, details)
         self._x.calls.note_refused(call, TerminationReason.REJECTED, refused.status, refused.words, now_at)

@@ -13,6 +13,7 @@ from sip.calls import CALLEE, CALLER, MAX_LEGS, Call, Leg, Party
 from sip.constants import MAX_FORWARDS
 from sip.errors import ParseError
 from sip.exchange import Exchange
+from sip.facts import Fact
 from sip.flow import Flow
 from sip.forwarding import Branch, ResponseContext
 from sip.headers import Headers, delta_seconds
@@ -95,7 +96,11 @@ class CallControl:
     def _setup_expired(self, call: Call, now: float) -> None:
         call.setup_timer = None
         if call.live and call.context is not None and not call.context.decided:
-            call.journal.decided(self._x.wall(now), "nobody answered in time; the call is cancelled")
+            text, details = (
+                "nobody answered in time; the call is cancelled",
+                {"limit": self._x.config.call_setup_timeout},
+            )
+            call.journal.decided(self._x.wall(now), text, Fact.SETUP_EXPIRED, details)
             self.cancel_branches(call.context, "setup timeout", now)
 
     def ringing(self, call: Call, now: float) -> None:
@@ -169,7 +174,9 @@ class CallControl:
 
     def _session_expired(self, call: Call, now: float) -> None:
         call.session_timer = None
-        self.end(call, TerminationReason.TIMEOUT, "neither phone refreshed the session in time", now)
+        text = "neither phone refreshed the session in time"
+        call.journal.decided(self._x.wall(now), text, Fact.SESSION_EXPIRED)
+        self.end(call, TerminationReason.TIMEOUT, text, now)
 
     # -------------------------------------------------------------------------------------------- media
 
@@ -189,6 +196,7 @@ class CallControl:
             limit = self._silence_limit(call, media, now)
             if now - call.quiet_since >= limit:
                 text = f"no sound from either phone for {limit:g} seconds"
+                call.journal.media(self._x.wall(now), text, Fact.MEDIA_TIMEOUT, {"limit": limit})
                 self.end(call, TerminationReason.MEDIA_TIMEOUT, text, now)
                 return
         self._watch_media(call, now)

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from sip.flow import Flow
-from sip.journal import Budget, Journal
+from sip.facts import Fact
+from sip.flow import Flow, address_text
+from sip.journal import Budget, Details, Journal
 from sip.media import MediaAnchor, StreamFigures
 from sip.message import Request
 from sip.snapshots import (
@@ -24,7 +25,7 @@ from sip.snapshots import (
     TerminationReason,
 )
 from sip.timers import Timer, TimerLane, TimerQueue
-from sip.uri import Uri, bracket
+from sip.uri import Uri
 
 if TYPE_CHECKING:
     from sip.forwarding import ResponseContext
@@ -84,11 +85,6 @@ class Leg:
     media: MediaAnchor | None
     answered: bool = False
     ended: bool = False
-
-
-def address_text(flow: Flow) -> str:
-    """host:port of the peer, as people see it."""
-    return f"{bracket(flow.remote_host)}:{flow.remote_port}"
 
 
 @dataclass(slots=True, eq=False)
@@ -258,9 +254,15 @@ class CallTable:
         """For a call that begins."""
         return Journal(self._live_budget)
 
-    def has_room(self, host: str) -> bool:
-        """Whether that address may begin one more call."""
-        return not self.is_closed and len(self._live) < MAX_CALLS and self._unanswered[host] < MAX_UNANSWERED_PER_SOURCE
+    def limit_met(self, host: str) -> Details | None:
+        """Why that address may not begin one more call (`Fact.NO_ROOM`); None: it may."""
+        if self.is_closed:
+            return {"limit": "ending"}
+        if len(self._live) >= MAX_CALLS:
+            return {"limit": "calls", "most": MAX_CALLS}
+        if self._unanswered[host] >= MAX_UNANSWERED_PER_SOURCE:
+            return {"limit": "ringing", "most": MAX_UNANSWERED_PER_SOURCE}
+        return None
 
     def settled(self, call: Call) -> None:
         """A call is answered or over: it no longer rings."""
@@ -298,7 +300,8 @@ class CallTable:
         if not call.live:
             return
         self._end(call, reason, status, text, ended_by, now_at)
-        call.journal.decided(now_at, f"call ended: {reason.value}: {text}")
+        details = {"reason": reason.value, "by": ended_by, "status": status}
+        call.journal.decided(now_at, f"call ended: {reason.value}: {text}", Fact.ENDED, details)
         for timer in (call.setup_timer, call.session_timer, call.media_timer):
             if timer is not None:
                 timer.cancel()

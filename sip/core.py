@@ -23,7 +23,8 @@ from sip.contact_rules import contact_fault
 from sip.credentials import Credentials
 from sip.errors import ParseError
 from sip.exchange import Exchange
-from sip.flow import Flow, response_flow, stamp_via
+from sip.facts import Departure, Fact
+from sip.flow import Flow, address_text, response_flow, stamp_via
 from sip.forwarding import Branch, ResponseContext
 from sip.gatekeeper import is_for_server
 from sip.keepalive import NatKeepAlive, Ping
@@ -112,7 +113,7 @@ class SipCore:
             identity=Identity(is_own_address),
             timers=timers,
             settings=settings,
-            location=LocationService(timers, self),
+            location=LocationService(timers, self, self._wall),
             calls=CallTable(timers, recorder),
             relay=relay,
             layer=TransactionLayer(timers, settings, self._transmit, self),
@@ -189,6 +190,7 @@ class SipCore:
         self._now = now
         for binding in self._exchange.location.on_connection(flow.connection):
             binding.flow = _reconnect(flow, binding.contact)
+            binding.connection_lost_at = self._wall(now)
         for call in self._exchange.calls.live():
             for party in (call.caller, *(leg.party for leg in call.legs.values())):
                 if party.flow.connection == flow.connection:
@@ -197,16 +199,21 @@ class SipCore:
 
     def restore_binding(self, stored: StoredBinding, flow: Flow, now: float) -> bool:
         """Take a binding of an earlier run over, reached by `flow`; whether it may still stand."""
-        admission, plan = self.admission, self._exchange.plan
+        admission, location = self.admission, self._exchange.location
         binding = restored(stored, flow, self.wall_offset)
         if flow.reliable:
             binding.flow = _reconnect(flow, binding.contact)
-        if binding.number not in plan or binding.expires <= now:
+            binding.connection_lost_at = self._wall(now)
+        if binding.number not in self._exchange.plan:
+            return False
+        if binding.expires <= now:
+            location.note_departure(binding.departure(Departure.EXPIRED, self._wall(binding.expires)))
             return False
         # The password may have been changed while no server was there to notice.
         if binding.password_mark != admission.credentials.mark(binding.number):
+            location.note_departure(binding.departure(Departure.CREDENTIALS_CHANGED, self._wall(now)))
             return False
-        self._exchange.location.restore(binding)
+        location.restore(binding)
         admission.bound(binding)
         self._keepalive.bound(binding, now)
         return True
@@ -217,12 +224,12 @@ class SipCore:
 
     # -------------------------------------------------------------------------------------------- commands
 
-    def remove_registrations(self, number: str, now: float) -> int:
+    def remove_registrations(self, number: str, now: float, why: Departure = Departure.ADMINISTRATOR) -> int:
         """Drop every binding of a number; the phone notices at its next refresh."""
         self._now = now
         bindings = self._exchange.location.bindings(number)
         for binding in bindings:
-            self._exchange.location.remove(binding)
+            self._exchange.location.remove(binding, why, now)
             log.info("%s unregistered by the administrator: %s", number, binding.flow)
         return len(bindings)
 
@@ -230,7 +237,7 @@ class SipCore:
         """Have these passwords in force at once; bindings of numbers whose password has changed go, and how many."""
         changed = credentials.changed_since(self.admission.credentials)
         self.admission.credentials = credentials
-        return sum(self.remove_registrations(number, now) for number in changed)
+        return sum(self.remove_registrations(number, now, Departure.CREDENTIALS_CHANGED) for number in changed)
 
     def clear_registrations(self, now: float) -> int:
         return sum(self.remove_registrations(number, now) for number in self._exchange.location.numbers())
@@ -432,17 +439,19 @@ class SipCore:
     def on_ack_timeout(self, transaction: InviteServerTransaction, now: float) -> None:
         call = self._call_of(transaction)
         if call is not None:
-            call.journal.decided(self._wall(now), "the caller's phone never acknowledged the final response")
+            text = "the caller's phone never acknowledged the final response"
+            call.journal.decided(self._wall(now), text, Fact.RESPONSE_NOT_ACKNOWLEDGED)
 
     def on_transport_error(self, transaction: ServerTransaction | ClientTransaction, reason: str, now: float) -> None:
-        context, call = transaction.context, self._call_of(transaction)
+        context, call, flow = transaction.context, self._call_of(transaction), transaction.flow
         if isinstance(transaction, ClientTransaction):
             if isinstance(context, Branch):
                 self._responses.on_unreachable(context, reason, now)
             elif isinstance(context, Ping):
                 self._keepalive.unanswered(context.binding)
         elif call is not None:
-            call.journal.decided(self._wall(now), f"a response could not be sent: {reason}")
+            text, details = f"a response could not be sent: {reason}", {"address": address_text(flow), "why": reason}
+            call.journal.decided(self._wall(now), text, Fact.RESPONSE_UNDELIVERED, details)
 
     def on_terminated(self, transaction: ServerTransaction | ClientTransaction) -> None:
         context, transaction.context = transaction.context, None

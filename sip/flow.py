@@ -49,6 +49,11 @@ class Flow(NamedTuple):
         return f"{self.transport.lower()}:{bracket(self.remote_host)}:{self.remote_port}"
 
 
+def address_text(flow: Flow) -> str:
+    """host:port of the peer, as people see it."""
+    return f"{bracket(flow.remote_host)}:{flow.remote_port}"
+
+
 _PARAMETER_ENDS = "; \t"
 _RPORT = re.compile(r";[ \t]*rport[ \t]*(?:=[^;]*)?(?=;|$)", re.IGNORECASE | re.ASCII)
 _RECEIVED = re.compile(r";[ \t]*received[ \t]*(?:=[^;]*)?(?=;|$)", re.IGNORECASE | re.ASCII)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterator
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from sip.flow import Flow
-from sip.snapshots import ContactSnapshot, NumberRecord, RegistrationSnapshot
+from sip.facts import Departure
+from sip.flow import Flow, address_text
+from sip.journal import Details
+from sip.snapshots import ContactSnapshot, DepartureSnapshot, NumberRecord, RegistrationSnapshot
 from sip.timers import Timer, TimerQueue
 from sip.uri import Uri
 
@@ -23,6 +26,10 @@ log = logging.getLogger(__name__)
 MAX_BINDINGS_PER_NUMBER = 10
 """Devices under one number; one more drops the one heard of longest ago."""
 
+MAX_DEPARTURES_PER_NUMBER = 8
+MAX_DEPARTED_NUMBERS = 10_000
+"""Numbers whose last departures are remembered; one more forgets those of the number that was left longest ago."""
+
 
 @dataclass(slots=True, eq=False)
 class Binding:
@@ -30,6 +37,7 @@ class Binding:
 
     `contact` and `parameters` (the rest of the Contact, without expires) are kept to the letter.  `instance` names the
     device for as long as it exists, whatever its contact: `+sip.instance` with `reg-id`, "" when it gave none.
+    `connection_lost_at` is when the connection it was reached by was lost, None while it has one or needs none.
     `password_mark` (`Credentials.mark`) tells which password its last REGISTER has shown, "" none.  `kept_*`: in which
     form it was last given to the recorder.  Deadlines are monotonic seconds, `*_at` are wall clock.
     """
@@ -48,6 +56,7 @@ class Binding:
     behind_nat: bool = False
     last_seen_at: float = 0.0
     password_mark: str = ""
+    connection_lost_at: float | None = None
     binding_id: str = field(default_factory=lambda: secrets.token_hex(8))
     kept_as: tuple[object, ...] | None = field(default=None, repr=False)
     kept_expires: float = 0.0
@@ -58,6 +67,30 @@ class Binding:
     def authenticated(self) -> bool:
         """Its last REGISTER has shown the password of the number."""
         return self.password_mark != ""
+
+    @property
+    def address(self) -> str:
+        """host:port that its requests came from."""
+        return address_text(self.flow)
+
+    def details(self) -> Details:
+        """Its part in a call, for the journal (`Fact.CALLED`)."""
+        found: dict[str, str | int | float] = {
+            "number": self.number,
+            "address": self.address,
+            "transport": self.flow.transport,
+            "userAgent": self.user_agent,
+            "behindNat": int(self.behind_nat),
+            "registeredAt": self.registered_at,
+            "lastSeenAt": self.last_seen_at,
+        }
+        if self.connection_lost_at is not None:
+            found["connectionLostAt"] = self.connection_lost_at
+        return found
+
+    def departure(self, why: Departure, at: float, by: str = "") -> DepartureSnapshot:
+        """Its end; `by` is the address of the phone that has asked for it, if one has."""
+        return DepartureSnapshot(self.number, at, why, self.address, self.flow.transport, self.user_agent, by)
 
     def snapshot(self, now: float, now_at: float) -> ContactSnapshot:
         remaining = max(0.0, self.expires - now)
@@ -72,6 +105,7 @@ class Binding:
             last_seen_at=self.last_seen_at,
             user_agent=self.user_agent,
             behind_nat=self.behind_nat,
+            connection_lost_at=self.connection_lost_at,
         )
 
 
@@ -86,11 +120,17 @@ class LocationObserver(Protocol):
 
 
 class LocationService:
-    """Bindings by number."""
+    """Bindings by number, and how the last ones of a number ended.
 
-    def __init__(self, timers: TimerQueue, observer: LocationObserver) -> None:
+    Invariant: `_departures` holds the numbers in the order in which they were left last, each with at least one
+    departure, the newest last."""
+
+    def __init__(self, timers: TimerQueue, observer: LocationObserver, wall: Callable[[float], float]) -> None:
+        """`wall` turns monotonic seconds into wall clock."""
         self._timers = timers
         self._observer = observer
+        self._wall = wall
+        self._departures: OrderedDict[str, deque[DepartureSnapshot]] = OrderedDict()
         self._bindings: dict[str, list[Binding]] = {}
         self._counts: dict[str, int] = {}
         self._first_seen: dict[str, float] = {}
@@ -132,6 +172,27 @@ class LocationService:
         """That number is registered from the host this came from."""
         return any(binding.flow.remote_host == flow.remote_host for binding in self._bindings.get(number, ()))
 
+    def departures(self, number: str) -> tuple[DepartureSnapshot, ...]:
+        """How the last registrations of that number ended, oldest first."""
+        return tuple(self._departures.get(number, ()))
+
+    def absence(self, number: str) -> Details:
+        """Since when a number without a binding has none, and why, for the journal (`Fact.NOT_REGISTERED`)."""
+        found: dict[str, str | int | float] = {"number": number}
+        first_seen_at = self._first_seen.get(number)
+        if first_seen_at is not None:
+            found["firstSeenAt"] = first_seen_at
+        departures = self._departures.get(number)
+        if departures:
+            last = departures[-1]
+            found |= {"departedAt": last.at, "departure": last.why.value}
+            found |= {"address": last.address, "userAgent": last.user_agent, "by": last.by}
+        return found
+
+    def first_seen_at(self, number: str) -> float | None:
+        """When that number registered for the first time, in earlier runs too; None: never."""
+        return self._first_seen.get(number)
+
     def on_connection(self, connection: int) -> list[Binding]:
         """Bindings whose phone is reached over that TCP connection."""
         return [binding for binding in self.all() if binding.flow.connection == connection]
@@ -147,6 +208,8 @@ class LocationService:
         """Go on counting the REGISTER requests of earlier runs."""
         self._counts[record.number] = record.registrations
         self._first_seen[record.number] = record.first_seen_at
+        # Unless its binding comes back: what is known of its end is when it was last heard.
+        self.note_departure(DepartureSnapshot(record.number, record.last_seen_at, Departure.RESTART))
 
     def add(self, binding: Binding, now: float) -> None:
         self._bindings.setdefault(binding.number, []).append(binding)
@@ -163,10 +226,12 @@ class LocationService:
             self._arm(binding)
         self._observer.bound(binding, now)
 
-    def remove(self, binding: Binding) -> None:
+    def remove(self, binding: Binding, why: Departure, now: float, by: str = "") -> None:
+        """`by` is the address of the phone that has asked for it, if one has."""
         bindings = self._bindings.get(binding.number, [])
         if binding not in bindings:
             return
+        self.note_departure(binding.departure(why, self._wall(now), by))
         bindings.remove(binding)
         if not bindings:
             del self._bindings[binding.number]
@@ -174,6 +239,15 @@ class LocationService:
             binding.timer.cancel()
             binding.timer = None
         self._observer.unbound(binding)
+
+    def note_departure(self, departure: DepartureSnapshot) -> None:
+        """Remember how a registration ended."""
+        number = departure.number
+        known = self._departures.setdefault(number, deque(maxlen=MAX_DEPARTURES_PER_NUMBER))
+        known.append(departure)
+        self._departures.move_to_end(number)
+        if len(self._departures) > MAX_DEPARTED_NUMBERS:
+            self._departures.popitem(last=False)
 
     def _arm(self, binding: Binding) -> None:
         if binding.timer is not None:
@@ -187,7 +261,7 @@ class LocationService:
             self._arm(binding)
             return
         log.info("%s expired: %s did not register again in time", binding.number, binding.flow)
-        self.remove(binding)
+        self.remove(binding, Departure.EXPIRED, now)
 
     # -------------------------------------------------------------------------------------------- views
 

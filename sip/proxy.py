@@ -7,15 +7,17 @@ flow of the other party, which is also what reaches a phone behind NAT.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from typing import NamedTuple
 
 from sip.asserted_identity import assert_identity
 from sip.call_control import CallControl, remote_target
-from sip.calls import CALLER, Call, Party, address_text
+from sip.calls import CALLER, Call, Party
 from sip.errors import ParseError
 from sip.exchange import Exchange
-from sip.flow import Flow
+from sip.facts import Fact
+from sip.flow import Flow, address_text
 from sip.forwarding import Branch, ResponseContext
+from sip.journal import NO_DETAILS, Details
 from sip.location import Binding
 from sip.media import MediaAnchor, NoMediaPorts
 from sip.message import Request, make_response
@@ -40,6 +42,19 @@ _CALL_METHODS = frozenset({"INVITE", "BYE", "UPDATE", "PRACK", "INFO"})
 _BODY_METHODS = frozenset({"INVITE", "ACK", "UPDATE", "PRACK"})
 
 
+class Refusal(NamedTuple):
+    """How a request outside a dialog is answered that goes nowhere; `text`, `fact` and `details` are for the journal of
+    its call."""
+
+    status: int
+    phrase: str
+    reason: TerminationReason
+    text: str
+    fact: Fact
+    details: Details = NO_DETAILS
+    headers: tuple[tuple[str, str], ...] = ()
+
+
 class Proxy:
     """Where each request goes."""
 
@@ -57,23 +72,15 @@ class Proxy:
             return
         routed_by = loop_hash(request)
         refusal = self._check(request, flow, routed_by)
+        bindings = self._x.location.bindings(request.uri.number) if refusal is None else []
         call = self._control.start(request, flow, now) if request.method == "INVITE" else None
+        if refusal is None:
+            reachable = [binding for binding in bindings if may_reach(request.uri, binding.contact, binding.flow)]
+            if not reachable:
+                refusal = self._unreachable(request, flow, is_registered=bool(bindings))
+            bindings = reachable
         if refusal is not None:
-            self._refuse(transaction, request, call, *refusal, now=now)
-            return
-        number = request.uri.number
-        bindings = self._x.location.bindings(number)
-        if not bindings:
-            text = f"{number} is not registered: its phone is off, offline or not set up"
-            reason = TerminationReason.UNREACHABLE
-            self._refuse(transaction, request, call, 480, "Number Not Registered", reason, text, now=now)
-            return
-        bindings = [binding for binding in bindings if may_reach(request.uri, binding.contact, binding.flow)]
-        if not bindings:
-            text = f"{number} was called by a sips address, and none of its phones is registered with one"
-            reason = TerminationReason.UNREACHABLE
-            headers = [not_allowed(flow)]
-            self._refuse(transaction, request, call, 480, "SIPS Not Allowed", reason, text, headers, now=now)
+            self._refuse(transaction, request, call, refusal, now)
             return
         context = ResponseContext(transaction, request, flow, call, loop_hash=routed_by)
         transaction.context = context
@@ -93,51 +100,67 @@ class Proxy:
         call = self._x.calls.find_live(request.call_id, request.from_.tag or "")
         if call is None:
             return False
-        call.journal.decided(self._x.wall(now), "the INVITE came to this server a second time, and was refused")
+        text = "the INVITE came to this server a second time, and was refused"
+        call.journal.decided(self._x.wall(now), text, Fact.LOOP)
         transaction.context = ResponseContext(transaction, request, transaction.flow, call, decided=True)
         transaction.respond(make_response(request, 482, to_tag=self._x.identity.new_tag()), now)
         return True
 
-    def _check(self, request: Request, flow: Flow, routed_by: int) -> tuple[int, str, TerminationReason, str] | None:
-        """16.3 and the house rules: None, or status, phrase, reason and sentence of the refusal."""
+    def _check(self, request: Request, flow: Flow, routed_by: int) -> Refusal | None:
+        """16.3 and the house rules."""
         x = self._x
+        rejected, failed = TerminationReason.REJECTED, TerminationReason.ERROR
         if is_downgrade(request.uri, flow):
-            return 416, "SIPS Is For TLS Only", TerminationReason.REJECTED, "a sips address was called without TLS"
+            text = "a sips address was called without TLS"
+            return Refusal(416, "SIPS Is For TLS Only", rejected, text, Fact.SIPS_WITHOUT_TLS)
         if x.identity.is_loop(request, routed_by):
-            return 482, "Loop Detected", TerminationReason.ERROR, "the call came back to this server in a loop"
-        if request.method == "INVITE" and not x.calls.has_room(flow.remote_host):
+            return Refusal(482, "Loop Detected", failed, "the call came back to this server in a loop", Fact.LOOP)
+        if request.method == "INVITE" and (limit := x.calls.limit_met(flow.remote_host)) is not None:
             text = "the server has as many calls as it can carry, or is about to end"
-            return 503, "No More Calls", TerminationReason.ERROR, text
+            return Refusal(503, "No More Calls", failed, text, Fact.NO_ROOM, limit)
         contact = remote_target(request)
         fault = x.contact_fault(contact, flow) if contact is not None else None
         if fault is not None:
-            return 403, f"Contact {fault}", TerminationReason.REJECTED, f"the Contact of the phone {fault}"
+            text = f"the Contact of the phone {fault}"
+            return Refusal(403, f"Contact {fault}", rejected, text, Fact.BAD_CONTACT, {"fault": fault})
         if "route" in request.headers:
-            return 403, "Relaying Not Allowed", TerminationReason.REJECTED, "the phone asked to relay to another server"
-        if request.uri.number not in x.plan:
-            text = f"{request.uri.number or 'the dialled address'} is no number of this office ({x.plan})"
-            return 404, f"Number Not In Range {x.plan}", TerminationReason.REJECTED, text
+            text = "the phone asked to relay to another server"
+            return Refusal(403, "Relaying Not Allowed", rejected, text, Fact.RELAYING)
+        number = request.uri.number
+        if number not in x.plan:
+            text = f"{number or 'the dialled address'} is no number of this office ({x.plan})"
+            details = {"number": number, "numbers": str(x.plan)}
+            return Refusal(404, f"Number Not In Range {x.plan}", rejected, text, Fact.UNKNOWN_NUMBER, details)
         return None
 
+    def _unreachable(self, request: Request, flow: Flow, *, is_registered: bool) -> Refusal:
+        """No phone of the number can be called, or none by this kind of address (RFC 5630)."""
+        number = request.uri.number
+        if is_registered:
+            text = f"{number} was called by a sips address, and none of its phones is registered with one"
+            reason, details = TerminationReason.UNREACHABLE, {"number": number}
+            return Refusal(480, "SIPS Not Allowed", reason, text, Fact.SIPS_ONLY, details, (not_allowed(flow),))
+        text = f"{number} is not registered: its phone is off, offline or not set up"
+        return Refusal(
+            status=480,
+            phrase="Number Not Registered",
+            reason=TerminationReason.UNREACHABLE,
+            text=text,
+            fact=Fact.NOT_REGISTERED,
+            details=self._x.location.absence(number),
+        )
+
     def _refuse(
-        self,
-        transaction: ServerTransaction,
-        request: Request,
-        call: Call | None,
-        status: int,
-        phrase: str,
-        reason: TerminationReason,
-        text: str,
-        headers: Sequence[tuple[str, str]] = (),
-        *,
-        now: float,
+        self, transaction: ServerTransaction, request: Request, call: Call | None, refusal: Refusal, now: float
     ) -> None:
         if call is not None:
             transaction.context = ResponseContext(transaction, request, transaction.flow, call, decided=True)
+            call.journal.decided(self._x.wall(now), refusal.text, refusal.fact, refusal.details)
+        status, phrase, headers = refusal.status, refusal.phrase, refusal.headers
         response = make_response(request, status, phrase, to_tag=self._x.identity.new_tag(), headers=headers)
         transaction.respond(response, now)
         if call is not None:
-            self._control.finish(call, reason, status, text, "server", now)
+            self._control.finish(call, refusal.reason, status, refusal.text, "server", now)
 
     def _fork(self, context: ResponseContext, bindings: list[Binding], now: float) -> None:
         """16.6 for every contact of the number at once."""
@@ -145,12 +168,15 @@ class Proxy:
         shares = breadth_shares(request, len(bindings))
         if len(shares) < len(bindings):
             text = "the request may not be split among so many phones"
-            self._abandon(context, 440, "Max-Breadth Exceeded", text, now)
+            fact, details = Fact.TOO_MANY_BRANCHES, {"phones": len(bindings)}
+            self._abandon(context, 440, "Max-Breadth Exceeded", text, now, fact, details)
             return
         for binding in bindings:
             branch = Branch(context, binding.number, binding.flow)
             context.branches.append(branch)
             if call is not None:
+                text = f"calling {binding.number} at {binding.flow}"
+                call.journal.decided(self._x.wall(now), text, Fact.CALLED, binding.details())
                 branch.media = MediaAnchor(self._x.relay, call.call_id)
                 branch.offer_pending = True
         prepared: list[tuple[Branch, Request]] = []
@@ -180,21 +206,34 @@ class Proxy:
                 branch.flow.local_host,
             )
         except NoMediaPorts:
-            self._abandon(context, 503, "No Free Media Ports", "all media ports of the server are in use", now)
+            text = "all media ports of the server are in use"
+            self._abandon(context, 503, "No Free Media Ports", text, now, Fact.NO_MEDIA_PORTS)
             return False
         except ParseError as error:
-            self._abandon(context, error.status, error.reason, f"the phone's audio offer is broken: {error}", now)
+            text, details = f"the phone's audio offer is broken: {error}", {"fault": str(error)}
+            self._abandon(context, error.status, error.reason, text, now, Fact.BAD_OFFER, details)
             return False
         if body is not request.body:
             request.set_body(body)
         return True
 
-    def _abandon(self, context: ResponseContext, status: int, phrase: str, text: str, now: float) -> None:
+    def _abandon(
+        self,
+        context: ResponseContext,
+        status: int,
+        phrase: str,
+        text: str,
+        now: float,
+        fact: Fact,
+        details: Details = NO_DETAILS,
+    ) -> None:
         """A request that can't be forwarded after all."""
         context.decided = True
         response = make_response(context.request, status, phrase, to_tag=self._x.identity.new_tag())
         context.server.respond(response, now)
         call = context.call
+        if call is not None:
+            call.journal.decided(self._x.wall(now), text, fact, details)
         if call is not None and call.context is context:
             self._control.finish(call, TerminationReason.ERROR, status, text, "server", now)
         for branch in context.branches:
@@ -295,6 +334,9 @@ class Proxy:
         sender, receiver = dialog.sender, dialog.receiver
         if not self._x.may_be(sender, flow):
             log.debug("ACK of %s is not from its phone", ack.call_id)
+            text = f"an ACK from {flow} was dropped: it is not from the phone of the call"
+            details = {"address": address_text(flow)}
+            call.journal.decided(self._x.wall(now), text, Fact.ACK_FROM_ELSEWHERE, details)
             return
         self._note_sender(sender, ack, flow)
         target = self._reach(receiver)
@@ -328,5 +370,6 @@ class Proxy:
         if not isinstance(context, ResponseContext) or context.decided:
             return
         if context.call is not None:
-            context.call.journal.decided(self._x.wall(now), "the caller cancelled")
+            details = {"reason": reason} if (reason := request.headers.get("reason")) else NO_DETAILS
+            context.call.journal.decided(self._x.wall(now), "the caller cancelled", Fact.CANCELLED, details)
         self._control.cancel_branches(context, "caller", now, request.headers.get("reason"))

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from config import Config
 from sip.errors import ParseError
-from sip.flow import Flow, behind_nat, is_other_address
+from sip.facts import Departure
+from sip.flow import Flow, address_text, behind_nat, is_other_address
 from sip.grammar import ADDR_SPEC, NAME_ADDR
 from sip.headers import NameAddr
 from sip.location import MAX_BINDINGS_PER_NUMBER, Binding, LocationService
@@ -79,6 +80,9 @@ class _Change(NamedTuple):
     existing: Binding | None
 
 
+_Displaced = tuple[Binding, Departure]
+
+
 class Registrar:
     """Answers REGISTER from and to the location service."""
 
@@ -127,7 +131,7 @@ class Registrar:
         if len(values) > MAX_BINDINGS_PER_NUMBER:
             raise Refusal(403, "Too Many Contacts")
         if "*" in values:
-            self._remove_all(request, number, values)
+            self._remove_all(register, number, values)
             return number
         changes: list[_Change] = []
         for value in values:
@@ -149,20 +153,28 @@ class Registrar:
         # Later, so that a device that moves is never known by no contact at all, whenever a crash may come.
         for change in changes:
             if change.expires_s == 0 and change.existing is not None:
-                self._location.remove(change.existing)
+                self._remove(change.existing, register)
                 log.info("%s unregistered %s", number, change.existing.flow)
-        for binding in displaced:
-            self._location.remove(binding)
+        for binding, why in displaced:
+            self._location.remove(binding, why, register.now, address_text(register.flow))
 
-    def _remove_all(self, request: Request, number: str, values: list[str]) -> None:
+    def _remove(self, binding: Binding, register: Register) -> None:
+        """A phone has asked for it, by its contact or by "*"."""
+        flow = register.flow
+        own = binding.flow.remote_host == flow.remote_host or _is_of_phone(binding, register)
+        why = Departure.UNREGISTERED if own else Departure.REMOVED_BY_ANOTHER
+        self._location.remove(binding, why, register.now, address_text(flow))
+
+    def _remove_all(self, register: Register, number: str, values: list[str]) -> None:
         """10.3 step 6: "*" stands alone and with Expires: 0."""
+        request = register.request
         if len(values) != 1 or request.expires != 0:
             raise Refusal(400, "Contact * Needs Expires 0 And No Other Contact")
         bindings = self._location.bindings(number)
         for binding in bindings:
             self._check_order(binding, request)
         for binding in bindings:
-            self._location.remove(binding)
+            self._remove(binding, register)
             log.info("%s unregistered %s", number, binding.flow)
 
     def _change(self, register: Register, number: str, value: str) -> _Change:
@@ -216,30 +228,31 @@ class Registrar:
         binding.behind_nat = behind_nat(request.via, flow) or is_other_address(address.uri.host, flow)
         binding.last_seen_at = now_at
         binding.password_mark = password_mark
+        binding.connection_lost_at = None
         if change.existing is None:
             self._location.add(binding, now)
             log.info("%s registered from %s for %d s (%s)", number, flow, change.expires_s, binding.user_agent)
         else:
             self._location.refreshed(binding, now)
 
-    def _displaced(self, number: str, register: Register, changes: list[_Change]) -> list[Binding]:
+    def _displaced(self, number: str, register: Register, changes: list[_Change]) -> list[_Displaced]:
         """A device that shows up with another contact replaces its old binding: phones learn their public address by
         `rport` and register again at once.  The oldest makes room when the number is full."""
         bound = [change for change in changes if change.expires_s > 0]
         new = [change for change in bound if change.existing is None]
-        displaced: list[Binding] = []
+        displaced: list[_Displaced] = []
         if not new:
             return displaced
         named = {id(change.existing) for change in changes}
         others = [binding for binding in self._location.bindings(number) if id(binding) not in named]
         for binding in [other for other in others if any(_is_same(other, change, register) for change in new)]:
             others.remove(binding)
-            displaced.append(binding)
+            displaced.append((binding, Departure.REPLACED))
             log.info("%s: new contact of the same device replaces %s", number, binding.flow)
         while others and len(others) + len(bound) > MAX_BINDINGS_PER_NUMBER:
             oldest = min(others, key=lambda binding: binding.last_seen_at)
             others.remove(oldest)
-            displaced.append(oldest)
+            displaced.append((oldest, Departure.CROWDED_OUT))
             log.warning("%s has too many devices; %s was dropped", number, oldest.flow)
         return displaced
 
@@ -285,4 +298,9 @@ def _is_same(binding: Binding, change: _Change, register: Register) -> bool:
     instance = change.contact.instance
     if instance and binding.instance:
         return instance == binding.instance
+    return _is_of_phone(binding, register)
+
+
+def _is_of_phone(binding: Binding, register: Register) -> bool:
+    """By the Call-ID of its registration, which a phone keeps (10.2), or by its connection."""
     return binding.call_id == register.request.call_id or 0 != binding.flow.connection == register.flow.connection

@@ -13,8 +13,10 @@ from sip.call_control import CallControl, reason_value, remote_target
 from sip.calls import CALLER
 from sip.errors import ParseError
 from sip.exchange import Exchange
-from sip.flow import Flow
+from sip.facts import Fact
+from sip.flow import Flow, address_text
 from sip.forwarding import Branch, ResponseContext, best_response
+from sip.journal import Details
 from sip.media import NoMediaPorts
 from sip.message import Response, make_response
 from sip.outcome import outcome
@@ -46,6 +48,7 @@ class ResponseProcessor:
         elif response.status < 300:
             self._success(branch, response, flow, now)
         else:
+            self._note_declined(branch, response, now)
             self._failure(branch, response, now)
 
     def _unforwardable(self, branch: Branch, response: Response, now: float) -> None:
@@ -66,6 +69,8 @@ class ResponseProcessor:
         """Timer B, F or C, or a cancelled INVITE that never ended: as if 408 had come (16.8)."""
         if branch.final is None:
             branch.silent = not branch.provisional
+            details = _details(branch) | {"rang": int(branch.provisional)}
+            self._note(branch, f"no final response from {branch.flow}", now, Fact.UNANSWERED, details)
             status = 487 if branch.context.cancel_cause else 408
             self._failure(branch, make_response(branch.context.request, status, to_tag=self._x.identity.new_tag()), now)
 
@@ -75,7 +80,8 @@ class ResponseProcessor:
         As if the phone had answered 480: a 503, which the RFC suggests, would make the caller's phone believe that
         this server is out of order.
         """
-        self._note(branch, f"{branch.flow} is unreachable: {reason}", now)
+        details = _details(branch) | {"why": reason}
+        self._note(branch, f"{branch.flow} is unreachable: {reason}", now, Fact.UNREACHABLE, details)
         if branch.final is None:
             branch.silent = True
             self._failure(branch, make_response(branch.context.request, 480, to_tag=self._x.identity.new_tag()), now)
@@ -104,7 +110,8 @@ class ResponseProcessor:
         branch.timer_c = None
         if branch.final is not None or branch.client is None:
             return
-        self._note(branch, "no final response from the phone within three minutes", now)
+        text = f"no final response from {branch.flow} within {self._x.settings.timer_c_s:g} seconds"
+        self._note(branch, text, now, Fact.RINGING_EXPIRED, _details(branch))
         if branch.provisional:
             branch.context.cancel_cause = branch.context.cancel_cause or "setup timeout"
             self._control.cancel_branch(branch, now)
@@ -231,7 +238,9 @@ class ResponseProcessor:
     def _reject_body(self, branch: Branch, response: Response, status: int, text: str, now: float) -> None:
         """The description in a response can't be served: end what it belongs to, on both sides."""
         context, call = branch.context, branch.context.call
-        self._note(branch, f"the session description of the response can't be used: {text}", now)
+        fact = Fact.NO_MEDIA_PORTS if status == 503 else Fact.BAD_ANSWER
+        sentence = f"the session description of the response can't be used: {text}"
+        self._note(branch, sentence, now, fact, _details(branch) | {"fault": text})
         if response.status < 200 or call is None:
             return
         if branch.leg is None:
@@ -271,6 +280,21 @@ class ResponseProcessor:
             branch.media.rollback()
             branch.offer_pending = False
 
-    def _note(self, branch: Branch, text: str, now: float) -> None:
+    def _note_declined(self, branch: Branch, response: Response, now: float) -> None:
+        """How a phone has refused the call, for those who want to know why."""
+        if branch.final is not None or branch.leg is not None:
+            return
+        details = _details(branch) | {"status": response.status, "phrase": response.reason}
+        details |= {name: value for name in ("warning", "reason") if (value := response.headers.get(name))}
+        text = f"{branch.flow} declined: {response.status} {response.reason}"
+        self._note(branch, text, now, Fact.DECLINED, details)
+
+    def _note(self, branch: Branch, text: str, now: float, fact: Fact, details: Details) -> None:
         if branch.context.call is not None:
-            branch.context.call.journal.decided(self._x.wall(now), text)
+            branch.context.call.journal.decided(self._x.wall(now), text, fact, details)
+
+
+def _details(branch: Branch) -> dict[str, str | int | float]:
+    """Which phone it was."""
+    flow = branch.flow
+    return {"number": branch.number, "address": address_text(flow), "transport": flow.transport}

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sip.facts import Departure
+
 
 class CallState(StrEnum):
     """Life of a call as people see it."""
@@ -48,6 +50,22 @@ class ContactSnapshot:
     last_seen_at: float
     user_agent: str
     behind_nat: bool
+    connection_lost_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DepartureSnapshot:
+    """How one registration of a number ended, at `at`.  `address` is host:port of its phone, `by` that of the phone
+    that has asked for its end; "" where none is known.  After a restart (`Departure.RESTART`) `at` is when the number
+    was last heard of before it."""
+
+    number: str
+    at: float
+    why: Departure
+    address: str = ""
+    transport: str = ""
+    user_agent: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

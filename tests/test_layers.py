@@ -14,7 +14,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("config", "interpreter"),
     ("log_setup",),
     # SIP, pure
-    ("sip", "sip.codec", "sip.constants", "sip.errors", "sip.grammar", "sip.nonces", "sip.numbering"),
+    ("sip", "sip.codec", "sip.constants", "sip.errors", "sip.facts", "sip.grammar", "sip.nonces", "sip.numbering"),
     ("sip.faults",),
     ("sip.passwords",),
     ("sip.snapshots", "sip.sources", "sip.timers"),
@@ -32,7 +32,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "sip.validation",
     ),
     ("sip.contact_rules", "sip.gatekeeper"),
-    ("sip.journal", "sip.location", "sip.routing", "sip.sips", "sip.transaction"),
+    ("sip.journal", "sip.routing", "sip.sips", "sip.transaction"),
+    ("sip.location",),
     ("sip.calls", "sip.registrar", "sip.transaction_client", "sip.transaction_server"),
     ("sip.forwarding", "sip.recorder", "sip.transaction_layer"),
     ("sip.exchange",),

@@ -115,7 +115,7 @@ def test_a_cancelled_call_has_its_cancel_and_its_decision(
 
 def test_a_refused_call_has_a_record_too(office: CoreHarness, alice: FakePhone) -> None:
     alice.send_request("INVITE", "sip:999@192.0.2.1")
-    assert office.journal()[:2] == ["> INVITE", "< 404 INVITE"]
+    assert office.journal()[:3] == ["> INVITE", "999 is no number of this office (100-110)", "< 404 INVITE"]
 
 
 def test_repetitions_are_recorded_as_they_happen(office: CoreHarness, alice: FakePhone, bob: FakePhone) -> None:

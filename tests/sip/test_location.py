@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
+
+from sip import location
+from sip.facts import Departure
 from sip.flow import Flow
 from sip.location import Binding, LocationService
+from sip.snapshots import NumberRecord
 from sip.timers import TimerQueue
 from sip.uri import Uri
+
+WALL_S = 1_700_000_000.0
+"""Wall clock when the monotonic clock says 0."""
 
 
 @dataclass
@@ -25,7 +33,7 @@ class Bench:
     def __init__(self) -> None:
         self.timers = TimerQueue()
         self.observer = Observer()
-        self.location = LocationService(self.timers, self.observer)
+        self.location = LocationService(self.timers, self.observer, lambda now: now + WALL_S)
 
     def add(
         self, contact: str, number: str = "100", *, q: float = 1.0, expires: float = 60.0, conn: int = 0
@@ -97,8 +105,8 @@ def test_a_shorter_expiry_ends_at_its_time_with_one_timer() -> None:
 def test_removing_twice_is_harmless_and_stops_the_timer() -> None:
     bench = Bench()
     binding = bench.add("sip:a@h")
-    bench.location.remove(binding)
-    bench.location.remove(binding)
+    bench.location.remove(binding, Departure.ADMINISTRATOR, 1.0)
+    bench.location.remove(binding, Departure.ADMINISTRATOR, 1.0)
     assert len(bench.timers) == 0
     assert [what for what, _ in bench.observer.seen] == ["bound", "unbound"]
 
@@ -137,3 +145,41 @@ def test_snapshot_lists_the_device_heard_of_last_first() -> None:
     (registration,) = bench.location.snapshot(10.0, 1_000.0)
     assert [contact.uri for contact in registration.contacts] == ["sip:b@h", "sip:a@h"]
     assert {(contact.expires_s, contact.expires_at) for contact in registration.contacts} == {(50, 1_050.0)}
+
+
+def test_how_the_last_registrations_of_a_number_ended_is_remembered() -> None:
+    bench = Bench()
+    assert (bench.location.departures("100"), bench.location.first_seen_at("100")) == ((), None)
+    assert bench.location.absence("100") == {"number": "100"}
+    bench.add("sip:a@h", expires=60.0)
+    bench.timers.fire_due(60.0)
+    bench.location.remove(bench.add("sip:b@h"), Departure.REMOVED_BY_ANOTHER, 70.0, "192.0.2.11:5060")
+
+    expired, removed = bench.location.departures("100")
+    assert (expired.why, expired.at, expired.address, expired.by) == (
+        Departure.EXPIRED,
+        WALL_S + 60.0,
+        "192.0.2.10:5060",
+        "",
+    )
+    assert (removed.why, removed.at, removed.by) == (Departure.REMOVED_BY_ANOTHER, WALL_S + 70.0, "192.0.2.11:5060")
+    absence = bench.location.absence("100")
+    assert (absence["departure"], absence["departedAt"]) == ("removed-by-another", WALL_S + 70.0)
+
+
+def test_departures_are_bounded_by_number_and_by_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(location, "MAX_DEPARTED_NUMBERS", 2)
+    bench = Bench()
+    for number in ("100", "101", "100", "102"):
+        for _ in range(location.MAX_DEPARTURES_PER_NUMBER + 1):
+            bench.location.remove(bench.add("sip:a@h", number), Departure.ADMINISTRATOR, 1.0)
+    assert bench.location.departures("101") == ()
+    assert len(bench.location.departures("100")) == len(bench.location.departures("102")) == 8
+
+
+def test_of_a_number_known_from_earlier_runs_the_departure_is_when_it_was_last_heard() -> None:
+    bench = Bench()
+    bench.location.restore_record(NumberRecord("100", WALL_S - 500.0, WALL_S - 100.0, 7))
+    (departure,) = bench.location.departures("100")
+    assert (departure.why, departure.at) == (Departure.RESTART, WALL_S - 100.0)
+    assert bench.location.first_seen_at("100") == WALL_S - 500.0

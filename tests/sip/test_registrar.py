@@ -432,3 +432,38 @@ def test_the_administrator_removes_registrations(alice: FakePhone, bob: FakePhon
     assert (contacts(office, "100"), len(contacts(office, "101"))) == ([], 1)
     assert office.core.clear_registrations(office.now) == 1
     assert office.core.registrations(office.now) == ()
+
+
+# ------------------------------------------------------------------------------------------------ how they end
+
+
+def departures(office: CoreHarness) -> list[tuple[str, str, str]]:
+    """(why, whose, by whom), oldest first."""
+    return [(each.why.value, each.address, each.by) for each in office.core._exchange.location.departures("100")]
+
+
+def test_a_departure_says_who_has_ended_the_registration(phone: FakePhone, office: CoreHarness) -> None:
+    other = FakePhone(office, "100", "192.0.2.11")
+    mine, its = "192.0.2.10:5060", "192.0.2.11:5060"
+    phone.registered()
+    phone.register(expires=0)
+    phone.registered()
+    other.register("*", expires=0)
+    phone.registered()
+    office.core.remove_registrations("100", office.now)
+    phone.registered()
+    office.advance(3601.0)
+    assert departures(office) == [
+        ("unregistered", mine, mine),
+        ("removed-by-another", mine, its),
+        ("administrator", mine, ""),
+        ("expired", mine, ""),
+    ]
+
+
+def test_a_phone_that_comes_back_from_elsewhere_takes_its_own_leave(phone: FakePhone, office: CoreHarness) -> None:
+    phone.registered()
+    phone.port = 5099
+    phone.register("*", expires=0)
+    # Its Call-ID has changed with its port in this bench, as that of a phone that was switched off and on.
+    assert departures(office) == [("unregistered", "192.0.2.10:5060", "192.0.2.10:5099")]
