@@ -123,7 +123,7 @@ class IdleRecorder:
     def put_binding(self, binding: object, registrations: int) -> int:
         return 0
 
-    def remove_binding(self, binding_id: str) -> int:
+    def remove_binding(self, binding_id: str, server: str = "") -> int:
         return 0
 
     def put_call(self, call: object) -> int:

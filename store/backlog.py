@@ -5,9 +5,10 @@ Any thread puts, under whatever lock it holds; `store-writer` alone takes.  `_ch
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from typing import Protocol
+
+from store.sql import Connection
 
 LIMIT = 50_000
 """Subjects that may wait: some fifty megabytes of memory, and half an hour of an office that is busy beyond reason."""
@@ -23,7 +24,7 @@ class Work(Protocol):
     @property
     def renewed(self) -> bool: ...
 
-    def apply(self, connection: sqlite3.Connection) -> None:
+    def apply(self, connection: Connection) -> None:
         """Inside a transaction."""
 
 

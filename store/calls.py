@@ -5,13 +5,12 @@ The changes are made by any thread and applied by `store-writer`; the functions 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sip.snapshots import CallSnapshot, CallState, TerminationReason
-from store.text import TEXT, placeholders, storable, values_of
+from store.sql import TEXT, Connection, insert, upsert, values_of
 
 if TYPE_CHECKING:
     from sip.media import StreamFigures
@@ -71,6 +70,7 @@ _TEXTS = frozenset(
         "from_address",
         "from_number",
         "kind",
+        "number",
         "reason_text",
         "termination_reason",
         "to_address",
@@ -78,18 +78,21 @@ _TEXTS = frozenset(
     }
 )
 
-# The names are our own, so nothing foreign gets into these texts.
-_PUT_LIVE = (
-    f"INSERT OR REPLACE INTO live_call ({', '.join(_LIVE_COLUMNS)}) VALUES ({placeholders(_LIVE_COLUMNS, _TEXTS)})"  # noqa: S608
-)
+_LIVE_KEY = ("call_id", "invited_at")
+
+_PUT_LIVE = upsert("live_call", (*_LIVE_COLUMNS, "server"), _TEXTS, _LIVE_KEY)
 _END_LIVE = f"DELETE FROM live_call WHERE call_id = {TEXT} AND invited_at = ?"  # noqa: S608
-_LIVE = f"SELECT {', '.join(_LIVE_COLUMNS)} FROM live_call ORDER BY call_id, invited_at"  # noqa: S608
-_ADD_CALL = f"INSERT INTO call ({', '.join(CALL_COLUMNS)}, mos) VALUES ({placeholders(CALL_COLUMNS, _TEXTS)}, ?)"  # noqa: S608
-_ADD_PARTY = f"INSERT INTO party (number, ended_at, call) VALUES ({TEXT}, ?, ?)"  # noqa: S608
-_ADD_MEDIA = (
-    f"INSERT INTO media (call, place, {', '.join(MEDIA_COLUMNS)}) VALUES (?, ?, {placeholders(MEDIA_COLUMNS, _TEXTS)})"  # noqa: S608
-)
+_LIVE = f"SELECT {', '.join(_LIVE_COLUMNS)} FROM live_call WHERE server = {TEXT} ORDER BY call_id, invited_at"  # noqa: S608
+_ADD_CALL = f"{insert('call', (*CALL_COLUMNS, 'mos'), _TEXTS)} RETURNING id"
+_ADD_PARTY = insert("party", ("number", "ended_at", "call"), _TEXTS)
+_ADD_MEDIA = insert("media", ("call", "place", *MEDIA_COLUMNS), _TEXTS)
 _REMOVE_PARTY = f"DELETE FROM party WHERE number = {TEXT} AND ended_at = ? AND call = ?"  # noqa: S608
+_BEAT = upsert("heartbeat", ("server", "at"), frozenset(), ("server",))
+# What has ended is found by the time of its end, and it can't have ended before it began.
+TAKEN_FOR_DEAD = f"""
+SELECT id, ended_at, from_number, to_number FROM call
+WHERE ended_at >= ? AND call_id = {TEXT} AND invited_at = ? AND termination_reason = 'interrupted'
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +112,12 @@ class _OfCall:
 
 @dataclass(frozen=True, slots=True)
 class PutCall(_OfCall):
-    """A call began, or one that is live has changed."""
+    """A call began, or one that is live has changed; `server` carries it."""
 
-    def apply(self, connection: sqlite3.Connection) -> None:
-        connection.execute(_PUT_LIVE, values_of(self.call, _LIVE_COLUMNS))
+    server: str = ""
+
+    def apply(self, connection: Connection) -> None:
+        connection.execute(_PUT_LIVE, (*values_of(self.call, _LIVE_COLUMNS), self.server))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +126,17 @@ class EndCall(_OfCall):
 
     streams: Sequence[StreamFigures]
 
-    def apply(self, connection: sqlite3.Connection) -> None:
+    def apply(self, connection: Connection) -> None:
         call = self.call
-        connection.execute(_END_LIVE, (storable(call.call_id), call.invited_at))
+        if not connection.execute(_END_LIVE, (call.call_id, call.invited_at)).rowcount:
+            # Its server was silent for so long that another one has written that it was cut off.
+            values = (call.invited_at, call.call_id, call.invited_at)
+            _forget(connection, connection.execute(TAKEN_FOR_DEAD, values).fetchall())
         rated = [stream.mos for stream in self.streams if stream.mos is not None]
         mos = sum(rated) / len(rated) if rated else None
-        row = connection.execute(_ADD_CALL, (*values_of(call, CALL_COLUMNS), mos)).lastrowid
+        ((row,),) = connection.execute(_ADD_CALL, (*values_of(call, CALL_COLUMNS), mos)).fetchall()
         for number in dict.fromkeys((call.from_number, call.to_number)):
-            connection.execute(_ADD_PARTY, (storable(number), call.ended_at, row))
+            connection.execute(_ADD_PARTY, (number, call.ended_at, row))
         for place, stream in enumerate(self.streams):
             connection.execute(_ADD_MEDIA, (row, place, *values_of(stream, MEDIA_COLUMNS)))
 
@@ -136,20 +144,21 @@ class EndCall(_OfCall):
 # ------------------------------------------------------------------------------------------------ after a crash
 
 
-def has_live(connection: sqlite3.Connection) -> bool:
-    return connection.execute("SELECT 1 FROM live_call LIMIT 1").fetchone() is not None
+def has_live(connection: Connection, server: str = "") -> bool:
+    found = connection.execute(f"SELECT 1 FROM live_call WHERE server = {TEXT} LIMIT 1", (server,))  # noqa: S608
+    return found.fetchone() is not None
 
 
-def beat(connection: sqlite3.Connection, now_at: float) -> None:
+def beat(connection: Connection, now_at: float, server: str = "") -> None:
     """Note that the server was alive at `now_at`."""
-    connection.execute("INSERT OR REPLACE INTO heartbeat (id, at) VALUES (1, ?)", (now_at,))
+    connection.execute(_BEAT, (server, now_at))
 
 
-def close_interrupted(connection: sqlite3.Connection) -> int:
-    """End the calls that were live when the server last died, at the last time it is known to have lived; how many."""
-    beats = connection.execute("SELECT at FROM heartbeat").fetchone()
+def close_interrupted(connection: Connection, server: str = "") -> int:
+    """End the calls that were live when that server last died, at the last time it is known to have lived; how many."""
+    beats = connection.execute(f"SELECT at FROM heartbeat WHERE server = {TEXT}", (server,)).fetchone()  # noqa: S608
     alive_at = beats[0] if beats is not None else 0.0
-    rows = connection.execute(_LIVE).fetchall()
+    rows = connection.execute(_LIVE, (server,)).fetchall()
     for row in rows:
         EndCall(_interrupted(dict(zip(_LIVE_COLUMNS, row, strict=True)), alive_at), ()).apply(connection)
     return len(rows)
@@ -171,15 +180,20 @@ def _interrupted(values: dict[str, object], alive_at: float) -> CallSnapshot:
 # ------------------------------------------------------------------------------------------------ pruning
 
 
-def prune(connection: sqlite3.Connection, before_at: float, most: int) -> int:
+def prune(connection: Connection, before_at: float, most: int) -> int:
     """Forget up to `most` of the calls that ended before `before_at`, the oldest first; how many."""
     rows = connection.execute(
         "SELECT id, ended_at, from_number, to_number FROM call WHERE ended_at < ? ORDER BY ended_at, id LIMIT ?",
         (before_at, most),
     ).fetchall()
+    _forget(connection, rows)
+    return len(rows)
+
+
+def _forget(connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+    """Calls, each by its id, its end and its numbers, with all that belongs to them."""
     for row, ended_at, *numbers in rows:
         for number in dict.fromkeys(numbers):
-            connection.execute(_REMOVE_PARTY, (storable(number), ended_at, row))
+            connection.execute(_REMOVE_PARTY, (number, ended_at, row))
         connection.execute("DELETE FROM media WHERE call = ?", (row,))
         connection.execute("DELETE FROM call WHERE id = ?", (row,))
-    return len(rows)

@@ -1,4 +1,4 @@
-"""The file: opening, checking, setting aside, and the connections to it.
+"""The SQLite file (`store.medium.Medium`): opening, checking, setting aside, and the connections to it.
 
 A connection for writing, used by one thread at a time (the one that opens, afterwards `store-writer`), and a pool of
 connections for reading, each lent to one thread at a time; in WAL mode a reader sees the state of the moment in which
@@ -18,15 +18,16 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from config import ConfigError
-from store import schema
+from store import schema, trouble
 from store.lock import DirectoryLock
-from store.text import from_stored
-from store.trouble import is_damage
+from store.sql import Connection
+from store.text import from_stored, storable
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +51,22 @@ class NewerDatabase(ConfigError):
     """Made by a later version of this program."""
 
 
+class SqliteConnection(sqlite3.Connection):
+    """Takes text with any bytes in it."""
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> sqlite3.Cursor:  # type: ignore[override]
+        return super().execute(sql, [storable(each) if isinstance(each, str) else each for each in values])
+
+
 def connect(path: str) -> sqlite3.Connection:
     """With transactions begun by hand, and usable by any one thread at a time.  `path` may be a `file:` URI."""
     connection = sqlite3.connect(
-        path, timeout=_WRITE_WAIT_MS / 1000, isolation_level=None, check_same_thread=False, uri=path.startswith("file:")
+        path,
+        timeout=_WRITE_WAIT_MS / 1000,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=SqliteConnection,
+        uri=path.startswith("file:"),
     )
     connection.text_factory = from_stored
     return connection
@@ -79,12 +92,12 @@ class Database:
         return self._path
 
     @property
+    def faults(self) -> tuple[type[Exception], ...]:
+        return sqlite3.Error, OSError
+
+    @property
     def is_open(self) -> bool:
         return self._writer is not None
-
-    def is_in_place(self) -> bool:
-        """False when somebody has removed or replaced the file: what is written then goes to nowhere."""
-        return self._path is None or _identity(self._path) == self._opened
 
     @property
     def set_aside_as(self) -> str:
@@ -108,7 +121,7 @@ class Database:
         try:
             self._writer = self._open_file(self._path)
         except sqlite3.DatabaseError as error:
-            if not is_damage(error):
+            if not trouble.is_damage(error):
                 raise
             self.set_aside(now_at, str(error))
             self._writer = self._open_file(self._path)
@@ -167,11 +180,37 @@ class Database:
         self._set_aside_as = move_away(self._path, "damaged", now_at).name
         log.error("%s is damaged (%s); it lies in %s now, and a new one is begun", self._path, why, self._set_aside_as)
 
+    # -------------------------------------------------------------------------------------------- faults
+
+    def keep_watch(self) -> None:
+        """What is written to a file that somebody has removed or replaced goes to nowhere."""
+        if self._path is not None and self.is_open and _identity(self._path) != self._opened:
+            log.error("the database was removed or replaced while the server ran; it goes on with what is there now")
+            self.leave()
+
+    def examine(self) -> None:
+        with self.writing() as connection:
+            check(connection, "quick_check", CHECK_LIMIT_S)
+
+    def after_fault(self, error: Exception, now_at: float) -> None:
+        if trouble.is_damage(error) and self._path is not None:
+            self.set_aside(now_at, str(error))
+        elif trouble.needs_reopening(error):
+            self.leave()
+
+    def problems(self) -> tuple[str, ...]:
+        if aside := self._set_aside_as:
+            return (f"the database was damaged; it lies in {aside} now, and the history begins anew",)
+        return ()
+
+    clause = staticmethod(trouble.clause)
+    is_damage = staticmethod(trouble.is_damage)
+    is_passing = staticmethod(trouble.is_passing)
+
     # -------------------------------------------------------------------------------------------- using
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, committed at the end, undone by an exception."""
         with self._alone:
             connection = self._open_writer()
             connection.execute("BEGIN IMMEDIATE")
@@ -185,7 +224,6 @@ class Database:
 
     @contextlib.contextmanager
     def syncing(self) -> Iterator[sqlite3.Connection]:
-        """Like `writing`; with the end of it, this and everything before is on the disk, not only on its way there."""
         connection = self._open_writer()
         connection.execute("PRAGMA synchronous = FULL")
         try:
@@ -194,9 +232,11 @@ class Database:
         finally:
             connection.execute("PRAGMA synchronous = NORMAL")
 
+    def announce(self, connection: Connection, keys: Sequence[tuple[object, ...]]) -> None:
+        """There is no other server on a file."""
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection of one's own, which sees the same state from the first statement to the end."""
         if self._path is None:
             with self._alone:
                 yield self._open_writer()

@@ -6,7 +6,6 @@ history; a test looks at the plans.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -23,7 +22,7 @@ from sip.snapshots import (
     TerminationReason,
 )
 from store.calls import CALL_COLUMNS, MEDIA_COLUMNS
-from store.text import TEXT, storable
+from store.sql import TEXT, Connection
 
 PERIODS_DAYS = (1, 7, 30)
 """The periods of the statistics: today, and today with the 6 or 29 days before it."""
@@ -45,14 +44,15 @@ CALLS = f"SELECT id, {', '.join(CALL_COLUMNS)} FROM call WHERE id IN "  # noqa: 
 MEDIA = f"SELECT call, {', '.join(MEDIA_COLUMNS)} FROM media WHERE call IN "  # noqa: S608
 IN_MEDIA_ORDER = " ORDER BY call, place"
 SUMS = """
-SELECT termination_reason, count(*), count(answered_at), total(max(0.0, ended_at - answered_at)), total(mos), count(mos)
+SELECT termination_reason, count(*), count(answered_at),
+    sum(CASE WHEN ended_at > answered_at THEN ended_at - answered_at ELSE 0.0 END), coalesce(sum(mos), 0.0), count(mos)
 FROM call WHERE ended_at >= ? GROUP BY termination_reason
 """
 
 _Place = tuple[float, int]
 
 
-def page(connection: sqlite3.Connection, query: HistoryQuery) -> HistoryPage:
+def page(connection: Connection, query: HistoryQuery) -> HistoryPage:
     """The calls that the query asks for, with their media figures."""
     places = _places(connection, query, _end(query), query.limit, query.offset)
     records = _records(connection, places)
@@ -64,7 +64,7 @@ def page(connection: sqlite3.Connection, query: HistoryQuery) -> HistoryPage:
 
 
 def next_records(
-    connection: sqlite3.Connection, query: HistoryQuery, after: _Place | None, most: int
+    connection: Connection, query: HistoryQuery, after: _Place | None, most: int
 ) -> tuple[list[CallRecord], _Place | None]:
     """Up to `most` of the calls that the query is about, whatever its page, newest first, beginning with those after
     the place `after` (None: with the newest); and the place to go on from, None when there are no more."""
@@ -80,19 +80,21 @@ def _end(query: HistoryQuery) -> _Place:
     return (_EVER if query.until_at is None else query.until_at), 0
 
 
-def _count_from(connection: sqlite3.Connection, query: HistoryQuery, since_at: float) -> int:
+def _count_from(connection: Connection, query: HistoryQuery, since_at: float) -> int:
     """Calls that ended at `since_at` or later."""
-    sql, values = (COUNT_ALL, ()) if query.extension is None else (COUNT_OF_NUMBER, (storable(query.extension),))
+    sql, values = (COUNT_ALL, ()) if query.extension is None else (COUNT_OF_NUMBER, (query.extension,))
     return int(connection.execute(sql, (*values, since_at)).fetchone()[0])
 
 
-def _places(connection: sqlite3.Connection, query: HistoryQuery, end: _Place, limit: int, offset: int) -> list[_Place]:
-    sql, values = (PLACES_OF_ALL, ()) if query.extension is None else (PLACES_OF_NUMBER, (storable(query.extension),))
+def _places(connection: Connection, query: HistoryQuery, end: _Place, limit: int, offset: int) -> list[_Place]:
+    sql, values = (PLACES_OF_ALL, ()) if query.extension is None else (PLACES_OF_NUMBER, (query.extension,))
     return connection.execute(sql, (*values, _start(query), *end, limit, offset)).fetchall()
 
 
-def _records(connection: sqlite3.Connection, places: Sequence[_Place]) -> list[CallRecord]:
+def _records(connection: Connection, places: Sequence[_Place]) -> list[CallRecord]:
     """In the order of `places`."""
+    if not places:
+        return []
     ids = [row for _, row in places]
     marks = f"({', '.join('?' * len(ids))})"
     calls = {row: _call(values) for row, *values in connection.execute(CALLS + marks, ids)}
@@ -119,7 +121,7 @@ def period_starts(now_at: float) -> Iterator[tuple[int, float]]:
         yield days, (today - timedelta(days=days - 1)).timestamp()
 
 
-def period_figures(connection: sqlite3.Connection, days: int, since_at: float) -> PeriodFigures:
+def period_figures(connection: Connection, days: int, since_at: float) -> PeriodFigures:
     by_reason: dict[str, int] = {}
     calls = answered = completed = rated = 0
     talk_s = mos = 0.0

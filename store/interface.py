@@ -1,4 +1,4 @@
-"""What the server asks of whatever keeps its state; one implementation is `store.sqlite_store.SqliteStore`.
+"""What the server asks of whatever keeps its state; `store.database_store.DatabaseStore` implements it.
 
 `put_binding`, `remove_binding`, `put_call` and `end_call` never wait and never fail: they may be called under the core
 lock.  All else may wait for the disk, and must not.  Wall times are seconds since the epoch, UTC.
@@ -7,7 +7,6 @@ lock.  All else may wait for the disk, and must not.  Wall times are seconds sin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sip.snapshots import (
@@ -67,8 +66,8 @@ class Store(Protocol):
     def put_binding(self, binding: StoredBinding, registrations: int) -> int:
         """Made or refreshed, by the REGISTER with this count of its number; the ticket."""
 
-    def remove_binding(self, binding_id: str) -> int:
-        """Expired or removed; the ticket."""
+    def remove_binding(self, binding_id: str, server: str = "") -> int:
+        """Expired or removed, and held by that server ("": by this one); the ticket."""
 
     # calls
 
@@ -87,6 +86,3 @@ class Store(Protocol):
 
     def statistics(self, now_at: float) -> tuple[PeriodFigures, ...]:
         """Today, the last 7 and the last 30 days, today included.  Raises `StoreError`."""
-
-    def backup(self, path: Path) -> None:
-        """Write everything that is stored into one file.  Raises `StoreError`, and `OSError` for the file's sake."""

@@ -112,7 +112,19 @@ CREATE TABLE heartbeat (
 );
 """
 
-STEPS: tuple[str, ...] = (_REGISTRATIONS, _CALL_HISTORY)
+# Which server carries a call and was alive when; "" is the only one of a file.
+_SERVERS = """
+ALTER TABLE live_call ADD COLUMN server TEXT NOT NULL DEFAULT '';
+ALTER TABLE heartbeat RENAME TO former_heartbeat;
+CREATE TABLE heartbeat (
+    server TEXT PRIMARY KEY,
+    at REAL NOT NULL
+) WITHOUT ROWID;
+INSERT INTO heartbeat (server, at) SELECT '', at FROM former_heartbeat;
+DROP TABLE former_heartbeat;
+"""
+
+STEPS: tuple[str, ...] = (_REGISTRATIONS, _CALL_HISTORY, _SERVERS)
 """Step n leads from version n-1 to n.  A step that has been released never changes; a new one is appended."""
 
 VERSION = len(STEPS)

@@ -8,7 +8,6 @@ A fault ends only the attempt in which it happened: the work stays in the backlo
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -17,9 +16,8 @@ from config import ConfigError
 from store import calls
 from store.backlog import Backlog, Work
 from store.bindings import drop_expired
-from store.database import CHECK_LIMIT_S, Database, check
 from store.interface import Settled
-from store.trouble import clause, is_damage, is_passing, needs_reopening
+from store.medium import Medium
 
 log = logging.getLogger(__name__)
 
@@ -44,18 +42,20 @@ class Writer:
 
     def __init__(
         self,
-        database: Database,
+        database: Medium,
         backlog: Backlog,
         history_days: int,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        server: str = "",
     ) -> None:
-        """`clock` is monotonic; `history_days` 0 keeps calls for ever."""
+        """`clock` is monotonic; `history_days` 0 keeps calls for ever; `server` is whose calls these are."""
         self._database = database
         self._backlog = backlog
         self._history_days = history_days
         self._clock = clock
         self._wall_clock = wall_clock
+        self._server = server
         self._listeners: list[Settled] = []
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -84,8 +84,7 @@ class Writer:
             found.append(f"registrations and calls can't be stored, and are kept in memory for now: {trouble}")
         if lost := self._backlog.lost:
             found.append(f"{lost} changes of registrations and calls were never stored")
-        if aside := self._database.set_aside_as:
-            found.append(f"the database was damaged; it lies in {aside} now, and the history begins anew")
+        found += self._database.problems()
         if self._thread is not None and not self.is_alive and not self._stopping.is_set():
             found.append("the thread that stores registrations and calls has ended")
         return tuple(found)
@@ -106,7 +105,7 @@ class Writer:
         except ConfigError:
             self._database.close()
             raise
-        except (sqlite3.Error, OSError) as error:
+        except self._database.faults as error:
             self._note(error)
 
     def start(self) -> None:
@@ -152,15 +151,13 @@ class Writer:
         return True
 
     def _work(self, now: float, now_at: float) -> None:
-        if now >= self._beat_due and self._database.is_open and not self._database.is_in_place():
-            log.error("the database was removed or replaced while the server ran; it goes on with what is there now")
-            self._database.leave()
+        if now >= self._beat_due:
+            self._database.keep_watch()
         if not self._database.is_open:
             self._open(now_at)
         if self._suspect:
             self._suspect = False
-            with self._database.writing() as connection:
-                check(connection, "quick_check", CHECK_LIMIT_S)
+            self._database.examine()
         self._write_backlog()
         if now >= self._beat_due:
             self._beat_due = now + HEARTBEAT_S
@@ -173,7 +170,7 @@ class Writer:
         self._database.open(now_at)
         try:
             with self._database.writing() as connection:
-                ended = calls.close_interrupted(connection)
+                ended = calls.close_interrupted(connection, self._server)
                 drop_expired(connection, now_at)
         except BaseException:
             # The next attempt has to do it again.
@@ -189,7 +186,7 @@ class Writer:
             try:
                 self._write(works)
             except Exception as error:
-                if is_passing(error):
+                if self._database.is_passing(error):
                     raise
                 lost = self._write_one_by_one(works)
             self._unsynced = True
@@ -202,6 +199,7 @@ class Writer:
         with self._database.writing() as connection:
             for work in works:
                 work.apply(connection)
+            self._database.announce(connection, [work.key for work in works])
 
     def _write_one_by_one(self, works: list[Work]) -> int:
         """One of them can't be written, whatever the state of the disk: it must not keep back the others.  How many are
@@ -211,7 +209,7 @@ class Writer:
             try:
                 self._write([work])
             except Exception as error:
-                if is_passing(error):
+                if self._database.is_passing(error):
                     raise
                 log.exception("a change can't be stored and is lost: %r", work.key)
                 lost += 1
@@ -220,10 +218,10 @@ class Writer:
     def _beat(self, now_at: float) -> None:
         """The time of the last sign of life matters only to calls that are live; an idle server lets the disk sleep."""
         with self._database.reading() as connection:
-            is_needed = self._unsynced or calls.has_live(connection)
+            is_needed = self._unsynced or calls.has_live(connection, self._server)
         if is_needed:
             with self._database.syncing() as connection:
-                calls.beat(connection, now_at)
+                calls.beat(connection, now_at, self._server)
             self._unsynced = False
 
     def _prune(self, now: float, now_at: float) -> None:
@@ -240,17 +238,14 @@ class Writer:
         self._note(error)
         settled = self._backlog.failed()
         try:
-            if is_damage(error) and self._database.path is not None:
-                self._database.set_aside(self._wall_clock(), str(error))
-            elif needs_reopening(error):
-                self._database.leave()
+            self._database.after_fault(error, self._wall_clock())
         except OSError as second:
             self._note(second)
         self._tell(settled, stored=False)
 
     def _note(self, error: Exception) -> None:
         """Logged once for each kind of fault, not once for each attempt."""
-        trouble = clause(error)
+        trouble = self._database.clause(error)
         if trouble != self._trouble:
             log.error("registrations and calls can't be stored for now: %s", trouble, exc_info=error)
         self._trouble = trouble

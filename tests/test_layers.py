@@ -58,10 +58,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rtp.stream",),
     ("rtp.relay",),
     # state that lasts
-    ("store.backlog", "store.lock", "store.schema", "store.text"),
-    ("store.bindings", "store.calls", "store.interface", "store.trouble"),
-    ("store.database", "store.history"),
-    ("store.archive", "store.writer"),
+    ("store.lock", "store.schema", "store.sql", "store.text"),
+    ("store.backlog", "store.bindings", "store.calls", "store.interface", "store.medium", "store.trouble"),
+    ("store.database", "store.history", "store.writer"),
+    ("store.archive", "store.database_store"),
     ("store.sqlite_store",),
     ("store",),
     # HTTP

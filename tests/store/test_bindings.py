@@ -11,7 +11,7 @@ from tests.support.stored import BINDING, NOON_AT
 
 
 def test_a_binding_comes_back_as_it_went_in(connection: sqlite3.Connection) -> None:
-    plain = replace(BINDING, binding_id="b-2", behind_nat=False, password_mark="", server="two", connection=4)
+    plain = replace(BINDING, binding_id="b-2", behind_nat=False, password_mark="", connection=4)
     PutBinding(BINDING, 1).apply(connection)
     PutBinding(plain, 2).apply(connection)
     assert live_bindings(connection, NOON_AT) == [BINDING, plain]
@@ -35,6 +35,35 @@ def test_a_removed_binding_is_gone_and_its_number_remembered(connection: sqlite3
     RemoveBinding("b-1").apply(connection)
     assert live_bindings(connection, NOON_AT) == []
     assert number_records(connection).keys() == {"100"}
+
+
+def test_each_server_gets_its_own(connection: sqlite3.Connection) -> None:
+    other = replace(BINDING, binding_id="b-2", server="two")
+    PutBinding(BINDING, 1).apply(connection)
+    PutBinding(other, 2).apply(connection)
+    assert live_bindings(connection, NOON_AT) == [BINDING]
+    assert live_bindings(connection, NOON_AT, "two") == [other]
+
+
+def test_a_binding_that_has_moved_is_not_changed_by_the_server_it_has_left(connection: sqlite3.Connection) -> None:
+    moved = replace(BINDING, server="two", last_seen_at=NOON_AT + 1)
+    PutBinding(BINDING, 1).apply(connection)
+    PutBinding(moved, 2).apply(connection)
+    PutBinding(BINDING, 3).apply(connection)
+    RemoveBinding("b-1").apply(connection)
+    assert live_bindings(connection, NOON_AT, "two") == [moved]
+    back = replace(BINDING, last_seen_at=NOON_AT + 2)
+    PutBinding(back, 4).apply(connection)
+    assert live_bindings(connection, NOON_AT) == [back]
+    RemoveBinding("b-1").apply(connection)
+    assert live_bindings(connection, NOON_AT) == []
+
+
+def test_a_clock_that_was_set_back_keeps_no_refresh_from_being_written(connection: sqlite3.Connection) -> None:
+    earlier = replace(BINDING, last_seen_at=NOON_AT - 3600, cseq=8)
+    PutBinding(BINDING, 1).apply(connection)
+    PutBinding(earlier, 2).apply(connection)
+    assert live_bindings(connection, NOON_AT) == [earlier]
 
 
 def test_an_expired_binding_is_not_given_and_can_be_dropped(connection: sqlite3.Connection) -> None:

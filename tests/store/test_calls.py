@@ -103,6 +103,33 @@ class TestAfterACrash:
         assert records(connection)[0].call.ended_at == NOON_AT
 
 
+class TestTakenForDead:
+    """A server that was silent for a while ends its calls after another one has closed them."""
+
+    def test_the_end_that_its_server_tells_replaces_the_one_that_was_assumed(
+        self, connection: sqlite3.Connection
+    ) -> None:
+        PutCall(LIVE_CALL, "two").apply(connection)
+        PutCall(replace(LIVE_CALL, call_id="call-2")).apply(connection)
+        assert calls.close_interrupted(connection, "two") == 1
+        call = ended_call("call-1", NOON_AT + 70, invited_at=NOON_AT)
+        EndCall(call, (MEDIA,)).apply(connection)
+        assert records(connection) == [CallRecord(call, (MEDIA,))]
+        assert (count(connection, "party"), count(connection, "live_call")) == (2, 1)
+
+    def test_what_did_end_stays(self, connection: sqlite3.Connection) -> None:
+        """A number that comes again, and a call that was cut off before."""
+        EndCall(ended_call("call-1", NOON_AT, invited_at=NOON_AT), ()).apply(connection)
+        PutCall(replace(LIVE_CALL, invited_at=NOON_AT + 1)).apply(connection)
+        calls.close_interrupted(connection)
+        EndCall(ended_call("call-1", NOON_AT + 9, invited_at=NOON_AT + 5), ()).apply(connection)
+        assert len(records(connection)) == 3
+
+    def test_it_is_found_by_the_time_in_which_it_can_have_ended(self, connection: sqlite3.Connection) -> None:
+        steps = connection.execute(f"EXPLAIN QUERY PLAN {calls.TAKEN_FOR_DEAD}", (NOON_AT, "call-1", NOON_AT))
+        assert [row[3] for row in steps] == ["SEARCH call USING INDEX call_ended (ended_at>?)"]
+
+
 class TestPruning:
     def test_the_oldest_go_first_with_all_that_belongs_to_them(self, connection: sqlite3.Connection) -> None:
         for number in range(5):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from store import schema
+from store import calls, schema
 from store.bindings import PutBinding, live_bindings
 from store.database import connect
 from tests.support.stored import BINDING, NOON_AT
@@ -27,7 +27,7 @@ def tables(connection: sqlite3.Connection) -> set[str]:
 def test_an_empty_file_gets_all_tables_and_says_whose_it_is(connection: sqlite3.Connection) -> None:
     schema.migrate(connection)
     assert tables(connection) == {"binding", "number", "call", "party", "media", "live_call", "heartbeat"}
-    assert schema.version_of(connection) == schema.VERSION == 2
+    assert schema.version_of(connection) == schema.VERSION == 3
     assert connection.execute("PRAGMA application_id").fetchone()[0] == schema.APPLICATION_ID
 
 
@@ -36,9 +36,21 @@ def test_a_database_of_version_1_is_migrated_and_keeps_what_it_holds(connection:
     assert (schema.version_of(connection), tables(connection)) == (1, {"binding", "number"})
     PutBinding(BINDING, 3).apply(connection)
     schema.migrate(connection)
-    assert schema.version_of(connection) == 2
+    assert schema.version_of(connection) == schema.VERSION
     assert "call" in tables(connection)
     assert live_bindings(connection, NOON_AT) == [BINDING]
+
+
+def test_the_live_calls_and_the_last_sign_of_life_of_version_2_are_those_of_the_only_server(
+    connection: sqlite3.Connection,
+) -> None:
+    schema.migrate(connection, 2)
+    connection.execute("INSERT INTO heartbeat (id, at) VALUES (1, ?)", (NOON_AT,))
+    connection.execute("INSERT INTO live_call VALUES ('call-1', 1.0, '100', '101', NULL, NULL, 'a', 'b', 0)")
+    schema.migrate(connection)
+    assert calls.has_live(connection)
+    assert calls.close_interrupted(connection) == 1
+    assert connection.execute("SELECT ended_at FROM call").fetchone() == (NOON_AT,)
 
 
 def test_a_database_of_this_version_is_left_alone(connection: sqlite3.Connection) -> None:

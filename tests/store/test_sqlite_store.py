@@ -14,8 +14,9 @@ from config import IN_MEMORY, Config, ConfigError
 from sip.snapshots import CallRecord, HistoryQuery, NumberRecord, TerminationReason
 from store import StoreError, open_store
 from store.database import FILE_NAME
+from store.database_store import ROWS_AT_ONCE
 from store.interface import Store
-from store.sqlite_store import ROWS_AT_ONCE, SqliteStore
+from store.sqlite_store import SqliteStore
 from tests.support.stored import BINDING, LIVE_CALL, MEDIA, NOON_AT, Clock, ended_call
 
 LIMIT_S = 20.0
@@ -103,16 +104,6 @@ class TestInEachPlace:
         ticket = starter.store.put_call(LIVE_CALL)
         starter.stop()
         assert told == [(ticket, True)]
-
-    def test_a_backup_holds_everything(self, starter: Starter, tmp_path: Path) -> None:
-        store = starter.start()
-        store.put_binding(BINDING, 1)
-        assert store.flush(LIMIT_S)
-        store.backup(tmp_path / "copy.db")
-        starter.stop()
-        copy = Starter(tmp_path / "copy.db")
-        assert copy.start().bindings(NOON_AT) == [BINDING]
-        copy.stop()
 
     def test_starting_closing_twice_and_no_problems(self, starter: Starter) -> None:
         assert starter.start().problems() == ()

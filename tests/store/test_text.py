@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from store.database import connect
-from store.text import TEXT, from_stored, placeholders, storable
+from store.sql import TEXT
+from store.text import from_stored, storable
 
 
 @pytest.mark.parametrize("text", ["", "plain", "Müller ☎", "bad \udcff\udc80 bytes", "a\x00b"])
@@ -28,7 +29,3 @@ def test_text_with_bad_bytes_is_found_again() -> None:
 def test_the_bytes_are_those_that_came() -> None:
     assert storable("\udcff") == b"\xff"
     assert from_stored(b"\xff") == "\udcff"
-
-
-def test_placeholders_follow_the_columns() -> None:
-    assert placeholders(("a", "b", "c"), frozenset({"b"})) == f"?, {TEXT}, ?"

@@ -27,7 +27,7 @@ class FakeRecorder:
         self.registrations[binding.number] = registrations
         return self._next()
 
-    def remove_binding(self, binding_id: str) -> int:
+    def remove_binding(self, binding_id: str, server: str = "") -> int:
         self.bindings.pop(binding_id, None)
         return self._next()
 

@@ -1,0 +1,58 @@
+"""SQL that every database here understands, and what such a database offers to it.  Pure.
+
+Statements are written once: `?` stands for a value, `TEXT` for a value that may hold any bytes that came from the
+network, and both SQLite and PostgreSQL take what is left.  A connection sees to it that text comes out as it went in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+from typing import Any, Protocol
+
+TEXT = "CAST(? AS TEXT)"
+"""The placeholder of text: a database may have to be handed bytes for it."""
+
+
+class Cursor(Protocol):
+    """What a statement has found or done."""
+
+    @property
+    def rowcount(self) -> int: ...
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Connection(Protocol):
+    """Lent to one thread at a time, in the midst of a transaction."""
+
+    def execute(self, sql: str, values: Sequence[Any] = ..., /) -> Cursor: ...
+
+
+def values_of(source: object, columns: Iterable[str]) -> list[object]:
+    """The attributes of those names, as they are bound for `placeholders`."""
+    return [plain(getattr(source, column)) for column in columns]
+
+
+def plain(value: object) -> object:
+    """A value as databases know it: no truth values (they are kept as 0 and 1), no members of enumerations."""
+    if isinstance(value, bool):
+        return int(value)
+    return value.value if isinstance(value, Enum) else value
+
+
+def placeholders(columns: Iterable[str], texts: frozenset[str]) -> str:
+    """The VALUES of an INSERT, in the order of its columns."""
+    return ", ".join(TEXT if column in texts else "?" for column in columns)
+
+
+def insert(table: str, columns: Sequence[str], texts: frozenset[str]) -> str:
+    """A row more.  The names are our own, so nothing foreign gets into the text; here and below."""
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({placeholders(columns, texts)})"  # noqa: S608
+
+
+def upsert(table: str, columns: Sequence[str], texts: frozenset[str], key: Sequence[str]) -> str:
+    """A row more, or instead of the one that has the same `key`."""
+    changes = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
+    return f"{insert(table, columns, texts)} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
