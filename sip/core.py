@@ -11,6 +11,7 @@ Pure, and not thread-safe: the engine's core lock guards it and everything below
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ from sip.proxy import Proxy
 from sip.recorder import CLOCK_STEP_S, Recorder, needs_writing, restored, stored_form
 from sip.registrar import Register, Registrar
 from sip.responses import ResponseProcessor
+from sip.returned import ReturnedMail
 from sip.routing import Identity, remove_own_routes
 from sip.snapshots import (
     CallSnapshot,
@@ -60,6 +62,13 @@ ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, REFER
 
 _NEGOTIATED = frozenset({420, 423, 500})
 """Refusals of a REGISTER that phones deal with by themselves."""
+
+
+_QUOTED_REQUEST = re.compile(
+    rb"(?P<method>[A-Z]{1,20}) .{1,1000}?\r\nVia: [^\r\n]{1,300}?;branch=(?P<branch>z9hG4bK[0-9A-Za-z.-]{1,100})[;,\r]",
+    re.DOTALL,
+)
+"""A request of ours as ICMP quotes it, up to the branch of its topmost Via."""
 
 
 class Send(NamedTuple):
@@ -120,6 +129,7 @@ class SipCore:
             send=self._send_message,
             wall=self._wall,
             contact_fault=lambda contact, flow: contact_fault(contact, flow, is_own_address),
+            returned=ReturnedMail(),
         )
         self.admission = Admission(x)
         self._keepalive = NatKeepAlive(x)
@@ -180,6 +190,19 @@ class SipCore:
         """What that transaction sent last did not go out."""
         self._now = now
         transaction.transport_error(reason, now)
+
+    def undelivered(self, host: str, port: int, quoted: bytes, why: str, now: float) -> None:
+        """The network could not deliver a datagram that was sent there, whose beginning is `quoted` (RFC 3261 18.4).
+
+        Its branch is nothing that can be guessed, so who names it is believed; otherwise it is only remembered."""
+        self._now = now
+        match = _QUOTED_REQUEST.match(quoted)
+        if match is None:
+            self._exchange.returned.note(host, port, why, now)
+            return
+        transaction = self._exchange.layer.find_client(match["branch"].decode(), match["method"].decode())
+        if transaction is not None and transaction.flow.remote == (host, port):
+            transaction.transport_error(why, now)
 
     def unanswered_requests(self) -> int:
         """Requests sent whose final response has not come yet."""

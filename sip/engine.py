@@ -22,8 +22,9 @@ from sip.core import Send, SipCore
 from sip.credentials import Credentials
 from sip.errors import ParseError
 from sip.faults import FaultLog
-from sip.flood import REGISTERED_FACTOR, SourceGuard
+from sip.flood import REGISTERED_FACTOR, SourceGuard, TokenBucket
 from sip.flow import Flow
+from sip.icmp import Undelivered
 from sip.lasting_thread import LastingThread
 from sip.media import MediaRelay
 from sip.message import Request, Response
@@ -62,6 +63,9 @@ _ADDRESS_REFRESH_S = 30.0
 _FAULT_PAUSE_S = 0.1
 """After a fault on the way to the timers; a fault of one timer delays no other."""
 
+_UNDELIVERED_PER_S = 100.0
+"""Datagrams that came back, looked at on average: they can be forged.  Timers notice the phones of the others."""
+
 _PORT_TRIES = 20
 
 _LAST_ANSWERS_S = 0.75
@@ -95,6 +99,7 @@ class SipEngine:
         """Answers that wait for the recorder, and since when, in the order of their tickets."""
         self._settled_ticket = 0
         self._guard = SourceGuard(config.sip_rate_limit, self._core.admission.live.__contains__)
+        self._undelivered = TokenBucket(_UNDELIVERED_PER_S)
         self._faults = FaultLog(log)
         self._transports = TransportTable()
         self._udp: UdpTransport | None = None
@@ -129,7 +134,15 @@ class SipEngine:
             self._is_banned,
         )
         for attempt in range(_PORT_TRIES):
-            udp = UdpTransport(host, port, self._addresses, self._lets_in, self._on_message, self._on_malformed)
+            udp = UdpTransport(
+                host,
+                port,
+                self._addresses,
+                self._lets_in,
+                self._on_message,
+                self._on_malformed,
+                self._on_undelivered,
+            )
             try:
                 tcp = TcpTransport(host, udp.port, self._addresses, user, limits, quota)
             except OSError:
@@ -221,6 +234,14 @@ class SipEngine:
             self._core.transport_error(token, reason, time.monotonic())
             self._carry_out()
 
+    def _on_undelivered(self, undelivered: Undelivered) -> None:
+        """A datagram has come back: the phone is not there.  Thread `sip-udp`."""
+        now = time.monotonic()
+        if self._undelivered.take(now):
+            with self._lock:
+                self._core.undelivered(*undelivered, now)
+                self._carry_out()
+
     def _peers_in_use(self) -> frozenset[str]:
         """Phones that need the connection they have, by host:port."""
         with self._lock:
@@ -239,6 +260,8 @@ class SipEngine:
                     self._core.set_wall_offset(time.time() - now)
                     self._refresh_addresses(now)
                     self._core.handle_timeout(now)
+                    for each in self._udp.take_undelivered() if self._udp is not None else ():
+                        self._core.undelivered(*each, now)
                     self._release(now - _LONGEST_HOLD_S)
                     self._carry_out()
                 except Exception as error:  # noqa: BLE001 - logged, once for each kind

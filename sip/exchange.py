@@ -12,6 +12,7 @@ from sip.location import LocationService
 from sip.media import MediaRelay
 from sip.message import Message
 from sip.numbering import NumberPlan
+from sip.returned import ReturnedMail
 from sip.routing import Identity
 from sip.timers import TimerQueue, TimerSettings
 from sip.transaction_layer import TransactionLayer
@@ -39,6 +40,7 @@ class Exchange:
     send: Callable[[Flow, Message, Call | None], None]
     wall: Callable[[float], float]
     contact_fault: Callable[[Uri, Flow], str | None]
+    returned: ReturnedMail
     current: tuple[Flow, bytes] | None = None
 
     def may_be(self, party: Party, flow: Flow) -> bool:

@@ -45,7 +45,7 @@ class Fact(StrEnum):
     UNREACHABLE = "unreachable"
     """number, address, transport, why: the network gave the request back, or the connection is gone."""
     UNANSWERED = "unanswered"
-    """number, address, transport, rang (0, 1): no final response in time."""
+    """number, address, transport, rang (0, 1): no final response in time; why: what the network has said meanwhile."""
     DECLINED = "declined"
     """number, address, status, phrase; warning, reason: those headers' values, if any."""
     BAD_ANSWER = "bad-answer"

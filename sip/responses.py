@@ -70,6 +70,8 @@ class ResponseProcessor:
         if branch.final is None:
             branch.silent = not branch.provisional
             details = _details(branch) | {"rang": int(branch.provisional)}
+            if why := self._x.returned.why(branch.flow.remote, now - 64 * self._x.settings.t1_s):
+                details["why"] = why
             self._note(branch, f"no final response from {branch.flow}", now, Fact.UNANSWERED, details)
             status = 487 if branch.context.cancel_cause else 408
             self._failure(branch, make_response(branch.context.request, status, to_tag=self._x.identity.new_tag()), now)

@@ -270,6 +270,10 @@ class TransactionLayer:
             if client.flow.connection == connection and client.state in _UNANSWERED:
                 client.transport_error("the connection is closed", now)
 
+    def find_client(self, branch: str, method: str) -> ClientTransaction | None:
+        """The live transaction of a request that was sent with this branch."""
+        return self._clients.get((branch, method))
+
     def forget_client(self, transaction: ClientTransaction) -> None:
         """For the transaction itself, at its end."""
         del self._clients[transaction.key]
@@ -278,7 +282,7 @@ class TransactionLayer:
 
     def receive_response(self, response: Response, flow: Flow, now: float) -> None:
         """A validated response (17.1.3)."""
-        transaction = self._clients.get((response.via.branch, response.cseq.method))
+        transaction = self.find_client(response.via.branch, response.cseq.method)
         if transaction is None:
             self.user.on_stray_response(response, flow, now)
         else:

@@ -8,10 +8,12 @@ from typing import Protocol
 
 from sip.errors import ParseError
 from sip.flow import Flow
+from sip.icmp import Undelivered
 from sip.message import Request, Response
 
 OnMessage = Callable[[Request | Response, bytes, Flow], None]
 OnMalformed = Callable[[ParseError, Flow], None]
+OnUndelivered = Callable[[Undelivered], None]
 OnClosed = Callable[[Flow], None]
 OnFailed = Callable[[object, str], None]
 IsBanned = Callable[[str], bool]

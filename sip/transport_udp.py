@@ -17,9 +17,10 @@ from sip.addresses import AddressBook, family_of, is_wildcard, normalise
 from sip.errors import ParseError
 from sip.faults import FaultLog
 from sip.flow import Flow
+from sip.icmp import Undelivered, ask_for_errors, read_errors
 from sip.lasting_thread import LastingThread
 from sip.message import parse_datagram
-from sip.transport import OnMalformed, OnMessage
+from sip.transport import OnMalformed, OnMessage, OnUndelivered
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ _RECEIVE_PAUSE_S = 0.1
 
 _OF_A_PEER = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH})
 """ICMP errors of an earlier send: they say nothing about this socket, and a phone that is off is no event."""
+_SEND_TRIES = 3
+"""An error of an earlier message keeps this one from being sent; the next try is without it."""
 
 _MSG_DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
 
@@ -50,14 +53,19 @@ class UdpTransport:
         lets_in: Callable[[str], bool],
         on_message: OnMessage,
         on_malformed: OnMalformed,
+        on_undelivered: OnUndelivered,
     ) -> None:
         """Binds at once; raises `OSError`.  `lets_in(host)`: a datagram from there is looked at."""
         self._addresses = addresses
         self._lets_in = lets_in
         self._on_message = on_message
         self._on_malformed = on_malformed
+        self._on_undelivered = on_undelivered
         self._dual_stack = family_of(host) == socket.AF_INET6
         self._socket = bound_udp_socket(host, port)
+        self._tells_errors = ask_for_errors(self._socket)
+        self._has_errors = False
+        """`send` has met an error of an earlier message, of which the receiving thread may not have heard."""
         self.port: int = self._socket.getsockname()[1]
         self._wake_host = ("::1" if self._dual_stack else "127.0.0.1") if is_wildcard(host) else host
         self._flows: dict[tuple[str, int], Flow] = {}
@@ -96,7 +104,7 @@ class UdpTransport:
         if self._dual_stack and ":" not in host:
             host = f"::ffff:{host}"
         try:
-            self._socket.sendto(data, _MSG_DONTWAIT, (host, flow.remote_port))
+            self._send_to(data, (host, flow.remote_port))
         except OSError as error:
             if error.errno not in _OF_A_PEER and error.errno != errno.EAGAIN:
                 self._faults.warn(error, time.monotonic(), "a message to %s can't be sent", flow)
@@ -105,6 +113,25 @@ class UdpTransport:
         except (OverflowError, ValueError) as error:
             return str(error)
         return None
+
+    def _send_to(self, data: bytes, address: tuple[str, int]) -> None:
+        for _ in range(_SEND_TRIES if self._tells_errors else 1):
+            try:
+                self._socket.sendto(data, _MSG_DONTWAIT, address)
+            except OSError as error:
+                if error.errno not in _OF_A_PEER:
+                    raise
+                self._has_errors, met = True, error
+            else:
+                return
+        raise met
+
+    def take_undelivered(self) -> list[Undelivered]:
+        """What `send` has noticed of earlier messages, and the receiving thread perhaps has not.  Core lock."""
+        if not (self._has_errors and self._tells_errors):
+            return []
+        self._has_errors = False
+        return read_errors(self._socket)[1]
 
     def flow_to(self, host: str, port: int) -> Flow:
         return Flow("UDP", self._addresses.local_host(host), self.port, host, port)
@@ -116,7 +143,9 @@ class UdpTransport:
             try:
                 data, source = receive(_MAX_DATAGRAM)
             except OSError as error:
-                if error.errno not in _OF_A_PEER and not self._stopping.is_set():
+                if self._heard_of_peers() or error.errno in _OF_A_PEER:
+                    continue
+                if not self._stopping.is_set():
                     self._is_deaf = True
                     self._faults.warn(error, time.monotonic(), "receiving failed")
                     self._stopping.wait(_RECEIVE_PAUSE_S)
@@ -137,6 +166,18 @@ class UdpTransport:
                 self._on_message(message, data, flow)
             except Exception as error:  # noqa: BLE001 - logged, at a rate that packets cannot drive
                 self._faults.note(error, time.monotonic(), "a datagram from %s caused a fault", source)
+
+    def _heard_of_peers(self) -> bool:
+        """The socket has failed: pass on what it has to say of messages that came back; whether there was any."""
+        if not self._tells_errors:
+            return False
+        count, undelivered = read_errors(self._socket)
+        for each in undelivered:
+            try:
+                self._on_undelivered(each)
+            except Exception as error:  # noqa: BLE001 - logged, at a rate that packets cannot drive
+                self._faults.note(error, time.monotonic(), "an undelivered message to %s caused a fault", each.host)
+        return count > 0
 
     def _flow(self, source: tuple[str, int]) -> Flow:
         if len(self._flows) >= _MAX_FLOWS:

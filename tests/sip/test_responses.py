@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from sip.snapshots import TerminationReason
 from sip.timers import TimerSettings
 from tests.support.bench_phone import SDP, FakePhone, TestCall, establish, hang_up
 from tests.support.harness import CoreHarness
@@ -558,3 +561,53 @@ def test_16_7_step_3_the_same_outside_a_call(office: CoreHarness, alice: FakePho
     bob.respond(without_lower_vias(bob.expect("MESSAGE")), 200, "OK")
     alice.expect("502 MESSAGE")
     office.assert_clean()
+
+
+# ------------------------------------------------------------------------------------------------ ICMP
+
+
+def test_18_4_what_came_back_ends_the_branch_it_names_at_once(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone
+) -> None:
+    alice.invite("101")
+    sent = bob.expect_sent("INVITE")
+    office.core.undelivered(bob.host, bob.port, sent.data, "port unreachable", office.now)
+    office.collect()
+    assert alice.expect("480 INVITE")
+    (ended,) = office.core.ended_calls()
+    assert ended.snapshot.termination_reason is TerminationReason.UNREACHABLE
+    facts = {entry.fact: entry.details for entry in ended.journal.entries()}
+    assert facts["unreachable"]["why"] == "port unreachable"
+    assert facts["unreachable"]["address"] == "192.0.2.11:5060"
+
+
+@pytest.mark.parametrize(
+    ("change", "port"),
+    [
+        (lambda data: data.replace(b"z9hG4bK", b"z9hG4bKx", 1), 5060),
+        (lambda data: data[:8], 5060),
+        (lambda _data: b"", 5060),
+        (lambda data: data, 5061),
+    ],
+    ids=["another branch", "a short quotation", "none", "from another place"],
+)
+def test_a_word_that_may_be_forged_ends_nothing(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone, change: Callable[[bytes], bytes], port: int
+) -> None:
+    alice.invite("101")
+    sent = bob.expect_sent("INVITE")
+    office.core.undelivered(bob.host, port, change(sent.data), "port unreachable", office.now)
+    office.collect()
+    assert len(office.core.calls()) == 1
+
+
+def test_a_word_without_a_branch_explains_the_silence_that_follows(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone
+) -> None:
+    alice.invite("101")
+    bob.expect("INVITE")
+    office.core.undelivered(bob.host, bob.port, b"", "host unreachable", office.now)
+    office.advance(33.0)
+    (ended,) = office.core.ended_calls()
+    (fact,) = [entry.details for entry in ended.journal.entries() if entry.fact == "unanswered"]
+    assert fact["why"] == "host unreachable"

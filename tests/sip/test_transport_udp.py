@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import socket
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from sip.addresses import AddressBook
 from sip.errors import ParseError
 from sip.flow import Flow
+from sip.icmp import Undelivered
 from sip.message import Request, Response
 from sip.transport_udp import UdpTransport
 
@@ -24,8 +26,20 @@ class Receiver:
     def __init__(self) -> None:
         self.messages: queue.Queue[tuple[bytes, Flow]] = queue.Queue()
         self.malformed: queue.Queue[ParseError] = queue.Queue()
+        self.undelivered: queue.Queue[Undelivered] = queue.Queue()
         self.faults = 0
         self.shut_out: set[str] = set()
+
+    def transport(self) -> UdpTransport:
+        return UdpTransport(
+            "127.0.0.1",
+            0,
+            AddressBook(),
+            self.lets_in,
+            self.on_message,
+            self.on_malformed,
+            self.undelivered.put,
+        )
 
     def lets_in(self, host: str) -> bool:
         return host not in self.shut_out
@@ -47,7 +61,7 @@ def receiver() -> Receiver:
 
 @pytest.fixture
 def transport(receiver: Receiver) -> Iterator[UdpTransport]:
-    udp = UdpTransport("127.0.0.1", 0, AddressBook(), receiver.lets_in, receiver.on_message, receiver.on_malformed)
+    udp = receiver.transport()
     udp.start()
     yield udp
     udp.stop()
@@ -106,6 +120,40 @@ def test_a_peer_that_is_gone_does_not_end_the_receiving(
     assert receiver.messages.get(timeout=WAIT_S)[0] == OPTIONS
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems don't tell")
+def test_what_comes_back_is_passed_on_with_its_beginning(transport: UdpTransport, receiver: Receiver) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        gone.bind(("127.0.0.1", 0))
+        address = gone.getsockname()
+    assert transport.send(transport.flow_to(*address), OPTIONS, None) is None
+    undelivered = receiver.undelivered.get(timeout=WAIT_S)
+    assert undelivered == Undelivered(*address, OPTIONS, "port unreachable")
+
+
+def test_an_error_of_one_peer_keeps_no_message_from_another(transport: UdpTransport, peer: socket.socket) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        gone.bind(("127.0.0.1", 0))
+        address = gone.getsockname()
+    for count in range(50):
+        transport.send(transport.flow_to(*address), b"anybody there", None)
+        assert transport.send(transport.flow_to(*peer.getsockname()), b"%d" % count, None) is None
+        assert peer.recv(100) == b"%d" % count
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems don't tell")
+def test_what_the_sender_meets_can_be_asked_for(receiver: Receiver) -> None:
+    """Nobody waits in recvfrom here, so the next sending meets the error."""
+    udp = receiver.transport()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        gone.bind(("127.0.0.1", 0))
+        address = gone.getsockname()
+    assert udp.take_undelivered() == []
+    udp.send(udp.flow_to(*address), OPTIONS, None)
+    udp.send(udp.flow_to(*address), OPTIONS, None)
+    assert Undelivered(*address, OPTIONS, "port unreachable") in udp.take_undelivered()
+    udp.stop()
+
+
 @pytest.mark.parametrize(
     "junk",
     [b"", b"\r\n\r\n", b"\x00\x01\x00\x00\x21\x12\xa4\x42" + bytes(12), bytes(range(128, 256)), b"\0" * 100],
@@ -133,7 +181,7 @@ def test_a_fault_above_ends_only_that_message(receiver: Receiver, peer: socket.s
 
 
 def test_stop_ends_the_thread_and_frees_the_port(receiver: Receiver) -> None:
-    udp = UdpTransport("127.0.0.1", 0, AddressBook(), receiver.lets_in, receiver.on_message, receiver.on_malformed)
+    udp = receiver.transport()
     udp.start()
     port = udp.port
     udp.stop()
