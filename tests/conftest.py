@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import logging
+import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,45 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         (name, text.encode("utf-8", "backslashreplace").decode("utf-8")) for name, text in report.sections
     ]
     return report
+
+
+LONG_FIRST = (
+    "test_sipp_load.py",
+    "test_bench_smoke.py",
+    "test_baresip.py",
+    "test_linphone.py",
+    "test_sipvicious.py",
+    "test_crash.py",
+    "test_soak.py",
+    "test_sipp_audio.py",
+)
+"""Test files that wait for phones and processes most of the time, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins at once, one file in each test process, and everything else is done meanwhile.
+
+    Each process gets an equal run of the list to begin with (`--dist=worksteal`), so the long ones go to the heads of
+    these runs.
+    """
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    heads: list[list[pytest.Item]] = [[] for _ in range(count)]
+    for number, name in enumerate(LONG_FIRST):
+        heads[number % count] += [item for item in items if item.path.name == name]
+    long = {id(item) for head in heads for item in head}
+    rest = iter([item for item in items if id(item) not in long])
+    total, dealt = len(items), []
+    for number, head in enumerate(heads):
+        # As the scheduler divides: what is left, by the processes that are left.
+        room = (total - len(dealt)) // (count - number)
+        dealt += head + list(itertools.islice(rest, max(0, room - len(head))))
+    items[:] = [*dealt, *rest]
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of collected tests are no garbage: who asks for a collection need not wait until all are looked at."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

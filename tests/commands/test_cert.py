@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 import commands.cert
 from commands import authority
@@ -17,7 +20,30 @@ from sip.tls import Certificate
 from tests.support.program import PROGRAM
 from tests.support.tls import client_context
 
+generate_private_key = rsa.generate_private_key
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def key_store() -> Callable[[int], Iterator[rsa.RSAPrivateKey]]:
+    """Keys by size, the first few made and then the same again: what takes longest in all this is to find primes."""
+    made: dict[int, list[rsa.RSAPrivateKey]] = {}
+
+    def keys(size: int) -> Iterator[rsa.RSAPrivateKey]:
+        stock = made.setdefault(size, [])
+        for number in itertools.count():
+            if number == len(stock):
+                stock.append(generate_private_key(65537, size))
+            yield stock[number]
+
+    return keys
+
+
+@pytest.fixture(autouse=True)
+def quick_keys(monkeypatch: pytest.MonkeyPatch, key_store: Callable[[int], Iterator[rsa.RSAPrivateKey]]) -> None:
+    """Each key that a test asks for is another one; the next test gets the same ones."""
+    keys = {size: key_store(size) for size in (2048, 3072)}
+    monkeypatch.setattr(rsa, "generate_private_key", lambda public_exponent, key_size: next(keys[key_size]))
 
 
 @pytest.fixture

@@ -52,13 +52,21 @@ def eventually(value: Callable[[], _Value], what: str, limit_s: float = LIMIT_S)
 
 
 _PHONE_PORTS = range(11_000, 19_990, 4)
+_given: set[int] = set()
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 
 def free_port() -> int:
     """A port of 127.0.0.1 that is free for UDP and TCP; not one of those that the system gives to whoever asks for any,
-    since programs let it go and take it again."""
+    since programs let it go and take it again.  Nobody else gets it: no other test process, and this one only when it
+    has had all."""
+    ports = _PHONE_PORTS[_worker::_workers]
     while True:
-        port = random.choice(_PHONE_PORTS)
+        if len(_given) == len(ports):
+            _given.clear()
+        port = random.choice([port for port in ports if port not in _given])
+        _given.add(port)
         udp, tcp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
         with udp, tcp, contextlib.suppress(OSError):
             udp.bind(("127.0.0.1", port))

@@ -143,6 +143,6 @@ def test_what_is_no_secret_stays(text) -> None:
 @pytest.mark.parametrize("start", ["", "Authorization: Digest ", "Authorization: ", "a=crypto:1 "])
 def test_endless_text_is_masked_in_linear_time(start, unit) -> None:
     """A quadratic pattern would keep this test busy for hours."""
-    shown = masked_text(start + unit * 200_000 + "\r\nAuthorization: Basic s3cret")
+    shown = masked_text(start + unit * 100_000 + "\r\nAuthorization: Basic s3cret")
     assert shown.startswith(start.strip())
     assert "s3cret" not in shown

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
+
+import sipserver
 
 PROGRAM = Path(__file__).resolve().parents[2] / "sipserver.py"
 LIMIT_S = 20.0
@@ -25,6 +32,29 @@ class Ended(NamedTuple):
     status: int
     output: str
     errors: str
+
+
+def run_here(directory: Path, *arguments: str, typed: str = "", **settings: str) -> Ended:
+    """What `python sipserver.py` would do in `directory`, in this process: with `typed` on a pipe as its standard
+    input, nothing in the environment but `settings`, and the signal handlers put back."""
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    output, errors = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(directory),
+        mock.patch.dict(os.environ, settings, clear=True),
+        mock.patch("sys.stdin", io.StringIO(typed)),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+    ):
+        try:
+            status = sipserver.main(arguments)
+        except SystemExit as ended:  # from argparse
+            status = ended.code if isinstance(ended.code, int) else 1
+        finally:
+            for number, handler in handlers.items():
+                if handler is not signal.getsignal(number):
+                    signal.signal(number, handler)
+    return Ended(status, output.getvalue(), errors.getvalue())
 
 
 class Program:
