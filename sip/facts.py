@@ -73,10 +73,21 @@ class Fact(StrEnum):
     ENDED = "ended"
     """reason, by, status: as in the history."""
 
-    # what is heard of the media while the call lasts; side: 0 the caller's sound, 1 the callee's; since
+    # what is heard of the media while the call lasts (`sip.media_watch`).  since; side: whose sound it is, 0 the
+    # caller's, 1 the callee's; seconds: how long it had been silent; of that side: packets, rejected (from sources that
+    # may not send), relayPort (where it sends to); otherPackets of the other side
+    AUDIO_STARTED = "audio-started"
+    """codec; again (0, 1): 1 when it had been missed."""
     ONE_WAY_AUDIO = "one-way-audio"
+    """Nothing has come from one side since both were to send, the other is heard."""
     NO_AUDIO = "no-audio"
+    """Nothing has come from either: no side, but callerPackets, calleePackets, callerRejected, calleeRejected."""
     AUDIO_STOPPED = "audio-stopped"
+    """A side that had been heard is not any more; both, when there is no side: with the details of `NO_AUDIO`."""
+    AUDIO_POOR = "audio-poor"
+    """mos, lossPercent, jitter (ms), codec: of the last seconds."""
+    AUDIO_GOOD = "audio-good"
+    """As `AUDIO_POOR`: it is good again."""
 
 
 class Departure(StrEnum):

@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "sip.validation",
     ),
     ("sip.contact_rules", "sip.gatekeeper"),
-    ("sip.journal", "sip.routing", "sip.sips", "sip.transaction"),
+    ("sip.journal", "sip.media_watch", "sip.routing", "sip.sips", "sip.transaction"),
     ("sip.location",),
     ("sip.calls", "sip.registrar", "sip.transaction_client", "sip.transaction_server"),
     ("sip.forwarding", "sip.recorder", "sip.transaction_layer"),
@@ -54,7 +54,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sip.core",),
     # RTP, pure
     ("rtp", "rtp.figures", "rtp.packet", "rtp.payload_types", "rtp.quality"),
-    ("rtp.latch", "rtp.rtcp", "rtp.stats"),
+    ("rtp.latch", "rtp.pulse", "rtp.rtcp", "rtp.stats"),
     ("rtp.session", "rtp.shared_stats"),
     # drivers: sockets, threads, time
     ("sip.lasting_thread", "sip.outbox", "sip.quota", "sip.tls"),
