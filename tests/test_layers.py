@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "sip.numbering",
         "sip.returned",
     ),
-    ("sip.faults",),
+    ("sip.attempts", "sip.faults"),
     ("sip.passwords",),
     ("sip.snapshots", "sip.sources", "sip.timers"),
     ("sip.bans", "sip.diary", "sip.flood", "sip.masking", "sip.multipart", "sip.uri"),
