@@ -14,7 +14,11 @@ _WORTH_IT = 10_000
 """New objects that a collection is worth while no call is up."""
 
 _PRESSING = 100_000
-"""New objects that are looked at even during calls; that takes some 20 ms."""
+"""New objects that are looked at even during calls; that takes some 50 ms."""
+
+_PATIENCE_S = 120.0
+"""How long such a look is put off when the last one found next to nothing.  What calls and registrations make lives for
+half a minute, in their transactions, and most of it is gone by then without having been looked at."""
 
 _FULL_EVERY_S = 3600.0
 """How often, at most, all objects are looked at, also those that were found alive before."""
@@ -36,16 +40,18 @@ class Collector:
         gc.disable()
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         self._full_at = now + _FULL_EVERY_S
+        self._patient_until = now + _PATIENCE_S
 
     def collect_when_due(self, now: float, *, busy: bool) -> bool:
         """Collect if it is time to; whether it did.  `busy`: somebody would hear the pause."""
         # While the collector is off, this is how many container objects more there are than after the last collection.
         fresh = gc.get_count()[0]
-        if fresh < (_PRESSING if busy else _WORTH_IT):
+        if fresh < (_PRESSING if busy else _WORTH_IT) or (busy and now < self._patient_until):
             return False
         if not busy and now >= self._full_at:
             self._full_at = now + _FULL_EVERY_S
             gc.unfreeze()
-        gc.collect()
+        found = gc.collect()
         gc.freeze()
+        self._patient_until = now + _PATIENCE_S if found < _WORTH_IT else now
         return True

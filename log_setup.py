@@ -15,7 +15,6 @@ import os
 import re
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -65,8 +64,11 @@ _OWN_FIELDS = frozenset(("time", "level", "logger", "message", "thread", "except
 # ASCII output: neither C1 controls nor line separators of Unicode reach a file or a terminal, and bytes = characters.
 _encode = JSONEncoder(ensure_ascii=True).encode
 
-_GATHERING_S = 0.02
+_GATHERING_S = 0.2
 """How long the writer lets lines gather when it has been idle."""
+
+_MAX_TOGETHER = 500
+"""Lines written in one go while more and more are waiting."""
 
 _lock = threading.Lock()
 
@@ -223,19 +225,25 @@ class _Entrance(QueueHandler):
             self.dropped += 1
 
 
+_Lines = list[tuple[logging.LogRecord, str]]
+"""Records with what a handler's `format` has made of them."""
+
+
 class _ConsoleHandler(logging.Handler):
     def __init__(self, level: int) -> None:
         super().__init__(level)
         self.setFormatter(ConsoleFormatter())
 
-    def emit(self, record: logging.LogRecord) -> None:
-        _say(self.format(record))
+    def write(self, lines: _Lines) -> list[logging.LogRecord]:
+        """What could not be written: nothing, since there is no other place for it."""
+        _say("\n".join(line for _, line in lines))
+        return []
 
 
 class _JsonFileHandler(RotatingFileHandler):
     """A rotated file of whole JSON lines, `max_files` files in all; used by the writer thread only.
 
-    A fault of the disk never leaves `emit`: it is reported once, `failed` says that lines are missing from the
+    A fault of the disk never leaves `write`: it is reported once, `failed` says that lines are missing from the
     file, and each further line tries again.
     """
 
@@ -247,22 +255,52 @@ class _JsonFileHandler(RotatingFileHandler):
         self.setFormatter(JsonFormatter())
         self.failed = False
 
-    def emit(self, record: logging.LogRecord) -> None:
-        line = self.format(record) + "\n"
-        whole_lines_end = None
+    def write(self, lines: _Lines) -> list[logging.LogRecord]:
+        """Lines that fit into the file together go there together; what could not be written."""
+        missed: list[logging.LogRecord] = []
+        together: _Lines = []
+        length = 0
+        for record, text in lines:
+            line = text + "\n"
+            if together and self._size() + length + len(line) > self.maxBytes:
+                missed += self._put_all(together)
+                together, length = [], 0
+            together.append((record, line))
+            length += len(line)
+        return missed + self._put_all(together)
+
+    def _put_all(self, lines: _Lines) -> list[logging.LogRecord]:
+        """Where they can't be written in one go, as many of them as can."""
         try:
-            if self.stream is None:
-                self.stream = self._open()
-            end = self.stream.tell()
-            if end and end + len(line) > self.maxBytes:
-                self.doRollover()
-            whole_lines_end = self.stream.tell()
-            self.stream.write(line)
-            self.stream.flush()
+            self._put("".join(line for _, line in lines))
         except OSError as error:
-            self._fail(error, whole_lines_end)
-        else:
-            self._recover()
+            if len(lines) > 1:
+                return [record for line in lines for record in self._put_all([line])]
+            self._fail(error)
+            return [record for record, _ in lines]
+        self._recover()
+        return []
+
+    def _put(self, text: str) -> None:
+        """Whole lines, or nothing; OSError."""
+        if self.stream is None:
+            self.stream = self._open()
+        end = self._size()
+        if end and end + len(text) > self.maxBytes:
+            self.doRollover()
+            end = 0
+        data = memoryview(text.encode("ascii"))
+        try:
+            while data:
+                data = data[os.write(self.stream.fileno(), data) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(self.baseFilename, end)  # half a line on a full disk
+            raise
+
+    def _size(self) -> int:
+        """Asked of the system, since somebody else may cut the file."""
+        return 0 if self.stream is None else os.fstat(self.stream.fileno()).st_size
 
     def doRollover(self) -> None:  # noqa: N802 - the standard library's name
         if self.backupCount:
@@ -271,19 +309,17 @@ class _JsonFileHandler(RotatingFileHandler):
             self.stream.truncate(0)  # the standard handler would let a single file grow for ever
 
     def _open(self) -> Any:
-        stream = super()._open()
-        if _ends_in_mid_line(Path(self.baseFilename)):
-            stream.write("\n")  # the machine went down while a line was written
+        path = Path(self.baseFilename)
+        stream = path.open("ab", buffering=0)
+        if _ends_in_mid_line(path):
+            stream.write(b"\n")  # the machine went down while a line was written
         return stream
 
-    def _fail(self, error: OSError, whole_lines_end: int | None) -> None:
+    def _fail(self, error: OSError) -> None:
         if self.stream is not None:
             with contextlib.suppress(OSError):
                 self.stream.close()
             self.stream = None
-        if whole_lines_end is not None:
-            with contextlib.suppress(OSError):
-                os.truncate(self.baseFilename, whole_lines_end)  # half a line on a full disk
         if not self.failed:
             self.failed = True
             _say(f"log file {self.baseFilename} can't be written ({error.strerror or error}); its lines go to stderr")
@@ -321,6 +357,9 @@ def _ends_in_mid_line(path: Path) -> bool:
         return file.read() != b"\n"
 
 
+_Outlet = _ConsoleHandler | _JsonFileHandler
+
+
 class _Writer(QueueListener):
     """The thread that masks and writes; it outlives every fault, as the queue would grow without it."""
 
@@ -329,26 +368,39 @@ class _Writer(QueueListener):
         self._entrance = entrance
         self._lines = entrance.lines
         self._fallback = _ConsoleHandler(logging.NOTSET)
+        self.outlets: tuple[_Outlet, ...] = ()
+        self._gathered: list[logging.LogRecord] = []
+        self._stopping = threading.Event()
         self._dropped = 0
         self._errors = 0
 
     def start(self) -> None:
+        self._stopping.clear()
         super().start()
         if self._thread is not None:
             self._thread.name = "log-writer"
 
+    def stop(self) -> None:
+        self._stopping.set()
+        super().stop()
+        self._write_gathered()
+
     def dequeue(self, block: bool) -> Any:
         """The next line. After a pause more lines are let gather: a thread that wakes up for each one takes the
-        interpreter from signalling and media each time."""
+        interpreter from signalling and media each time, and so does each write."""
+        if len(self._gathered) >= _MAX_TOGETHER:
+            self._write_gathered()
         if block and self._lines.empty():
+            self._write_gathered()
             first = self._lines.get()
-            time.sleep(_GATHERING_S)
+            self._stopping.wait(_GATHERING_S)
             return first
         return self._lines.get(block)
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """A masked copy; the original may still be in the hands of another handler."""
-        masked = logging.makeLogRecord({**vars(record), "msg": mask_secrets(record.msg)})
+        masked = logging.LogRecord.__new__(logging.LogRecord)
+        vars(masked).update(vars(record), msg=mask_secrets(record.msg))
         if record.exc_info:
             masked.exc_text = mask_secrets("".join(traceback.format_exception(*record.exc_info)).rstrip("\n"))
         if record.stack_info:
@@ -359,31 +411,53 @@ class _Writer(QueueListener):
     def handle(self, record: logging.LogRecord) -> None:
         try:
             if self._entrance.dropped:
-                self._write(self._drop_report())
-            self._write(self.prepare(record))
+                self._gather(self._drop_report())
+            self._gather(self.prepare(record))
         except Exception:  # noqa: BLE001 - a fault in one line must not end the logging of all
-            with contextlib.suppress(Exception):  # where stderr is closed, there is nobody to tell
-                self._fallback.handleError(record)
+            self._tell_fault(record)
 
     def figures(self) -> LogFigures:
         """Any thread; what is being counted this moment may be missing."""
-        failing = sum(isinstance(handler, _JsonFileHandler) and handler.failed for handler in self.handlers)
+        failing = sum(isinstance(handler, _JsonFileHandler) and handler.failed for handler in self.outlets)
         dropped = self._dropped + self._entrance.dropped
         is_running = self._thread is not None and self._thread.is_alive()
-        return LogFigures(self._lines.qsize(), dropped, self._errors, failing, is_running)
+        return LogFigures(self._lines.qsize() + len(self._gathered), dropped, self._errors, failing, is_running)
 
-    def _write(self, record: logging.LogRecord) -> None:
+    def _gather(self, record: logging.LogRecord) -> None:
         self._errors += record.levelno >= logging.ERROR
-        to_console = False
-        on_console = False
-        for handler in self.handlers:
-            if record.levelno < handler.level or not handler.filter(record):
-                continue
-            handler.handle(record)
-            on_console = on_console or isinstance(handler, _ConsoleHandler)
-            to_console = to_console or (isinstance(handler, _JsonFileHandler) and handler.failed)
-        if to_console and not on_console:
-            self._fallback.handle(record)
+        self._gathered.append(record)
+
+    def _write_gathered(self) -> None:
+        """Give each handler its lines; those that are missing from a file and not on the console go there."""
+        if not self._gathered:
+            return
+        records, self._gathered = self._gathered, []
+        missed: dict[logging.LogRecord, None] = {}
+        for handler in self.outlets:
+            try:
+                if lines := self._lines_for(handler, records):
+                    missed |= dict.fromkeys(handler.write(lines))
+            except Exception:  # noqa: BLE001 - nor must a fault of one handler
+                self._tell_fault(records[0])
+        for handler in self.outlets:
+            if isinstance(handler, _ConsoleHandler):
+                missed = {record: None for record in missed if not _wants(handler, record)}
+        if missed:
+            self._fallback.write(self._lines_for(self._fallback, missed))
+
+    def _lines_for(self, handler: logging.Handler, records: Iterable[logging.LogRecord]) -> _Lines:
+        lines: _Lines = []
+        for record in records:
+            if _wants(handler, record):
+                try:
+                    lines.append((record, handler.format(record)))
+                except Exception:  # noqa: BLE001 - as in `handle`
+                    self._tell_fault(record)
+        return lines
+
+    def _tell_fault(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(Exception):  # where stderr is closed, there is nobody to tell
+            self._fallback.handleError(record)
 
     def _drop_report(self) -> logging.LogRecord:
         dropped, self._entrance.dropped = self._entrance.dropped, 0
@@ -392,9 +466,13 @@ class _Writer(QueueListener):
         return logging.LogRecord(__name__, logging.ERROR, __file__, 0, text, None, None)
 
 
+def _wants(handler: logging.Handler, record: logging.LogRecord) -> bool:
+    return record.levelno >= handler.level and bool(handler.filter(record))
+
+
 @dataclass(slots=True)
 class _Output:
-    handler: logging.Handler
+    handler: _Outlet
     users: int = 0
 
 
@@ -418,9 +496,9 @@ class _Pipeline:
     def figures(self) -> LogFigures:
         return self._writer.figures()
 
-    def add(self, wanted: Mapping[str, Callable[[], logging.Handler]]) -> None:
+    def add(self, wanted: Mapping[str, Callable[[], _Outlet]]) -> None:
         """Use the outputs the keys name and open those not yet in use; OSError leaves everything as it was."""
-        opened: dict[str, logging.Handler] = {}
+        opened: dict[str, _Outlet] = {}
         with contextlib.ExitStack() as undo:
             for key, open_handler in wanted.items():
                 if key not in self._outputs:
@@ -450,8 +528,8 @@ class _Pipeline:
             self._run()
 
     def _run(self) -> None:
-        self._writer.handlers = tuple(output.handler for output in self._outputs.values())
-        level = min(handler.level for handler in self._writer.handlers if not isinstance(handler, _AuditHandler))
+        self._writer.outlets = tuple(output.handler for output in self._outputs.values())
+        level = min(handler.level for handler in self._writer.outlets if not isinstance(handler, _AuditHandler))
         audit_level = min(level, logging.INFO)
         self._entrance.setLevel(audit_level)
         for name in PROJECT_LOGGERS:
@@ -504,10 +582,10 @@ def start_logging(config: Config, console: bool = True) -> LogHandle:
     error_path = log_path.with_name(ERROR_LOG_NAME)
     audit_path = log_path.with_name(AUDIT_LOG_NAME)
 
-    def open_file(path: Path, level: int) -> logging.Handler:
+    def open_file(path: Path, level: int) -> _Outlet:
         return _JsonFileHandler(path, level, config.log_max_size, config.log_max_files)
 
-    wanted: dict[str, Callable[[], logging.Handler]] = {
+    wanted: dict[str, Callable[[], _Outlet]] = {
         str(log_path): lambda: open_file(log_path, level),
         str(error_path): lambda: open_file(error_path, logging.ERROR),
         str(audit_path): lambda: _AuditHandler(audit_path, config.log_max_size, config.log_max_files),

@@ -53,10 +53,24 @@ def test_a_quiet_server_collects_once_it_is_worth_it(collector: Collector) -> No
 
 
 def test_during_calls_it_waits_until_memory_presses(collector: Collector) -> None:
+    late_s = interpreter._PATIENCE_S + 1.0
     drop(3_000)
-    assert not collector.collect_when_due(1.0, busy=True)
+    assert not collector.collect_when_due(late_s, busy=True)
     drop(10_000)
-    assert collector.collect_when_due(2.0, busy=True)
+    assert collector.collect_when_due(late_s, busy=True)
+
+
+def test_during_calls_it_is_patient_as_long_as_it_finds_nothing(collector: Collector) -> None:
+    patience_s = interpreter._PATIENCE_S
+    alive = [Cycle() for _ in range(12_000)]
+    assert not collector.collect_when_due(patience_s - 1.0, busy=True), "what is new now may go by itself"
+    assert collector.collect_when_due(patience_s, busy=True)
+    drop(12_000)
+    assert not collector.collect_when_due(patience_s + 1.0, busy=True)
+    assert collector.collect_when_due(2 * patience_s, busy=True)
+    drop(12_000)
+    assert collector.collect_when_due(2 * patience_s + 1.0, busy=True), "it found garbage, so it stays on the alert"
+    assert len(alive) == 12_000
 
 
 def test_what_was_alive_once_is_looked_at_again_after_an_hour(collector: Collector) -> None:
