@@ -46,6 +46,7 @@ from sip.snapshots import (
     PeriodFigures,
     RegistrationFailure,
     RegistrationSnapshot,
+    TimelinePoint,
 )
 from sip.timers import TimerSettings
 from sip.tls import load_certificate
@@ -237,6 +238,10 @@ class SipServer:
     def period_figures(self) -> Sequence[PeriodFigures]:
         with self._reading():
             return self._store.statistics(time.time())
+
+    def timeline(self, days: int) -> Sequence[TimelinePoint]:
+        with self._reading():
+            return self._store.timeline(days, time.time())
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:

@@ -13,7 +13,20 @@ from collections.abc import Callable
 from flask import Flask, Response, g, request
 from flask.json.provider import DefaultJSONProvider
 
-from api import admin, bans, calls, draining, extensions, health, media, metrics, registrations, statistics
+from api import (
+    admin,
+    bans,
+    calls,
+    documentation,
+    draining,
+    extensions,
+    health,
+    media,
+    metrics,
+    page,
+    registrations,
+    statistics,
+)
 from api.access import Gate
 from api.audit import READING_METHODS, AuditTrail
 from api.body import check_type
@@ -29,9 +42,7 @@ __all__ = ["Services", "create_app"]
 
 log = logging.getLogger(__name__)
 
-_OPEN_PATHS = frozenset({health.PATH})
-"""To be read without a token, by whoever reaches the server."""
-_UNLIMITED_PATHS = _OPEN_PATHS | {metrics.PATH}
+_UNLIMITED_PATHS = frozenset({health.PATH, metrics.PATH})
 """To be read as often as anybody likes."""
 
 
@@ -63,6 +74,8 @@ def create_app(
         bans.bp,
         draining.bp,
         metrics.bp,
+        documentation.bp,
+        page.bp,
     ):
         app.register_blueprint(bp)
     if config.app_env == "development":
@@ -88,7 +101,7 @@ def _install_door(app: Flask, gate: Gate, limit: int, clock: Callable[[], float]
         reading = request.method in READING_METHODS
         if limiter is not None and not (reading and request.path in _UNLIMITED_PATHS):
             _count(limiter)
-        if not (reading and request.path in _OPEN_PATHS):
+        if not (reading and _is_open(request.path)):
             g.who = gate.check_token(request, g.began)
         check_size(request)
         if not reading:
@@ -107,6 +120,11 @@ def _install_door(app: Flask, gate: Gate, limit: int, clock: Callable[[], float]
 
     app.before_request(admit)
     app.after_request(finish)
+
+
+def _is_open(path: str) -> bool:
+    """To be read without a token, by whoever reaches the server."""
+    return path == health.PATH or page.belongs_to_page(path) or documentation.belongs_to_docs(path)
 
 
 def _count(limiter: RateLimiter) -> None:

@@ -24,6 +24,7 @@ from sip.snapshots import (
     PeriodFigures,
     RegistrationFailure,
     RegistrationSnapshot,
+    TimelinePoint,
 )
 
 T = TypeVar("T")
@@ -97,7 +98,8 @@ class Services(Protocol):
 
     `history`, `history_rows` and `period_figures` read from the disk, on the thread that asks; what can't be read is an
     `api.errors.Problem`. `history_rows` gives every call that the query is about, whatever its page, newest first, and
-    reads on as it is asked for more. `period_figures` are for today, the last 7 and the last 30 days.
+    reads on as it is asked for more. `period_figures` are for today, the last 7 and the last 30 days;
+    `timeline` has the hours of today (`days` 1), or the last days.
     """
 
     def registrations(self) -> Sequence[RegistrationSnapshot]: ...
@@ -124,6 +126,7 @@ class Services(Protocol):
     def remove_password(self, number: str) -> bool: ...
     def history_rows(self, query: HistoryQuery) -> Iterator[CallRecord]: ...
     def period_figures(self) -> Sequence[PeriodFigures]: ...
+    def timeline(self, days: int) -> Sequence[TimelinePoint]: ...
 
 
 @dataclass(frozen=True, slots=True)

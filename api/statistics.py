@@ -21,9 +21,9 @@ from flask import Blueprint, Response, jsonify
 
 from api.errors import Problem
 from api.memory import memory_bytes
-from api.query import Query
+from api.query import Query, bad_parameter
 from api.services import Services, current, one_per_app
-from api.views import Json, iso_time, period_view
+from api.views import Json, iso_time, period_view, timeline_view
 from sip.snapshots import CallState, PeriodFigures, RegistrationSnapshot
 
 bp = Blueprint("statistics", __name__)
@@ -76,6 +76,18 @@ def statistics() -> Response:
             },
         }
     )
+
+
+@bp.get("/api/statistics/timeline")
+def timeline() -> Response:
+    """Hour by hour today, day by day for the longer periods; `period` as under `periods`."""
+    query = Query("period")
+    name = query.word("period") or PERIOD_NAMES[1]
+    days = next((days for days, known in PERIOD_NAMES.items() if known == name), None)
+    if days is None:
+        raise bad_parameter("period", f"period must be one of {', '.join(PERIOD_NAMES.values())}.")
+    points = [timeline_view(point) for point in current().services.timeline(days)]
+    return jsonify({"period": name, "bucket": "hour" if days == 1 else "day", "points": points})
 
 
 def _calls(services: Services) -> Json:

@@ -18,6 +18,7 @@ from sip.snapshots import (
     PeriodFigures,
     RegistrationFailure,
     RegistrationSnapshot,
+    TimelinePoint,
 )
 
 Json = dict[str, object]
@@ -156,6 +157,15 @@ def period_view(period: PeriodFigures) -> Json:
         "answerRate": None if period.answer_rate is None else round(period.answer_rate, 4),
         "averageMos": None if period.average_mos is None else round(period.average_mos, 2),
         "reasons": period.by_reason,
+    }
+
+
+def timeline_view(point: TimelinePoint) -> Json:
+    return {
+        "since": iso_time(point.since_at),
+        "totalCalls": point.calls,
+        "answeredCalls": point.answered,
+        "averageMos": None if point.average_mos is None else round(point.average_mos, 2),
     }
 
 

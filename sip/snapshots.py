@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sip.facts import Denial, Departure
+from sip.facts import Departure
 
 
 class CallState(StrEnum):
@@ -179,7 +179,7 @@ class BanSnapshot:
 @dataclass(frozen=True, slots=True)
 class RegistrationFailure:
     """Refused REGISTER requests of one source for one number, alike ones counted together.  `reason` says in plain
-    words what is wrong and what to do about it, `denial` the same to programs."""
+    words what is wrong and what to do about it."""
 
     number: str
     address: str
@@ -190,7 +190,6 @@ class RegistrationFailure:
     first_at: float
     last_at: float
     count: int
-    denial: Denial
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,3 +291,14 @@ class PeriodFigures:
     def answer_rate(self) -> float | None:
         """Answered calls out of all, 0 to 1; None without calls."""
         return self.answered / self.calls if self.calls else None
+
+
+@dataclass(frozen=True, slots=True)
+class TimelinePoint:
+    """The calls that ended within one hour or day, from `since_at` on; `answered` and `average_mos` as in
+    `PeriodFigures`."""
+
+    since_at: float
+    calls: int
+    answered: int
+    average_mos: float | None

@@ -21,6 +21,7 @@ from sip.snapshots import (
     NumberRecord,
     PeriodFigures,
     StoredBinding,
+    TimelinePoint,
 )
 from store import history
 from store.backlog import LIMIT, Backlog
@@ -130,6 +131,10 @@ class DatabaseStore:
         with self._reading() as connection:
             starts = history.period_starts(now_at)
             return tuple(history.period_figures(connection, days, since_at) for days, since_at in starts)
+
+    def timeline(self, days: int, now_at: float) -> tuple[TimelinePoint, ...]:
+        with self._reading() as connection:
+            return history.timeline(connection, days, now_at)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:

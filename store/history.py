@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 from sip.snapshots import (
@@ -20,6 +20,7 @@ from sip.snapshots import (
     MediaFigures,
     PeriodFigures,
     TerminationReason,
+    TimelinePoint,
 )
 from store.calls import CALL_COLUMNS, MEDIA_COLUMNS
 from store.sql import TEXT, Connection
@@ -48,6 +49,12 @@ SELECT termination_reason, count(*), count(answered_at),
     sum(CASE WHEN ended_at > answered_at THEN ended_at - answered_at ELSE 0.0 END), coalesce(sum(mos), 0.0), count(mos)
 FROM call WHERE ended_at >= ? GROUP BY termination_reason
 """
+
+SUMS_BETWEEN = """
+SELECT count(*), count(answered_at), coalesce(sum(mos), 0.0), count(mos) FROM call WHERE ended_at >= ? AND ended_at < ?
+"""
+
+_HOUR_S = 3600.0
 
 _Place = tuple[float, int]
 
@@ -116,9 +123,28 @@ def _call(row: Sequence[Any]) -> CallSnapshot:
 
 def period_starts(now_at: float) -> Iterator[tuple[int, float]]:
     """Each period with the local midnight at which it began, whatever clocks were changed since."""
-    today = datetime.fromtimestamp(now_at).replace(hour=0, minute=0, second=0, microsecond=0)
     for days in PERIODS_DAYS:
-        yield days, (today - timedelta(days=days - 1)).timestamp()
+        yield days, _midnight(now_at, days - 1)
+
+
+def _midnight(now_at: float, days_ago: int) -> float:
+    today = datetime.fromtimestamp(now_at).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (today - timedelta(days=days_ago)).timestamp()
+
+
+def timeline(connection: Connection, days: int, now_at: float) -> tuple[TimelinePoint, ...]:
+    """The calls of a period by local days, those of a single day by hours, up to the present one; oldest first."""
+    if days == 1:
+        midnight = _midnight(now_at, 0)
+        starts = [midnight + _HOUR_S * hour for hour in range(int((now_at - midnight) // _HOUR_S) + 1)]
+    else:
+        starts = [_midnight(now_at, days_ago) for days_ago in range(days - 1, -1, -1)]
+    return tuple(_point(connection, since_at, until_at) for since_at, until_at in pairwise([*starts, _EVER]))
+
+
+def _point(connection: Connection, since_at: float, until_at: float) -> TimelinePoint:
+    calls, answered, mos, rated = connection.execute(SUMS_BETWEEN, (since_at, until_at)).fetchone()
+    return TimelinePoint(since_at, calls, answered, mos / rated if rated else None)
 
 
 def period_figures(connection: Connection, days: int, since_at: float) -> PeriodFigures:

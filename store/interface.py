@@ -17,6 +17,7 @@ from sip.snapshots import (
     NumberRecord,
     PeriodFigures,
     StoredBinding,
+    TimelinePoint,
 )
 
 if TYPE_CHECKING:
@@ -86,3 +87,6 @@ class Store(Protocol):
 
     def statistics(self, now_at: float) -> tuple[PeriodFigures, ...]:
         """Today, the last 7 and the last 30 days, today included.  Raises `StoreError`."""
+
+    def timeline(self, days: int, now_at: float) -> tuple[TimelinePoint, ...]:
+        """The calls of today by hours (`days` 1), or of the last days, today included, by days; raises `StoreError`."""

@@ -14,7 +14,6 @@ from api import create_app
 from api.services import HealthSnapshot, Internals
 from config import Config
 from rtp.figures import RelayTotals, StreamSnapshot
-from sip.facts import Denial
 from sip.snapshots import (
     BanSnapshot,
     CallRecord,
@@ -29,6 +28,7 @@ from sip.snapshots import (
     RegistrationFailure,
     RegistrationSnapshot,
     TerminationReason,
+    TimelinePoint,
 )
 
 NOW_AT = 1_900_000_000.0  # 2030-03-17T17:46:40Z
@@ -134,7 +134,6 @@ FAILURE = RegistrationFailure(
     first_at=NOW_AT - 100,
     last_at=NOW_AT - 10,
     count=3,
-    denial=Denial.WRONG,
 )
 
 
@@ -198,6 +197,7 @@ class FakeServices:
     figures: dict[str, tuple[MediaFigures, ...]] = field(default_factory=dict)
     """Of the media of ended calls, by Call-ID."""
     periods: list[PeriodFigures] = field(default_factory=list)
+    points: list[TimelinePoint] = field(default_factory=list)
     history_fault: Exception | None = None
     sums: int = 0
     """How often the figures of the last days were asked for."""
@@ -248,6 +248,11 @@ class FakeServices:
         if self.history_fault:
             raise self.history_fault
         return list(self.periods)
+
+    def timeline(self, days: int) -> Sequence[TimelinePoint]:
+        if self.history_fault:
+            raise self.history_fault
+        return self.points[:days]
 
     def _records(self, query: HistoryQuery) -> list[CallRecord]:
         if self.history_fault:

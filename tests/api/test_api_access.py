@@ -140,12 +140,20 @@ def guarded(make_client):
     return make_client(token=TOKEN, api_host="0.0.0.0")
 
 
-@pytest.mark.parametrize("path", ["/api/users", "/nothing", "/"])
+@pytest.mark.parametrize("path", ["/api/users", "/nothing", "/api/openapi.json"])
 def test_without_a_token_nothing_is_told(guarded, path) -> None:
     answer = guarded.get(path)
     assert (answer.status_code, answer.mimetype) == (401, "application/problem+json")
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="sipserver"'
     assert TOKEN not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/web/js/main.js", "/api/docs", "/api/docs/ui/swagger-ui.css"])
+def test_the_page_itself_holds_no_secret_and_is_open(guarded, path) -> None:
+    answer = guarded.get(path)
+    assert (answer.status_code, TOKEN in answer.text) == (200, False)
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert guarded.post(path).status_code == 401
 
 
 @pytest.mark.parametrize("given", [f"Bearer {TOKEN}", f"bearer {TOKEN}", f"BEARER  {TOKEN}"])

@@ -143,7 +143,9 @@ def routes(client) -> list[tuple[str, str]]:
             rule.rule.replace("<username>", "100")
             .replace("<number>", "100")
             .replace("<path:address>", "192.0.2.9")
-            .replace("<callid:call_id>", "call-1"),
+            .replace("<callid:call_id>", "call-1")
+            .replace("/web/<path:name>", "/web/js/main.js")
+            .replace("/ui/<name>", "/ui/swagger-ui.css"),
         )
         for rule in client.application.url_map.iter_rules()
         for method in rule.methods - {"HEAD", "OPTIONS"}

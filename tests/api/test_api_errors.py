@@ -19,7 +19,7 @@ def assert_problem(answer, status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api", "/api/", "/api/user", "/api/users/", "/api/calls/", "/API/users", "/api//users", "/%00"]
+    "path", ["/web", "/api", "/api/", "/api/user", "/api/users/", "/api/calls/", "/API/users", "/api//users", "/%00"]
 )
 def test_an_unknown_path_is_404(client, path) -> None:
     assert_problem(client.get(path), 404)

@@ -12,7 +12,7 @@ from api.memory import memory_bytes
 from api.services import HealthSnapshot
 from api.statistics import PERIODS_LAST_S
 from rtp.figures import RelayTotals
-from sip.snapshots import CallState, CallTotals
+from sip.snapshots import CallState, CallTotals, TimelinePoint
 
 
 def test_call_figures(services, client, make) -> None:
@@ -189,3 +189,26 @@ def test_health_of_a_server_that_can_not_work(services, client) -> None:
     assert answer.json["detail"] == "The media relay has stopped; no phone can call."
     services.state = HealthSnapshot(False)
     assert client.get("/healthz").json["detail"].startswith("It is starting or stopping")
+
+
+def test_the_timeline_of_a_period(services, client) -> None:
+    services.points = [
+        TimelinePoint(1_900_000_000.0, 3, 2, 4.126),
+        TimelinePoint(1_900_086_400.0, 0, 0, None),
+    ]
+    answer = client.get("/api/statistics/timeline?period=last7Days")
+    assert answer.json == {
+        "period": "last7Days",
+        "bucket": "day",
+        "points": [
+            {"since": "2030-03-17T17:46:40.000Z", "totalCalls": 3, "answeredCalls": 2, "averageMos": 4.13},
+            {"since": "2030-03-18T17:46:40.000Z", "totalCalls": 0, "answeredCalls": 0, "averageMos": None},
+        ],
+    }
+    assert client.get("/api/statistics/timeline").json["bucket"] == "hour"
+
+
+def test_a_period_that_is_none_is_named(client) -> None:
+    answer = client.get("/api/statistics/timeline?period=year")
+    assert (answer.status_code, answer.json["parameter"]) == (400, "period")
+    assert "today, last7Days, last30Days" in answer.json["detail"]

@@ -154,6 +154,38 @@ class TestSums:
         assert noon_at - starts[7] == 6 * 86400 + 12 * 3600 - 3600
 
 
+class TestTimeline:
+    def test_of_today_by_the_hours_that_have_begun(
+        self, connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number, ended_at in enumerate((NOON_AT - 3601, NOON_AT - 3600, NOON_AT - 1, NOON_AT + 60)):
+            EndCall(ended_call(f"call-{number}", ended_at), (MEDIA,)).apply(connection)
+        with local_zone(monkeypatch, "UTC"):
+            points = history.timeline(connection, 1, NOON_AT + 120)
+        assert [point.since_at for point in points] == [NOON_AT + 3600 * hour for hour in range(-12, 1)]
+        assert [point.calls for point in points[-3:]] == [1, 2, 1]
+        assert (points[-1].answered, points[-1].average_mos) == (1, pytest.approx(MEDIA.mos))
+        assert (points[0].calls, points[0].answered, points[0].average_mos) == (0, 0, None)
+
+    def test_of_the_last_days_by_local_days(
+        self, connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In Berlin 29 March 2026 had 23 hours: its end is 22:00 UTC, its beginning 23:00 UTC of the day before."""
+        end_at = 1_774_821_600.0  # 30 March 2026, 00:00 in Berlin
+        unanswered = {"answered_at": None, "termination_reason": TerminationReason.BUSY}
+        for number, ended_at in enumerate((end_at - 23 * 3600 - 1, end_at - 23 * 3600, end_at - 1, end_at)):
+            EndCall(ended_call(f"call-{number}", ended_at, **unanswered), ()).apply(connection)
+        with local_zone(monkeypatch, "Europe/Berlin"):
+            points = history.timeline(connection, 7, end_at + 7200)
+        assert len(points) == 7
+        assert [(point.calls, point.answered) for point in points[-3:]] == [(1, 0), (2, 0), (1, 0)]
+        assert points[-1].since_at == end_at
+
+    def test_each_point_is_one_stretch_of_an_index(self, connection: sqlite3.Connection) -> None:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {history.SUMS_BETWEEN}", (0.0, 1.0)).fetchall()
+        assert [row[-1] for row in plan] == ["SEARCH call USING INDEX call_ended (ended_at>? AND ended_at<?)"]
+
+
 class local_zone:  # noqa: N801 - reads as what it does
     """The process is in that time zone within the block."""
 

@@ -1,0 +1,226 @@
+"""The routes of the API by path and method, as OpenAPI operations, theme by theme.  Pure.
+
+A path parameter has the name that the route in `api` gives it.
+"""
+
+from __future__ import annotations
+
+from api.openapi.schema import (
+    COUNT,
+    NUMBER,
+    PAGING,
+    TEXT,
+    YES_NO,
+    Json,
+    about,
+    answer,
+    done,
+    in_path,
+    one_of,
+    operation,
+    page_of,
+    query,
+    record,
+    ref,
+)
+
+Paths = dict[str, Json]
+
+_NUMBER = in_path("number", "an extension")
+_SINCE = query("since", TEXT, "date or time in ISO 8601")
+_UNTIL = query("until", TEXT, "date or time in ISO 8601, not included")
+_EXTENSION = query(
+    "extension", {"type": "string", "minLength": 1, "maxLength": 64}, "only what this number has to do with"
+)
+
+REGISTRATIONS: Paths = {
+    "/api/users": {
+        "get": operation(
+            "users", "Registered numbers", {200: page_of(ref("User"), "newest registration first")}, parameters=PAGING
+        )
+    },
+    "/api/users/expiring": {
+        "get": operation(
+            "expiringUsers",
+            "Registrations that run out soon",
+            {200: page_of(ref("ExpiringContact"), "the one that runs out next first")},
+            parameters=(query("within", {**NUMBER, "minimum": 0}, "minutes; 30 unless given"), *PAGING),
+        )
+    },
+    "/api/users/{username}": {
+        "delete": operation(
+            "removeUser",
+            "Forget the registrations of a number",
+            {200: done(removed=COUNT)},
+            parameters=(in_path("username", "an extension"),),
+            problems=(404,),
+        )
+    },
+    "/api/users/{username}/calls": {
+        "get": operation(
+            "callsOfUser",
+            "Calls of one number",
+            {200: page_of(ref("AnyCall"), "those in progress, then, if asked for, ended ones, newest first")},
+            parameters=(in_path("username", "an extension"), query("history", YES_NO, "ended calls as well"), *PAGING),
+            problems=(404, 503),
+        )
+    },
+    "/api/registrations/failures": {
+        "get": operation(
+            "registrationFailures",
+            "Who could not register, and why",
+            {200: page_of(ref("RegistrationFailure"), "newest first")},
+            parameters=(_SINCE, _EXTENSION, *PAGING),
+        )
+    },
+    "/api/extensions": {
+        "get": operation("extensions", "The numbers that exist", {200: page_of(TEXT, "in order")}, parameters=PAGING)
+    },
+    "/api/extensions/{number}": {
+        "get": operation(
+            "extension",
+            "Whether a number has a password and is registered",
+            {200: answer(ref("Extension"), "the number")},
+            parameters=(_NUMBER,),
+            problems=(404,),
+        )
+    },
+    "/api/extensions/{number}/password": {
+        "put": operation(
+            "setPassword",
+            "Set or make the password of a number",
+            {
+                200: answer(
+                    record({"message": TEXT, "removed": COUNT, "password": TEXT}, ("password",)), "what was done"
+                )
+            },
+            parameters=(_NUMBER,),
+            body={
+                "type": "object",
+                "properties": {"password": TEXT, "generate": YES_NO},
+                "additionalProperties": False,
+                "examples": [{"generate": True}],
+            },
+            problems=(404, 409),
+            description="Either `password` or `generate`. A password that the server has made is shown this once.",
+        ),
+        "delete": operation(
+            "removePassword",
+            "Remove the password of a number",
+            {200: done()},
+            parameters=(_NUMBER,),
+            problems=(404, 409),
+        ),
+    },
+}
+
+CALLS: Paths = {
+    "/api/calls": {
+        "get": operation("calls", "Calls in progress", {200: page_of(ref("Call"), "newest first")}, parameters=PAGING)
+    },
+    "/api/calls/{call_id}": {
+        "delete": operation(
+            "hangUp",
+            "Hang up one call on both phones",
+            {200: done(callId=TEXT)},
+            parameters=(in_path("call_id", "the callId of a call in progress"),),
+            problems=(404,),
+        )
+    },
+    "/api/calls/history": {
+        "get": operation(
+            "history",
+            "Ended calls",
+            {200: page_of(ref("EndedCall"), "the one that ended last first")},
+            parameters=(_SINCE, _UNTIL, _EXTENSION, *PAGING),
+            problems=(503,),
+        )
+    },
+    "/api/calls/history.csv": {
+        "get": operation(
+            "historyTable",
+            "All ended calls for a spreadsheet",
+            {200: answer(TEXT, "comma-separated values with a line of names", "text/csv")},
+            parameters=(_SINCE, _UNTIL, _EXTENSION),
+            problems=(503,),
+        )
+    },
+    "/api/rtp-streams": {
+        "get": operation(
+            "streams",
+            "Media streams",
+            {200: page_of(ref("Stream"), "both directions of the newest first")},
+            parameters=PAGING,
+        )
+    },
+    "/api/statistics": {
+        "get": operation("statistics", "Totals and periods", {200: answer(ref("Statistics"), "figures")})
+    },
+    "/api/statistics/timeline": {
+        "get": operation(
+            "timeline",
+            "Calls by hour or by day",
+            {200: answer(ref("Timeline"), "oldest first")},
+            parameters=(query("period", one_of("today", "last7Days", "last30Days"), "today unless given"),),
+            problems=(503,),
+        )
+    },
+}
+
+SECURITY: Paths = {
+    "/api/bans": {
+        "get": operation(
+            "bans", "Addresses that are not listened to", {200: page_of(ref("Ban"), "newest first")}, parameters=PAGING
+        ),
+        "post": operation(
+            "ban",
+            "Ban an address",
+            {201: answer(ref("Ban"), "the ban")},
+            body=record(
+                {
+                    "address": about(TEXT, "one IP address"),
+                    "duration": {
+                        "type": ["number", "null"],
+                        "exclusiveMinimum": 0,
+                        "description": "seconds; null: until it is lifted",
+                    },
+                    "reason": {"type": ["string", "null"], "maxLength": 200},
+                },
+                ("duration", "reason"),
+            ),
+            problems=(409,),
+        ),
+    },
+    "/api/bans/{address}": {
+        "delete": operation(
+            "liftBan", "Lift a ban", {200: done()}, parameters=(in_path("address", "an IP address"),), problems=(404,)
+        )
+    },
+}
+
+SERVER: Paths = {
+    "/healthz": {
+        "get": operation(
+            "health", "Whether the server is well", {200: answer(ref("Health"), "it does its work")}, problems=(503,)
+        )
+    },
+    "/metrics": {
+        "get": operation(
+            "metrics", "Figures for Prometheus", {200: answer(TEXT, "text exposition format", "text/plain")}
+        )
+    },
+    "/api/admin/drain": {
+        "post": operation("drain", "Take no new calls, end when the last one is over", {200: done(activeCalls=COUNT)})
+    },
+    "/api/openapi.json": {
+        "get": operation("openapi", "This description", {200: answer({"type": "object"}, "OpenAPI 3.1")})
+    },
+}
+
+DEVELOPMENT: Paths = {
+    "/api/admin/clear-calls": {"post": operation("clearCalls", "Hang up all calls", {200: done(cleared=COUNT)})},
+    "/api/admin/clear-users": {"post": operation("clearUsers", "Forget all registrations", {200: done(cleared=COUNT)})},
+}
+"""Only with APP_ENV=development."""
+
+THEMES: dict[str, Paths] = {"Registrations": REGISTRATIONS, "Calls": CALLS, "Security": SECURITY, "Server": SERVER}
