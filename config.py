@@ -400,6 +400,21 @@ class Config:
         _whole(0, 36_500, "a number of days", " (0 = for ever)"),
         "Days that ended calls stay in the call history; 0 = for ever.",
     )
+    trace_days: int = _setting(
+        "7",
+        _whole(0, 36_500, "a number of days", " (0 = none is kept)"),
+        "Days that the messages and figures of ended calls are kept for explanations and captures; 0 = none is kept.",
+    )
+    trace_max_mb: int = _setting(
+        "200",
+        _whole(1, 1_000_000, "whole megabytes"),
+        "Megabytes that they may take in DATA_DIR together; beyond that the oldest calls lose theirs.",
+    )
+    trace_rtp: str = _setting(
+        "off",
+        _choice("off", "headers"),
+        "off, or headers: keep the RTP headers of the last minute of each call for captures, never what is said.",
+    )
 
     def __post_init__(self) -> None:
         """Raise ConfigError where two settings contradict each other."""

@@ -50,6 +50,7 @@ from sip.snapshots import (
 )
 from sip.timers import TimerSettings
 from sip.tls import load_certificate
+from sip.trace import CallTrace
 from startup import EPHEMERAL_PORTS, Greeting, banner, call_capacity, raise_descriptor_limit
 from store import StoreError, open_store
 
@@ -226,6 +227,13 @@ class SipServer:
 
     def end_call(self, call_id: str) -> bool:
         return self._engine.end_call(call_id)
+
+    def call_trace(self, call_id: str, invited_at: float | None = None) -> CallTrace | None:
+        trace = self._engine.call_trace(call_id, invited_at)
+        if trace is not None:
+            return trace
+        with self._reading():
+            return self._store.call_trace(call_id, invited_at)
 
     def history(self, query: HistoryQuery) -> HistoryPage:
         with self._reading():

@@ -26,6 +26,7 @@ from sip.snapshots import (
     RegistrationSnapshot,
     TimelinePoint,
 )
+from sip.trace import CallTrace
 
 T = TypeVar("T")
 
@@ -96,6 +97,9 @@ class Services(Protocol):
     `set_password` says how many bindings it ended, `remove_password` whether there was a password. A change that can't
     be made is an `api.errors.Problem` or, for a ban, `BanTableFull`.
 
+    `call_trace` is all about the newest call of that Call-ID, live or ended, or about the one that was invited in the
+    millisecond that begins at `invited_at`; None when none is known. It may read from the disk.
+
     `history`, `history_rows` and `period_figures` read from the disk, on the thread that asks; what can't be read is an
     `api.errors.Problem`. `history_rows` gives every call that the query is about, whatever its page, newest first, and
     reads on as it is asked for more. `period_figures` are for today, the last 7 and the last 30 days;
@@ -109,6 +113,7 @@ class Services(Protocol):
     def clear_calls(self) -> int: ...
     def end_call(self, call_id: str) -> bool: ...
     def drain(self) -> int: ...
+    def call_trace(self, call_id: str, invited_at: float | None = None) -> CallTrace | None: ...
     def history(self, query: HistoryQuery) -> HistoryPage: ...
     def streams(self) -> Sequence[StreamSnapshot]: ...
     def call_totals(self) -> CallTotals: ...

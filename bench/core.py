@@ -106,6 +106,9 @@ class IdleSession:
     def drain_events(self) -> Sequence[object]:
         return ()
 
+    def figures(self) -> tuple[()]:
+        return ()
+
     def close(self) -> tuple[()]:
         return ()
 
@@ -130,6 +133,9 @@ class IdleRecorder:
         return 0
 
     def end_call(self, call: object, streams: object) -> int:
+        return 0
+
+    def put_trace(self, call: object, source: object) -> int:
         return 0
 
 

@@ -100,23 +100,26 @@ class Admission:
         if isinstance(verdict, Admitted):
             self.authenticated = verdict.authenticated
             return True
-        self._remember(request, flow, verdict, now)
-        return self._answer(request, flow, verdict)
+        call = self._remember(request, flow, verdict, now)
+        self._answer(request, flow, verdict, call)
+        if call is not None:
+            x.calls.note_refused(call, TerminationReason.REJECTED, verdict.status, verdict.words, x.wall(now))
+        return False
 
     def _refuse(self, request: Request, flow: Flow, status: int, *headers: tuple[str, str]) -> bool:
         return self._answer(request, flow, Refused(status, None, Cause.FORBIDDEN, "", "", headers))
 
-    def _answer(self, request: Request, flow: Flow, refused: Refused) -> bool:
+    def _answer(self, request: Request, flow: Flow, refused: Refused, call: Call | None = None) -> bool:
         self.refused[refused.cause] += 1
         x = self._x
         received = len(x.current[1]) if x.current is not None else 0
-        x.send(response_flow(request.via, flow), self._gatekeeper.answer(request, flow, refused, received), None)
+        x.send(response_flow(request.via, flow), self._gatekeeper.answer(request, flow, refused, received), call)
         return False
 
     # -------------------------------------------------------------------------------------------- records
 
-    def _remember(self, request: Request, flow: Flow, refused: Refused, now: float) -> None:
-        now_at = self._x.wall(now)
+    def _remember(self, request: Request, flow: Flow, refused: Refused, now: float) -> Call | None:
+        """The call that is to stand in the history as refused, if any."""
         if refused.cause is Cause.WRONG:
             # Wrong credentials for a nonce given to this very address: whoever sent them receives what is sent there.
             self.bans.record_failure(flow.remote_host, now, proven=True)
@@ -124,7 +127,8 @@ class Admission:
             if refused.cause not in _NOT_IN_DIARY:
                 self.note_failure(request, flow, refused.number, refused.status, refused.words, now)
         elif self._gatekeeper.is_trusted(flow.remote_host) and refused.cause is Cause.FORBIDDEN:
-            self._record_call(request, flow, refused, now, now_at)
+            return self._record_call(request, flow, refused, now)
+        return None
 
     def note_failure(self, request: Request, flow: Flow, number: str, status: int, words: str, now: float) -> None:
         """A REGISTER was refused: into the diary, and into the log as often as that may grow."""
@@ -132,10 +136,11 @@ class Admission:
         if self._records.take(now):
             log.warning("registration of %s from %s refused: %s", number, flow, words)
 
-    def _record_call(self, request: Request, flow: Flow, refused: Refused, now: float, now_at: float) -> None:
+    def _record_call(self, request: Request, flow: Flow, refused: Refused, now: float) -> Call | None:
         """A phone of our own network may not call: its owner finds the reason in the history, unless there are many."""
         if request.method != "INVITE" or request.to.tag is not None or not self._records.take(now):
-            return
+            return None
+        now_at = self._x.wall(now)
         phrase = refused.phrase or REASON_PHRASES.get(refused.status, "")
         log.warning("call from %s refused: %s", flow, refused.words)
         caller = Party(refused.number, request.from_.tag or "", request.headers.get("from") or "", flow)
@@ -144,4 +149,4 @@ class Admission:
             call.journal.received(now_at, *self._x.current)
         details: Details = {"number": refused.number, "status": refused.status}
         call.journal.decided(now_at, f"refused with {refused.status} {phrase}", Fact.CALLER_REFUSED, details)
-        self._x.calls.note_refused(call, TerminationReason.REJECTED, refused.status, refused.words, now_at)
+        return call

@@ -1,13 +1,14 @@
-"""Live calls and the memory of ended ones, as the proxy sees them (RFC 3261 12: dialogs; 16.7: early dialogs of forks).
+"""Live calls and those that have just ended, as the proxy sees them (RFC 3261 12: dialogs; 16.7: early dialogs).
 
 Pure; guarded by the core lock.  Invariant: a call is in the table from its INVITE until a while after its end (late
-messages still find it), holds relay ports only while it lasts, and is written to the history exactly once.
+messages still find it), holds relay ports only while it lasts, and is written to the history exactly once; what else it
+leaves is written soon after its end, and again if more has come by the time it is forgotten.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -16,6 +17,7 @@ from sip.facts import Fact
 from sip.flow import Flow, address_text
 from sip.journal import Budget, Details, Journal
 from sip.media import MediaAnchor, StreamFigures
+from sip.media_stream import StreamDescription
 from sip.message import Request
 from sip.snapshots import (
     SETUP_BOUNDS_S,
@@ -25,16 +27,14 @@ from sip.snapshots import (
     TerminationReason,
 )
 from sip.timers import Timer, TimerLane, TimerQueue
+from sip.trace import TraceSource, is_within
 from sip.uri import Uri
 
 if TYPE_CHECKING:
     from sip.forwarding import ResponseContext
 
-HISTORY_LENGTH = 5_000
-"""Ended calls remembered."""
-
 JOURNAL_BUDGET = 8 * 1024 * 1024
-"""Bytes of message text kept for ended calls; beyond it the oldest lose their journal, not their place in history."""
+"""Bytes of message text kept for ended calls that linger; beyond it the oldest are written early and lose theirs."""
 
 LIVE_JOURNAL_BUDGET = 64 * 1024 * 1024
 """Bytes of message text kept for live calls."""
@@ -47,6 +47,9 @@ MAX_UNANSWERED_PER_SOURCE = 250
 
 MAX_LEGS = 64
 """Dialogs of one call: so many phones may ring and answer."""
+
+TRACE_AFTER_S = 2.0
+"""Seconds from the end of a call to the writing of its trace: most of its last messages are there by then."""
 
 LINGER_S = 40.0
 """Seconds an ended call can still be found by its messages: longer than any transaction lives (64*T1)."""
@@ -117,6 +120,9 @@ class Call:
     on_hold: bool = False
     quiet_since: float = 0.0
     streams: tuple[StreamFigures, ...] = ()
+    negotiated: tuple[StreamDescription, ...] = ()
+    traced: int = 0
+    """Journal entries that were there when its trace was last put."""
 
     @property
     def live(self) -> bool:
@@ -144,6 +150,28 @@ class Call:
             reason_text=self.reason_text,
             ended_by=self.ended_by,
         )
+
+    def figures(self) -> tuple[StreamFigures, ...]:
+        """Of its media, until now or until its end."""
+        if not self.live:
+            return self.streams
+        return tuple(each for anchor in self.anchors() for each in anchor.figures())
+
+    def trace_source(self) -> TraceSource:
+        """All that is known beside the snapshot, by reference."""
+        negotiated = self._describe() if self.live else self.negotiated
+        return TraceSource(self.journal.entries(), self.journal.dropped, negotiated)
+
+    def close_media(self) -> None:
+        """Free the relay's ports and keep what its streams came to."""
+        self.negotiated = self._describe()
+        self.streams = tuple(each for anchor in self.anchors() for each in anchor.close())
+
+    def _describe(self) -> tuple[StreamDescription, ...]:
+        """What was negotiated with the phone that answered, or offered to the first one that was tried."""
+        if self.answered is not None:
+            return self.answered.media.describe() if self.answered.media is not None else ()
+        return next((anchor.describe() for anchor in self.anchors()), ())
 
     def anchors(self) -> list[MediaAnchor]:
         """Every media anchor the call holds, of pending branches and of legs, each once."""
@@ -174,15 +202,6 @@ class Dialog(NamedTuple):
         return self.leg.party if self.side == CALLER else self.call.caller
 
 
-@dataclass(frozen=True, slots=True)
-class EndedCall:
-    """One line of the history, with what its record and its media came to."""
-
-    snapshot: CallSnapshot
-    streams: tuple[StreamFigures, ...]
-    journal: Journal
-
-
 class CallRecorder(Protocol):
     """Keeps what becomes of calls (`sip.recorder.Recorder`)."""
 
@@ -190,9 +209,11 @@ class CallRecorder(Protocol):
 
     def end_call(self, call: CallSnapshot, streams: Sequence[StreamFigures]) -> int: ...
 
+    def put_trace(self, call: CallSnapshot, source: TraceSource) -> int: ...
+
 
 class CallTable:
-    """Calls by Call-ID and tags, and the last ended ones with their journals."""
+    """Calls by Call-ID and tags."""
 
     def __init__(self, timers: TimerQueue, recorder: CallRecorder) -> None:
         self._recorder = recorder
@@ -201,8 +222,9 @@ class CallTable:
         self._lingering: TimerLane[Call] = TimerLane(timers, LINGER_S, self._forget)
         self._calls: dict[tuple[str, str], Call] = {}
         self._by_call_id: dict[str, Call] = {}
-        self._history: deque[EndedCall] = deque(maxlen=HISTORY_LENGTH)
-        self._journals: deque[Journal] = deque()
+        self._settling: TimerLane[Call] = TimerLane(timers, TRACE_AFTER_S, self._settled_down)
+        self._ended: dict[Call, None] = {}
+        """Ended calls that still have their journal, in the order in which they ended."""
         self._live_budget = Budget(LIVE_JOURNAL_BUDGET)
         self._ended_budget = Budget(JOURNAL_BUDGET)
         self._unanswered: Counter[str] = Counter()
@@ -233,6 +255,15 @@ class CallTable:
     def dialog_of(self, request: Request) -> Dialog | None:
         """The dialog a request belongs to."""
         return self.find(request.call_id, request.from_.tag or "", request.to.tag or "")
+
+    def with_record(self, call_id: str, invited_at: float | None) -> Call | None:
+        """The newest call of that Call-ID, or the one that was invited in the millisecond that begins at `invited_at`,
+        if its record is still here."""
+        call = self._by_call_id.get(call_id)
+        if call is not None and invited_at is not None and not is_within(call.invited_at, invited_at):
+            others = (each for each in self._calls.values() if each.call_id == call_id)
+            call = next((each for each in others if is_within(each.invited_at, invited_at)), None)
+        return call if call is not None and (call.live or call in self._ended) else None
 
     def live(self) -> list[Call]:
         return list(self._live.values())
@@ -292,6 +323,8 @@ class CallTable:
         """An attempt that was not let in: a line of the history, and nothing else."""
         self._end(call, reason, status, text, "server", now_at)
         self._remember(call)
+        self._put_trace(call)
+        call.journal.clear()
 
     def finish(
         self, call: Call, reason: TerminationReason, status: int, text: str, ended_by: str, now: float, now_at: float
@@ -306,13 +339,12 @@ class CallTable:
             if timer is not None:
                 timer.cancel()
         call.setup_timer = call.session_timer = call.media_timer = None
-        figures: list[StreamFigures] = []
-        for anchor in call.anchors():
-            figures.extend(anchor.close())
-        call.streams = tuple(figures)
+        call.close_media()
         call.context = None
         self.settled(call)
         self._remember(call)
+        self._keep_journal(call)
+        self._settling.append(call, now)
         self._lingering.append(call, now)
         if len(self._lingering) > MAX_LINGERING:
             self._lingering.expire_oldest(now)
@@ -336,17 +368,40 @@ class CallTable:
             self._talk_s += (call.ended_at or call.answered_at) - call.answered_at
         else:
             self._failed += 1
-        snapshot = call.snapshot()
-        self._history.append(EndedCall(snapshot, call.streams, call.journal))
-        self._recorder.end_call(snapshot, call.streams)
-        budget = self._ended_budget
-        call.journal.move_to(budget)
-        self._journals.append(call.journal)
-        while budget.used > budget.limit or len(self._journals) > HISTORY_LENGTH:
-            self._journals.popleft().clear()
+        self._recorder.end_call(call.snapshot(), call.streams)
+
+    def _keep_journal(self, call: Call) -> None:
+        """Late messages are still noted, as long as there is room for what ended calls have left."""
+        call.journal.move_to(self._ended_budget)
+        self._ended[call] = None
+        while self._ended_budget.used > self._ended_budget.limit:
+            self._let_go(next(iter(self._ended)))
+
+    def _settled_down(self, call: Call, _now: float) -> None:
+        if call in self._ended:
+            self._put_trace(call)
+
+    def put_traces(self) -> None:
+        """Nothing more will come: have everything written that is not."""
+        for call in self._ended:
+            self._put_trace(call)
+
+    def _put_trace(self, call: Call) -> None:
+        """What the call has left until now, unless that was put before."""
+        if call.journal.noted > call.traced:
+            call.traced = call.journal.noted
+            self._recorder.put_trace(call.snapshot(), call.trace_source())
+
+    def _let_go(self, call: Call) -> None:
+        """From here on the call's record is elsewhere."""
+        self._put_trace(call)
+        del self._ended[call]
+        call.journal.clear()
 
     def _forget(self, call: Call, _now: float) -> None:
         """Late messages of this call are strangers from now on."""
+        if call in self._ended:
+            self._let_go(call)
         if self._calls.get(call.key) is call:
             del self._calls[call.key]
         if self._by_call_id.get(call.call_id) is call:
@@ -357,10 +412,6 @@ class CallTable:
 
     def snapshot(self) -> tuple[CallSnapshot, ...]:
         return tuple(call.snapshot() for call in self._live.values())
-
-    def ended(self) -> list[EndedCall]:
-        """The history, oldest first: a copy of references, cheap enough to make under the lock."""
-        return list(self._history)
 
     def setup_times(self) -> tuple[tuple[int, ...], float]:
         """Answered calls by `SETUP_BOUNDS_S`, and the sum of their seconds."""

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from config import Config
 from sip.admission import Admission
 from sip.call_control import CallControl
-from sip.calls import Call, CallTable, EndedCall
+from sip.calls import Call, CallTable
 from sip.constants import METHODS
 from sip.contact_rules import contact_fault
 from sip.credentials import Credentials
@@ -49,6 +49,7 @@ from sip.snapshots import (
     TerminationReason,
 )
 from sip.timers import TimerQueue, TimerSettings
+from sip.trace import LiveTrace
 from sip.transaction_client import ClientTransaction
 from sip.transaction_layer import TransactionLayer
 from sip.transaction_server import InviteServerTransaction, ServerTransaction
@@ -297,8 +298,18 @@ class SipCore:
     def calls(self) -> tuple[CallSnapshot, ...]:
         return self._exchange.calls.snapshot()
 
-    def ended_calls(self) -> list[EndedCall]:
-        return self._exchange.calls.ended()
+    def call_trace(self, call_id: str, invited_at: float | None, now: float) -> LiveTrace | None:
+        """All that is here of a call, live or just ended (`CallTable.with_record`)."""
+        call = self._exchange.calls.with_record(call_id, invited_at)
+        if call is None:
+            return None
+        if call.live:
+            self._control.note_media(call, now)
+        return LiveTrace(call.snapshot(), call.figures(), call.trace_source())
+
+    def put_traces(self) -> None:
+        """The end is near: have everything written that ended calls have left."""
+        self._exchange.calls.put_traces()
 
     def call_totals(self) -> CallTotals:
         return self._exchange.calls.totals()

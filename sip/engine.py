@@ -17,7 +17,6 @@ from math import inf
 
 from config import Config, wrong_value
 from sip.addresses import AddressBook, is_wildcard
-from sip.calls import EndedCall
 from sip.core import Send, SipCore
 from sip.credentials import Credentials
 from sip.errors import ParseError
@@ -44,6 +43,7 @@ from sip.snapshots import (
 )
 from sip.timers import TimerSettings
 from sip.tls import Certificate, load_certificate
+from sip.trace import CallTrace, record_of, trace_of
 from sip.transaction_client import ClientTransaction
 from sip.transaction_server import InviteServerTransaction, NonInviteServerTransaction
 from sip.transport import ConnectionUser, TransportTable
@@ -189,6 +189,7 @@ class SipEngine:
             self._carry_out()
             if ended and self._timer_thread.is_alive():
                 self._await_answers(time.monotonic() + _LAST_ANSWERS_S)
+            self._core.put_traces()
             self._stopping = True
             self._wake.notify_all()
         if self._timer_thread.is_alive():
@@ -426,10 +427,11 @@ class SipEngine:
         with self._lock:
             return self._core.calls()
 
-    def ended_calls(self) -> list[EndedCall]:
-        """Oldest first."""
+    def call_trace(self, call_id: str, invited_at: float | None) -> CallTrace | None:
+        """All about a call that is live or ended less than a minute ago; None: it may be in the store."""
         with self._lock:
-            return self._core.ended_calls()
+            found = self._core.call_trace(call_id, invited_at, time.monotonic())
+        return None if found is None else trace_of(found.call, found.media, record_of(found.source))
 
     def call_totals(self) -> CallTotals:
         with self._lock:

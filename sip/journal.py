@@ -88,6 +88,11 @@ class Journal:
         self._append(Entry(at, EntryKind.MEDIA, None, 0, b"", text, fact, details))
 
     @property
+    def noted(self) -> int:
+        """Entries ever appended."""
+        return len(self._head) + len(self._tail) + self.dropped
+
+    @property
     def size(self) -> int:
         """Bytes of message text held."""
         return self._head_bytes + self._tail_bytes

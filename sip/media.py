@@ -117,6 +117,9 @@ class RelaySession(Protocol):
 
     def drain_events(self) -> Sequence[MediaEvent]: ...
 
+    def figures(self) -> tuple[StreamFigures, StreamFigures]:
+        """Of what came from side 0 and from side 1 until now."""
+
     def close(self) -> tuple[StreamFigures, StreamFigures]:
         """Free the ports; figures of what came from side 0 and from side 1."""
 
@@ -355,6 +358,10 @@ class MediaAnchor:
             callee=None if callee is None else callee.describe(),
             relay_ports=session.ports if session is not None else None,
         )
+
+    def figures(self) -> tuple[StreamFigures, ...]:
+        """Of all streams this call ever had, those first that were closed."""
+        return (*self._figures, *(each for session in self._sessions if session for each in session.figures()))
 
     @property
     def open_sessions(self) -> int:

@@ -12,34 +12,43 @@ from store.sql import Connection
 
 LIMIT = 50_000
 """Subjects that may wait: some fifty megabytes of memory, and half an hour of an office that is busy beyond reason."""
+MAX_WEIGHT = 32 * 1024 * 1024
+"""Bytes that those may hold which have a weight."""
 
 
 class Work(Protocol):
     """One change.  A later one with the same `key` says all that an earlier one said.
 
-    `renewed`: the phone will say it again of itself, so that it is the first to go when there is no more room."""
+    When there is no more room, those with a `weight`, about how many bytes they hold beyond the usual, are the first to
+    go, and then those that are `renewed`: the phone will say them again of itself."""
 
     @property
     def key(self) -> tuple[object, ...]: ...
     @property
     def renewed(self) -> bool: ...
+    @property
+    def weight(self) -> int: ...
 
     def apply(self, connection: Connection) -> None:
         """Inside a transaction."""
 
 
 class Backlog:
-    """Invariant: each key waits once, and at most `limit` keys do; what was taken and is not settled comes on top.
+    """Invariant: each key waits once, at most `limit` keys do, and together they weigh `_weight`, at most `max_weight`;
+    what was taken and is not settled comes on top.
 
     A ticket is the number of a `put`.  It is settled when its change, or the one that replaced it, is written, or when
     it turned out that it can't be for now; then its owner has nothing to wait for.
     """
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    def __init__(self, limit: int = LIMIT, max_weight: int = MAX_WEIGHT) -> None:
         self._limit = limit
+        self._max_weight = max_weight
         self._changed = threading.Condition(threading.Lock())
         self._waiting: dict[tuple[object, ...], Work] = {}
         self._renewed: dict[tuple[object, ...], None] = {}
+        self._weights: dict[tuple[object, ...], int] = {}
+        self._weight = 0
         self._taken: dict[tuple[object, ...], Work] = {}
         self._last = 0
         self._taken_to = 0
@@ -68,10 +77,9 @@ class Backlog:
             if key not in self._waiting and len(self._waiting) >= self._limit:
                 self._make_room()
             self._waiting[key] = work
-            if work.renewed:
-                self._renewed[key] = None
-            else:
-                self._renewed.pop(key, None)
+            self._class(key, work)
+            while self._weight > self._max_weight:
+                self._make_room()
             self._changed.notify_all()
             return 0 if self._failing else self._last
 
@@ -87,11 +95,24 @@ class Backlog:
             self._woken = True
             self._changed.notify_all()
 
+    def _class(self, key: tuple[object, ...], work: Work) -> None:
+        """Note in which order it would have to go."""
+        if work.renewed:
+            self._renewed[key] = None
+        else:
+            self._renewed.pop(key, None)
+        self._weight += work.weight - self._weights.get(key, 0)
+        if work.weight:
+            self._weights[key] = work.weight
+        else:
+            self._weights.pop(key, None)
+
     def _make_room(self) -> None:
-        """The oldest change goes, and of those that will be said again first."""
-        victim = next(iter(self._renewed or self._waiting))
+        """The oldest change goes, heavy ones first, then those that will be said again."""
+        victim = next(iter(self._weights or self._renewed or self._waiting))
         del self._waiting[victim]
         self._renewed.pop(victim, None)
+        self._weight -= self._weights.pop(victim, 0)
         self._lost += 1
 
     # -------------------------------------------------------------------------------------------- store-writer
@@ -106,7 +127,8 @@ class Backlog:
     def take(self) -> list[Work]:
         """All that waits.  It is to be settled, by `stored` or `failed`, before more is taken."""
         with self._changed:
-            self._taken, self._waiting, self._renewed = self._waiting, {}, {}
+            self._taken = self._waiting
+            self._clear()
             self._taken_to = self._last
             return list(self._taken.values())
 
@@ -124,10 +146,12 @@ class Backlog:
         """What was taken waits again, unless something newer has replaced it; the highest ticket that is settled, which
         is that of the last `put`: until something is `stored`, nobody need wait."""
         with self._changed:
-            self._waiting = {**self._taken, **self._waiting}
-            self._renewed = {key: None for key, work in self._waiting.items() if work.renewed}
-            self._taken = {}
-            while len(self._waiting) > self._limit:
+            waiting = {**self._taken, **self._waiting}
+            self._clear()
+            self._waiting, self._taken = waiting, {}
+            for key, work in waiting.items():
+                self._class(key, work)
+            while len(self._waiting) > self._limit or self._weight > self._max_weight:
                 self._make_room()
             self._failing = True
             return self._last
@@ -136,6 +160,9 @@ class Backlog:
         """Nothing more will be written; how many changes that costs."""
         with self._changed:
             count = len(self._waiting)
-            self._waiting, self._renewed = {}, {}
+            self._clear()
             self._lost += count
             return count
+
+    def _clear(self) -> None:
+        self._waiting, self._renewed, self._weights, self._weight = {}, {}, {}, 0

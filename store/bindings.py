@@ -47,6 +47,10 @@ class PutBinding:
     def renewed(self) -> bool:
         return True
 
+    @property
+    def weight(self) -> int:
+        return 0
+
     def apply(self, connection: Connection) -> None:
         binding = self.binding
         connection.execute(_PUT, values_of(binding, _COLUMNS))
@@ -68,6 +72,10 @@ class RemoveBinding:
     @property
     def renewed(self) -> bool:
         return False
+
+    @property
+    def weight(self) -> int:
+        return 0
 
     def apply(self, connection: Connection) -> None:
         connection.execute(_REMOVE, (self.binding_id, self.server))

@@ -88,10 +88,9 @@ _ADD_PARTY = insert("party", ("number", "ended_at", "call"), _TEXTS)
 _ADD_MEDIA = insert("media", ("call", "place", *MEDIA_COLUMNS), _TEXTS)
 _REMOVE_PARTY = f"DELETE FROM party WHERE number = {TEXT} AND ended_at = ? AND call = ?"  # noqa: S608
 _BEAT = upsert("heartbeat", ("server", "at"), frozenset(), ("server",))
-# What has ended is found by the time of its end, and it can't have ended before it began.
 TAKEN_FOR_DEAD = f"""
 SELECT id, ended_at, from_number, to_number FROM call
-WHERE ended_at >= ? AND call_id = {TEXT} AND invited_at = ? AND termination_reason = 'interrupted'
+WHERE call_id = {TEXT} AND invited_at = ? AND termination_reason = 'interrupted'
 """  # noqa: S608
 
 
@@ -108,6 +107,10 @@ class _OfCall:
     @property
     def renewed(self) -> bool:
         return False
+
+    @property
+    def weight(self) -> int:
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +133,7 @@ class EndCall(_OfCall):
         call = self.call
         if not connection.execute(_END_LIVE, (call.call_id, call.invited_at)).rowcount:
             # Its server was silent for so long that another one has written that it was cut off.
-            values = (call.invited_at, call.call_id, call.invited_at)
-            _forget(connection, connection.execute(TAKEN_FOR_DEAD, values).fetchall())
+            _forget(connection, connection.execute(TAKEN_FOR_DEAD, (call.call_id, call.invited_at)).fetchall())
         rated = [stream.mos for stream in self.streams if stream.mos is not None]
         mos = sum(rated) / len(rated) if rated else None
         ((row,),) = connection.execute(_ADD_CALL, (*values_of(call, CALL_COLUMNS), mos)).fetchall()
@@ -196,4 +198,5 @@ def _forget(connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
         for number in dict.fromkeys(numbers):
             connection.execute(_REMOVE_PARTY, (number, ended_at, row))
         connection.execute("DELETE FROM media WHERE call = ?", (row,))
+        connection.execute("DELETE FROM trace WHERE call = ?", (row,))
         connection.execute("DELETE FROM call WHERE id = ?", (row,))

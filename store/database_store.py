@@ -23,19 +23,24 @@ from sip.snapshots import (
     StoredBinding,
     TimelinePoint,
 )
-from store import history
+from sip.trace import CallTrace, TraceSource
+from sip.trace_codec import UnreadableTrace
+from store import history, traces
 from store.backlog import LIMIT, Backlog
 from store.bindings import PutBinding, RemoveBinding, live_bindings, number_records
 from store.calls import EndCall, PutCall
-from store.interface import Settled, StoreError
+from store.interface import Settled, StoreError, TraceLimits
 from store.medium import Medium
 from store.sql import Connection
+from store.traces import PutTrace
 from store.writer import Writer
 
 if TYPE_CHECKING:
     from sip.media import StreamFigures
 
 log = logging.getLogger(__name__)
+
+DEFAULT_TRACE_LIMITS = TraceLimits(7, 200 * 1024 * 1024)
 
 ROWS_AT_ONCE = 500
 """Calls read in one piece when all of them are asked for."""
@@ -48,6 +53,7 @@ class DatabaseStore:
         self,
         database: Medium,
         history_days: int,
+        trace_limits: TraceLimits = DEFAULT_TRACE_LIMITS,
         *,
         server: str = "",
         limit: int = LIMIT,
@@ -59,7 +65,8 @@ class DatabaseStore:
         self._database = database
         self._server = server
         self._backlog = Backlog(limit)
-        self._writer = Writer(database, self._backlog, history_days, clock, wall_clock, server)
+        self._keeps_traces = trace_limits.days > 0
+        self._writer = Writer(database, self._backlog, history_days, trace_limits, clock, wall_clock, server)
 
     # -------------------------------------------------------------------------------------------- life
 
@@ -113,6 +120,16 @@ class DatabaseStore:
 
     def end_call(self, call: CallSnapshot, streams: Sequence[StreamFigures]) -> int:
         return self._backlog.put(EndCall(call, streams))
+
+    def put_trace(self, call: CallSnapshot, source: TraceSource) -> int:
+        return self._backlog.put(PutTrace(call, source)) if self._keeps_traces else 0
+
+    def call_trace(self, call_id: str, invited_at: float | None) -> CallTrace | None:
+        try:
+            with self._reading() as connection:
+                return traces.find(connection, call_id, invited_at)
+        except UnreadableTrace as error:
+            raise StoreError(str(error)) from error
 
     def history(self, query: HistoryQuery) -> HistoryPage:
         with self._reading() as connection:

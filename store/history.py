@@ -79,6 +79,11 @@ def next_records(
     return _records(connection, places), places[-1] if len(places) == most else None
 
 
+def record(connection: Connection, row: int) -> CallRecord:
+    """The call in that row, which there must be."""
+    return _records(connection, [(0.0, row)])[0]
+
+
 def _start(query: HistoryQuery) -> float:
     return -_EVER if query.since_at is None else query.since_at
 

@@ -1,13 +1,13 @@
 """What the server asks of whatever keeps its state; `store.database_store.DatabaseStore` implements it.
 
-`put_binding`, `remove_binding`, `put_call` and `end_call` never wait and never fail: they may be called under the core
-lock.  All else may wait for the disk, and must not.  Wall times are seconds since the epoch, UTC.
+`put_binding`, `remove_binding`, `put_call`, `end_call` and `put_trace` never wait and never fail: they may be called
+under the core lock.  All else may wait for the disk, and must not.  Wall times are seconds since the epoch, UTC.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sip.snapshots import (
     CallRecord,
@@ -19,6 +19,7 @@ from sip.snapshots import (
     StoredBinding,
     TimelinePoint,
 )
+from sip.trace import CallTrace, TraceSource
 
 if TYPE_CHECKING:
     from sip.media import StreamFigures
@@ -30,6 +31,13 @@ False: they can't be for now, and nobody should wait for them."""
 
 class StoreError(Exception):
     """What was asked for can't be read now; `str()` is a clause in plain words."""
+
+
+class TraceLimits(NamedTuple):
+    """How long traces of ended calls are kept, 0 days: not at all, and how many bytes they may take together."""
+
+    days: int
+    max_bytes: int
 
 
 class Store(Protocol):
@@ -77,6 +85,14 @@ class Store(Protocol):
 
     def end_call(self, call: CallSnapshot, streams: Sequence[StreamFigures]) -> int:
         """A call that was put before, or never, is over; the ticket."""
+
+    def put_trace(self, call: CallSnapshot, source: TraceSource) -> int:
+        """The trace of a call whose end was put before; what was put of the same call before is replaced.  It is masked
+        and packed when it is written.  The ticket; 0 where traces are not kept."""
+
+    def call_trace(self, call_id: str, invited_at: float | None) -> CallTrace | None:
+        """All about the ended call of that Call-ID; of several the newest, or the one that was invited in the
+        millisecond that begins at `invited_at`.  None when the history has no such call.  Raises `StoreError`."""
 
     def history(self, query: HistoryQuery) -> HistoryPage:
         """Raises `StoreError`."""

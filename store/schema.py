@@ -124,7 +124,21 @@ INSERT INTO heartbeat (server, at) SELECT '', at FROM former_heartbeat;
 DROP TABLE former_heartbeat;
 """
 
-STEPS: tuple[str, ...] = (_REGISTRATIONS, _CALL_HISTORY, _SERVERS)
+# A trace that was forgotten keeps its row, without data and of size 0, as long as its call is in the history.
+_TRACES = """
+CREATE INDEX call_of_id ON call (call_id, invited_at);
+CREATE TABLE trace (
+    call INTEGER PRIMARY KEY,
+    ended_at REAL NOT NULL,
+    format INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    data BLOB,
+    forgotten_at REAL
+);
+CREATE INDEX trace_kept ON trace (ended_at, size) WHERE size > 0;
+"""
+
+STEPS: tuple[str, ...] = (_REGISTRATIONS, _CALL_HISTORY, _SERVERS, _TRACES)
 """Step n leads from version n-1 to n.  A step that has been released never changes; a new one is appended."""
 
 VERSION = len(STEPS)

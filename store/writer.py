@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 
 from config import ConfigError
-from store import calls
+from store import calls, traces
 from store.backlog import Backlog, Work
 from store.bindings import drop_expired
-from store.interface import Settled
+from store.interface import Settled, TraceLimits
 from store.medium import Medium
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,9 @@ HEARTBEAT_S = 5.0
 """How much later than its last sign of life a server may have died; also what a power cut may cost."""
 PRUNE_S = 3600.0
 PRUNE_BATCH = 500
-"""Calls forgotten in one transaction; other work comes between two of them."""
+"""Calls or traces forgotten in one transaction; other work comes between two of them."""
+_FRESH_SHARE = 16
+"""Traces may go beyond their limit by such a part of it before the oldest are forgotten."""
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
@@ -45,6 +47,7 @@ class Writer:
         database: Medium,
         backlog: Backlog,
         history_days: int,
+        trace_limits: TraceLimits,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
         server: str = "",
@@ -53,6 +56,8 @@ class Writer:
         self._database = database
         self._backlog = backlog
         self._history_days = history_days
+        self._trace_limits = trace_limits
+        self._fresh_bytes = 0
         self._clock = clock
         self._wall_clock = wall_clock
         self._server = server
@@ -162,7 +167,7 @@ class Writer:
         if now >= self._beat_due:
             self._beat_due = now + HEARTBEAT_S
             self._beat(now_at)
-        if now >= self._prune_due:
+        if now >= self._prune_due or self._fresh_bytes * _FRESH_SHARE > self._trace_limits.max_bytes:
             self._prune(now, now_at)
 
     def _open(self, now_at: float) -> None:
@@ -190,6 +195,7 @@ class Writer:
                     raise
                 lost = self._write_one_by_one(works)
             self._unsynced = True
+            self._fresh_bytes += sum(work.weight for work in works)
             self._recover()
         settled = self._backlog.stored(lost)
         if works:
@@ -225,12 +231,15 @@ class Writer:
             self._unsynced = False
 
     def _prune(self, now: float, now_at: float) -> None:
-        if not self._history_days:
-            self._prune_due = now + PRUNE_S
-            return
+        days, max_bytes = self._trace_limits
+        forgotten = 0
         with self._database.writing() as connection:
-            forgotten = calls.prune(connection, now_at - self._history_days * _DAY_S, PRUNE_BATCH)
-        self._prune_due = now + (_PRUNE_PAUSE_S if forgotten == PRUNE_BATCH else PRUNE_S)
+            if self._history_days:
+                forgotten = calls.prune(connection, now_at - self._history_days * _DAY_S, PRUNE_BATCH)
+            traces_forgotten = traces.forget(connection, now_at - days * _DAY_S, max_bytes, now_at, PRUNE_BATCH)
+        self._fresh_bytes = 0
+        is_through = max(forgotten, traces_forgotten) < PRUNE_BATCH
+        self._prune_due = now + (PRUNE_S if is_through else _PRUNE_PAUSE_S)
 
     # -------------------------------------------------------------------------------------------- faults
 

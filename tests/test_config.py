@@ -79,6 +79,9 @@ DEFAULTS: dict[str, object] = {
     "BAN_WINDOW": 600,
     "BAN_TIME": 3600,
     "HISTORY_DAYS": 365,
+    "TRACE_DAYS": 7,
+    "TRACE_MAX_MB": 200,
+    "TRACE_RTP": "off",
 }
 
 GOOD: list[tuple[str, str, object]] = [
@@ -166,6 +169,9 @@ GOOD: list[tuple[str, str, object]] = [
     ("BAN_TIME", "31536000", 31536000),
     ("HISTORY_DAYS", "0", 0),
     ("HISTORY_DAYS", "36500", 36500),
+    ("TRACE_DAYS", "0", 0),
+    ("TRACE_MAX_MB", "1", 1),
+    ("TRACE_RTP", "Headers", "headers"),
 ]
 
 BAD: list[tuple[str, str, str]] = [
@@ -218,6 +224,9 @@ BAD: list[tuple[str, str, str]] = [
     ("BAN_WINDOW", "0", SECONDS),
     ("BAN_TIME", "31536001", "whole seconds from 1 to 31536000"),
     ("HISTORY_DAYS", "36501", "a number of days from 0 to 36500 (0 = for ever)"),
+    ("TRACE_DAYS", "36501", "a number of days from 0 to 36500 (0 = none is kept)"),
+    ("TRACE_MAX_MB", "0", "whole megabytes from 1 to 1000000"),
+    ("TRACE_RTP", "all", "off or headers"),
 ]
 
 CONTRADICTIONS: list[tuple[dict[str, str], str]] = [

@@ -43,8 +43,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("sip.contact_rules", "sip.gatekeeper"),
     ("sip.journal", "sip.routing", "sip.sips", "sip.transaction"),
-    ("sip.location",),
-    ("sip.calls", "sip.registrar", "sip.transaction_client", "sip.transaction_server"),
+    ("sip.location", "sip.trace"),
+    ("sip.calls", "sip.registrar", "sip.trace_codec", "sip.transaction_client", "sip.transaction_server"),
     ("sip.forwarding", "sip.recorder", "sip.transaction_layer"),
     ("sip.exchange",),
     ("sip.call_control", "sip.keepalive"),
@@ -72,8 +72,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # state that lasts
     ("store.lock", "store.schema", "store.sql", "store.text"),
     ("store.backlog", "store.bindings", "store.calls", "store.interface", "store.medium", "store.trouble"),
-    ("store.database", "store.history", "store.writer"),
-    ("store.archive", "store.database_store"),
+    ("store.database", "store.history"),
+    ("store.archive", "store.traces"),
+    ("store.writer",),
+    ("store.database_store",),
     ("store.sqlite_store",),
     ("store",),
     # HTTP
@@ -169,8 +171,10 @@ ALLOWED_PACKAGES = {
     "log_setup": frozenset({"config"}),
     "sip": frozenset({"sip", "config"}),
     "rtp": frozenset({"rtp"}),
-    "api": frozenset({"api", "config", "sip.bans", "sip.snapshots", "sip.passwords", "sip.sources", "rtp.figures"}),
-    "store": frozenset({"store", "config", "sip.snapshots"}),
+    "api": frozenset(
+        {"api", "config", "sip.bans", "sip.snapshots", "sip.passwords", "sip.sources", "sip.trace", "rtp.figures"}
+    ),
+    "store": frozenset({"store", "config", "sip.snapshots", "sip.trace", "sip.trace_codec"}),
     "commands": frozenset({"api.access", "commands", "config", "sip", "startup", "store"}),
     "startup": frozenset({"config", "sip"}),
     "sipserver": frozenset({"commands", "config", "interpreter", "log_setup", "sip", "startup", "store", "rtp", "api"}),

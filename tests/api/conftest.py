@@ -30,6 +30,7 @@ from sip.snapshots import (
     TerminationReason,
     TimelinePoint,
 )
+from sip.trace import CallTrace, is_within
 
 NOW_AT = 1_900_000_000.0  # 2030-03-17T17:46:40Z
 
@@ -196,6 +197,7 @@ class FakeServices:
     passwords: dict[str, str] = field(default_factory=dict)
     figures: dict[str, tuple[MediaFigures, ...]] = field(default_factory=dict)
     """Of the media of ended calls, by Call-ID."""
+    traces: list[CallTrace] = field(default_factory=list)
     periods: list[PeriodFigures] = field(default_factory=list)
     points: list[TimelinePoint] = field(default_factory=list)
     history_fault: Exception | None = None
@@ -230,6 +232,14 @@ class FakeServices:
         remaining = [call for call in self.live if call.call_id != call_id]
         ended, self.live = len(remaining) < len(self.live), remaining
         return ended
+
+    def call_trace(self, call_id: str, invited_at: float | None = None) -> CallTrace | None:
+        if self.history_fault:
+            raise self.history_fault
+        fitting = [each for each in self.traces if each.call.call_id == call_id]
+        if invited_at is not None:
+            fitting = [each for each in fitting if is_within(each.call.invited_at, invited_at)]
+        return max(fitting, key=lambda each: each.call.invited_at, default=None)
 
     def history(self, query: HistoryQuery) -> HistoryPage:
         fitting = self._records(query)

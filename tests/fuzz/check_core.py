@@ -99,4 +99,3 @@ def check_calls(office: CoreHarness) -> None:
     assert len(office.relay.open_sessions) <= 4 * max(1, len(calls)) * MAX_BINDINGS_PER_NUMBER * 32
     office.core.registrations(office.now)
     office.core.call_totals()
-    office.core.ended_calls()

@@ -131,7 +131,6 @@ def test_a_flood_of_every_method_leaves_nothing_behind_and_phones_call_all_the_w
         office.inject(request(method, number, source, from_=from_, to=to, to_tag=to_tag), source)
         if number % (MESSAGES // 4) == 0:
             call_works(caller, callee)
-    assert len(office.core.ended_calls()) <= sip.calls.HISTORY_LENGTH
     office.advance(LONG_S / 50)
     assert tables(office) == before
     call_works(caller, callee)
@@ -185,13 +184,6 @@ def refused_calls(caller: FakePhone, count: int) -> None:
         caller.ack_failure(invite, caller.expect("404 INVITE"))
 
 
-def test_the_history_forgets_the_oldest_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sip.calls.HISTORY_LENGTH", 200)
-    office, caller, _ = office_with_phones()
-    refused_calls(caller, 1_000)
-    assert len(office.core.ended_calls()) == 200
-
-
 # ------------------------------------------------------------------------------------------------ caches
 
 
@@ -233,7 +225,7 @@ def test_an_invite_of_a_stranger_is_refused_without_a_trace() -> None:
         source = forged(number)
         office.inject(request("INVITE", number, source, from_="101", to="100"), source)
     assert tables(office) == before
-    assert office.core.ended_calls() == []
+    assert office.ended_calls() == []
     call_works(*phones)
 
 
@@ -318,16 +310,19 @@ def test_a_contact_of_endless_length_is_refused() -> None:
 
 
 def test_the_records_of_ended_calls_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest lose their record, not their place in the history."""
+    """The oldest are written early and lose theirs."""
     budget = JOURNAL_BUDGET // 100
     monkeypatch.setattr("sip.calls.JOURNAL_BUDGET", budget)
     office, caller, _ = office_with_phones()
     refused_calls(caller, 500)
-    calls = office.core.ended_calls()
+    calls = list(office.core._exchange.calls._calls.values())
     assert len(calls) == 500
     held = [call.journal.size for call in calls]
     assert budget // 2 < sum(held) <= budget
     assert (held[0], held[-1] > 0) == (0, True)
+    assert len(office.recorder.traces) == sum(not size for size in held)
+    office.advance(LONG_S)
+    assert (len(office.recorder.traces), office.core._exchange.calls._ended_budget.used) == (500, 0)
 
 
 def test_the_records_of_live_calls_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from tests.support.rtp import media_addresses
 
 def ended(office: CoreHarness) -> tuple[str, int, str]:
     """Reason, status and by whom of the call that ended last."""
-    snapshot = office.core.ended_calls()[-1].snapshot
+    snapshot = office.ended_calls()[-1].snapshot
     assert snapshot.state is CallState.TERMINATED
     return str(snapshot.termination_reason), snapshot.status, snapshot.ended_by
 
@@ -49,7 +49,7 @@ def test_initiated_ringing_established_terminated(office: CoreHarness, alice: Fa
     office.advance(0.3)
     hang_up(callee, caller)
     assert office.core.calls() == ()
-    (row,) = office.core.ended_calls()
+    (row,) = office.ended_calls()
     call = row.snapshot
     assert (call.state, call.ended_at, call.ringing_at, call.answered_at) == (
         CallState.TERMINATED,
@@ -425,7 +425,7 @@ def test_a_call_on_hold_may_be_silent_for_an_hour(
     assert len(office.core.calls()) == 1
     office.advance(11)
     assert ended(office)[0] == "media-timeout"
-    assert "3600 seconds" in office.core.ended_calls()[0].snapshot.reason_text
+    assert "3600 seconds" in office.ended_calls()[0].snapshot.reason_text
     office.forget()
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from sip import calls
-from sip.calls import Call, CallTable, EndedCall, Leg, Party
+from sip.calls import Call, CallTable, Leg, Party
 from sip.flow import Flow
 from sip.snapshots import SETUP_BOUNDS_S, TerminationReason
 from sip.timers import TimerQueue
 from tests.support.bench_phone import FakePhone, establish, hang_up
 from tests.support.harness import CoreHarness
-from tests.support.recorder import FakeRecorder
+from tests.support.recorder import EndedCall, FakeRecorder
 
 FLOW = Flow("UDP", "192.0.2.1", 5060, "192.0.2.10", 5060)
 
@@ -19,7 +19,8 @@ FLOW = Flow("UDP", "192.0.2.1", 5060, "192.0.2.10", 5060)
 class Bench:
     def __init__(self) -> None:
         self.timers = TimerQueue()
-        self.table = CallTable(self.timers, FakeRecorder())
+        self.recorder = FakeRecorder()
+        self.table = CallTable(self.timers, self.recorder)
 
     def add(self, call_id: str, tag: str = "a", to: str = "101", *legs: str) -> Call:
         call = Call(call_id, Party("100", tag, f"<sip:100@h>;tag={tag}", FLOW), to, 0.0, self.table.new_journal())
@@ -33,7 +34,7 @@ class Bench:
 
     @property
     def rows(self) -> list[EndedCall]:
-        return self.table.ended()
+        return self.recorder.rows()
 
 
 def test_12_a_dialog_is_found_by_call_id_and_both_tags_from_either_side() -> None:
@@ -96,24 +97,61 @@ def test_totals_by_reason_and_talk_time() -> None:
     assert totals.by_reason == {"normal": 1, "admin": 2, "busy": 1, "media-timeout": 1}
 
 
-def test_history_is_bounded_and_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "HISTORY_LENGTH", 3)
+def test_the_trace_is_put_soon_after_the_end_and_once_more_only_if_more_has_come() -> None:
     bench = Bench()
-    for number in range(5):
-        bench.finish(bench.add(str(number)), float(number))
-    assert [row.snapshot.call_id for row in bench.rows] == ["2", "3", "4"]
-    assert bench.table.totals().total == 5
+    first, second = bench.add("1"), bench.add("2")
+    for call in (first, second):
+        call.journal.received(0.0, FLOW, b"BYE")
+        bench.finish(call, 10.0)
+    assert bench.recorder.puts == 0
+    bench.timers.fire_due(10.0 + calls.TRACE_AFTER_S)
+    assert bench.recorder.puts == 2
+    first.journal.sent(15.0, FLOW, b"200")
+    bench.timers.fire_due(10.0 + calls.LINGER_S)
+    assert bench.recorder.puts == 3
+    assert [entry.data or entry.text for entry in bench.rows[0].entries] == [b"BYE", "call ended: normal: text", b"200"]
+    assert [entry.data or entry.text for entry in bench.rows[1].entries] == [b"BYE", "call ended: normal: text"]
 
 
-def test_old_calls_lose_their_record_when_all_together_are_too_big(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_calls_are_written_early_when_all_together_are_too_big(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "JOURNAL_BUDGET", 250)
     bench = Bench()
+    made = []
     for number in range(4):
         call = bench.add(str(number))
+        made.append(call)
         call.journal.received(0.0, FLOW, bytes(100))
         bench.finish(call, float(number))
-    assert [row.journal.size for row in bench.rows] == [0, 0, 100, 100]
-    assert len(bench.rows) == 4
+    assert [call.journal.size for call in made] == [0, 0, 100, 100]
+    assert [call_id for call_id, _ in bench.recorder.traces] == ["0", "1"]
+    assert [len(row.entries) for row in bench.rows] == [2, 2, 0, 0]
+    # A message that comes still later is lost; what is written stays.
+    made[0].journal.received(5.0, FLOW, b"late")
+    bench.timers.fire_due(10.0 + calls.LINGER_S)
+    assert [len(row.entries) for row in bench.rows] == [2, 2, 2, 2]
+    assert [call.journal.size for call in made[1:]] == [0, 0, 0]
+
+
+def test_what_has_not_been_put_is_put_at_the_end_of_the_server() -> None:
+    bench = Bench()
+    bench.finish(bench.add("1"), 10.0)
+    bench.add("live")
+    bench.table.put_traces()
+    bench.table.put_traces()
+    assert (list(bench.recorder.traces), bench.recorder.puts) == ([("1", 0.0)], 1)
+
+
+def test_the_record_of_a_call_is_found_by_call_id_and_of_several_by_the_time_of_the_invite() -> None:
+    bench = Bench()
+    first, second = bench.add("c", "a"), bench.add("c", "b")
+    first.invited_at, second.invited_at = 100.0124, 100.0136
+    find = bench.table.with_record
+    assert [find("c", at) for at in (None, 100.012, 100.013, 100.014)] == [second, first, second, None]
+    assert find("d", None) is None
+    bench.finish(second, 110.0)
+    assert find("c", None) is second
+    bench.timers.fire_due(110.0 + calls.LINGER_S)
+    assert [find("c", at) for at in (None, 100.012)] == [None, None]
 
 
 def test_two_calls_at_once_between_the_same_phones(office: CoreHarness, alice: FakePhone, bob: FakePhone) -> None:

@@ -85,7 +85,7 @@ def test_16_10_a_200_after_cancel_is_still_forwarded(office: CoreHarness, alice:
     caller.request("ACK")
     callee.expect("ACK")
     hang_up(caller, callee)
-    assert [row.snapshot.termination_reason for row in office.core.ended_calls()] == ["normal"]
+    assert [row.snapshot.termination_reason for row in office.ended_calls()] == ["normal"]
 
 
 def test_a_cancelled_phone_that_never_answers_gives_the_caller_487(

@@ -220,7 +220,7 @@ def test_a_connection_lost_before_the_phone_rings_is_told_to_the_caller_at_once(
     alice.invite("101")
     office.close_connection(("192.0.2.12", 43_210), 7)
     assert alice.expect("480 INVITE")
-    assert office.core.ended_calls()[-1].snapshot.termination_reason == "unreachable"
+    assert office.ended_calls()[-1].snapshot.termination_reason == "unreachable"
 
 
 @pytest.mark.parametrize("ringing", [True, False])
@@ -286,7 +286,7 @@ def test_a_fault_while_an_invite_is_served_is_answered_with_500_and_leaves_nothi
         invite = alice.invite("101")
         alice.ack_failure(invite, alice.expect("500 INVITE"))
     bob.expect_nothing()
-    assert office.core.ended_calls()[-1].snapshot.termination_reason == "error"
+    assert office.ended_calls()[-1].snapshot.termination_reason == "error"
     call = establish(alice, bob)
     hang_up(call.caller, call.callee)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sip.calls import TRACE_AFTER_S
 from sip.flow import Flow
 from sip.journal import MAX_BYTES, MAX_ENTRIES, MAX_TAIL, Budget, EntryKind, Journal
 from sip.snapshots import TerminationReason
@@ -89,12 +90,13 @@ def test_every_message_of_a_call_is_recorded_once(office: CoreHarness, alice: Fa
 def test_the_record_has_the_very_bytes_and_addresses(office: CoreHarness, alice: FakePhone, bob: FakePhone) -> None:
     call = establish(alice, bob)
     hang_up(call.caller, call.callee)
-    (row,) = office.core.ended_calls()
-    entries = row.journal.entries()
+    office.advance(TRACE_AFTER_S)
+    (row,) = office.ended_calls()
+    entries = row.entries
     assert entries[0].data == call.invite.to_bytes()
     sent = [(entry.flow, entry.data) for entry in entries if entry.kind is EntryKind.SENT]
     assert sent == [(each.flow, each.data) for each in office.sent if b"REGISTER" not in each.data]
-    assert {entry.at for entry in entries} == {office.now_at}
+    assert {entry.at for entry in entries} == {office.now_at - TRACE_AFTER_S}
 
 
 def test_a_cancelled_call_has_its_cancel_and_its_decision(

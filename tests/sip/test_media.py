@@ -78,6 +78,9 @@ class FakeSession:
 
     def close(self) -> tuple[Figures, Figures]:
         self.relay.open_sessions.remove(self)
+        return self.figures()
+
+    def figures(self) -> tuple[Figures, Figures]:
         return Figures(self.kind, 0, self.ports[0]), Figures(self.kind, 1, self.ports[1])
 
 

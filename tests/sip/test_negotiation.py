@@ -89,7 +89,7 @@ def test_an_answer_in_the_ack_that_cannot_be_served_ends_the_call(
     caller.request("ACK", b"v=0\r\nm=audio x\r\n")
     assert bob.expect("BYE")["Reason"].startswith("SIP;cause=200")
     alice.expect("BYE")
-    assert office.core.ended_calls()[-1].snapshot.termination_reason == "error"
+    assert office.ended_calls()[-1].snapshot.termination_reason == "error"
 
 
 @pytest.mark.parametrize("from_callee", [False, True])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from sip.calls import TRACE_AFTER_S
 from sip.snapshots import TerminationReason
 from sip.timers import TimerSettings
 from tests.support.bench_phone import SDP, FakePhone, TestCall, establish, hang_up
@@ -113,7 +114,7 @@ def test_16_9_a_phone_that_cannot_be_reached_is_480(office: CoreHarness, alice: 
     office.unreachable.add(bob.host)
     alice.invite("101")
     alice.expect("480 INVITE")
-    (row,) = office.core.ended_calls()
+    (row,) = office.ended_calls()
     assert row.snapshot.termination_reason == "unreachable"
     assert office.relay.open_sessions == []
 
@@ -574,9 +575,10 @@ def test_18_4_what_came_back_ends_the_branch_it_names_at_once(
     office.core.undelivered(bob.host, bob.port, sent.data, "port unreachable", office.now)
     office.collect()
     assert alice.expect("480 INVITE")
-    (ended,) = office.core.ended_calls()
+    office.advance(TRACE_AFTER_S)
+    (ended,) = office.ended_calls()
     assert ended.snapshot.termination_reason is TerminationReason.UNREACHABLE
-    facts = {entry.fact: entry.details for entry in ended.journal.entries()}
+    facts = {entry.fact: entry.details for entry in ended.entries}
     assert facts["unreachable"]["why"] == "port unreachable"
     assert facts["unreachable"]["address"] == "192.0.2.11:5060"
 
@@ -608,6 +610,7 @@ def test_a_word_without_a_branch_explains_the_silence_that_follows(
     bob.expect("INVITE")
     office.core.undelivered(bob.host, bob.port, b"", "host unreachable", office.now)
     office.advance(33.0)
-    (ended,) = office.core.ended_calls()
-    (fact,) = [entry.details for entry in ended.journal.entries() if entry.fact == "unanswered"]
+    office.advance(TRACE_AFTER_S)
+    (ended,) = office.ended_calls()
+    (fact,) = [entry.details for entry in ended.entries if entry.fact == "unanswered"]
     assert fact["why"] == "host unreachable"

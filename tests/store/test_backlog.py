@@ -15,6 +15,7 @@ class Note:
     name: str
     text: str = ""
     renewed: bool = False
+    weight: int = 0
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -144,3 +145,23 @@ def test_changes_that_can_never_be_written_are_counted() -> None:
     backlog.take()
     backlog.stored(lost=1)
     assert backlog.lost == 1
+
+
+def test_heavy_changes_go_first_and_together_have_a_limit() -> None:
+    backlog = Backlog(limit=3, max_weight=100)
+    for note in (Note("light"), Note("heavy", weight=60), Note("refresh", renewed=True), Note("more")):
+        backlog.put(note)
+    assert (names(backlog), backlog.lost) == (["light", "refresh", "more"], 1)
+    backlog.stored()
+    for note in (Note("a", weight=60), Note("b", weight=40), Note("a", "lighter", weight=50), Note("c", weight=20)):
+        backlog.put(note)
+    assert (names(backlog), backlog.lost) == (["b", "c"], 2)
+
+
+def test_heavy_changes_that_come_back_make_room() -> None:
+    backlog = Backlog(max_weight=100)
+    backlog.put(Note("old", weight=80))
+    backlog.take()
+    backlog.put(Note("new", weight=80))
+    backlog.failed()
+    assert (names(backlog), backlog.lost) == (["new"], 1)

@@ -125,9 +125,9 @@ class TestTakenForDead:
         EndCall(ended_call("call-1", NOON_AT + 9, invited_at=NOON_AT + 5), ()).apply(connection)
         assert len(records(connection)) == 3
 
-    def test_it_is_found_by_the_time_in_which_it_can_have_ended(self, connection: sqlite3.Connection) -> None:
-        steps = connection.execute(f"EXPLAIN QUERY PLAN {calls.TAKEN_FOR_DEAD}", (NOON_AT, "call-1", NOON_AT))
-        assert [row[3] for row in steps] == ["SEARCH call USING INDEX call_ended (ended_at>?)"]
+    def test_it_is_found_by_its_call_id(self, connection: sqlite3.Connection) -> None:
+        steps = connection.execute(f"EXPLAIN QUERY PLAN {calls.TAKEN_FOR_DEAD}", ("call-1", NOON_AT))
+        assert [row[3] for row in steps] == ["SEARCH call USING INDEX call_of_id (call_id=? AND invited_at=?)"]
 
 
 class TestPruning:

@@ -26,8 +26,8 @@ def tables(connection: sqlite3.Connection) -> set[str]:
 
 def test_an_empty_file_gets_all_tables_and_says_whose_it_is(connection: sqlite3.Connection) -> None:
     schema.migrate(connection)
-    assert tables(connection) == {"binding", "number", "call", "party", "media", "live_call", "heartbeat"}
-    assert schema.version_of(connection) == schema.VERSION == 3
+    assert tables(connection) == {"binding", "number", "call", "party", "media", "live_call", "heartbeat", "trace"}
+    assert schema.version_of(connection) == schema.VERSION == 4
     assert connection.execute("PRAGMA application_id").fetchone()[0] == schema.APPLICATION_ID
 
 
@@ -37,7 +37,7 @@ def test_a_database_of_version_1_is_migrated_and_keeps_what_it_holds(connection:
     PutBinding(BINDING, 3).apply(connection)
     schema.migrate(connection)
     assert schema.version_of(connection) == schema.VERSION
-    assert "call" in tables(connection)
+    assert {"call", "trace"} <= tables(connection)
     assert live_bindings(connection, NOON_AT) == [BINDING]
 
 

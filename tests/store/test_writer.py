@@ -12,12 +12,16 @@ from pathlib import Path
 import pytest
 
 from config import ConfigError
+from sip.trace import TraceSource
 from store.backlog import Backlog
 from store.bindings import PutBinding
 from store.calls import EndCall, PutCall
 from store.database import FILE_NAME, SIDE_FILES, Database, connect
+from store.interface import TraceLimits
+from store.traces import PutTrace
 from store.writer import HEARTBEAT_S, PRUNE_BATCH, PRUNE_S, Writer
 from tests.support.stored import BINDING, DAY_S, LIVE_CALL, NOON_AT, Clock, Disk, ended_call, rows
+from tests.support.traces import decided
 
 LIMIT_S = 20.0
 
@@ -25,13 +29,16 @@ LIMIT_S = 20.0
 class Bench:
     """A writer without its thread, on a disk that fails when told to."""
 
-    def __init__(self, path: Path, limit: int = 100, history_days: int = 365) -> None:
+    def __init__(
+        self, path: Path, limit: int = 100, history_days: int = 365, trace_days: int = 7, trace_bytes: int = 100_000
+    ) -> None:
         self.path = path
         self.disk = Disk()
         self.clock = Clock()
         self.backlog = Backlog(limit)
         self.database = Database(path, self.disk.connect)
-        self.writer = Writer(self.database, self.backlog, history_days, self.clock.monotonic, self.clock.wall)
+        limits = TraceLimits(trace_days, trace_bytes)
+        self.writer = Writer(self.database, self.backlog, history_days, limits, self.clock.monotonic, self.clock.wall)
         self.settled: list[tuple[int, bool]] = []
         self.writer.on_settled(lambda ticket, stored: self.settled.append((ticket, stored)))
 
@@ -380,6 +387,30 @@ class TestPruning:
         bench.clock.advance(PRUNE_S)
         bench.writer.attempt()
         assert bench.count("call") == 1
+
+    def put_trace(self, bench: Bench, number: int, ended_at: float) -> None:
+        call = ended_call(f"call-{number}", ended_at)
+        bench.backlog.put(EndCall(call, ()))
+        bench.backlog.put(PutTrace(call, TraceSource((decided(0.0, "x" * 300),))))
+
+    def traces(self, bench: Bench) -> int:
+        return int(rows(bench.path, "SELECT count(*) FROM trace WHERE forgotten_at IS NULL")[0][0])
+
+    def test_old_traces_go_before_their_calls(self, make: Callable[..., Bench]) -> None:
+        bench = make(trace_days=7)
+        self.put_trace(bench, 0, NOON_AT - 7 * DAY_S - 1)
+        self.put_trace(bench, 1, NOON_AT - 7 * DAY_S + 1)
+        bench.writer.attempt()
+        assert (bench.count("call"), self.traces(bench)) == (2, 1)
+
+    def test_traces_keep_to_their_size_without_waiting_for_the_hour(self, make: Callable[..., Bench]) -> None:
+        bench = make(trace_bytes=1_000)
+        for number in range(20):
+            self.put_trace(bench, number, NOON_AT + number)
+            bench.writer.attempt()
+        size = int(rows(bench.path, "SELECT sum(size) FROM trace")[0][0])
+        assert 0 < size <= 1_000
+        assert self.traces(bench) < 20 == bench.count("trace")
 
 
 class TestThread:

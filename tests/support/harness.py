@@ -18,7 +18,7 @@ from sip.flow import Flow
 from sip.message import parse_datagram
 from sip.snapshots import TerminationReason
 from sip.timers import TimerSettings
-from tests.support.recorder import FakeRecorder
+from tests.support.recorder import EndedCall, FakeRecorder
 from tests.support.sip_text import SipText
 
 Address = tuple[str, int]
@@ -87,6 +87,9 @@ class FakeSession:
 
     def close(self) -> tuple[FakeFigures, FakeFigures]:
         self.relay.open_sessions.remove(self)
+        return self.figures()
+
+    def figures(self) -> tuple[FakeFigures, FakeFigures]:
         caller, callee = self.ports
         return FakeFigures(self.call_id, self.kind, 0, caller), FakeFigures(self.call_id, self.kind, 1, callee)
 
@@ -240,6 +243,10 @@ class CoreHarness:
         """As at shutdown."""
         self.core.end_calls(TerminationReason.ADMIN, "the server is shutting down", self.now)
         self.collect()
+
+    def ended_calls(self) -> list[EndedCall]:
+        """What was written of each ended call, oldest first."""
+        return self.recorder.rows()
 
     def journal(self) -> list[str]:
         """The record of the only call, line by line: messages as `> what` (received), `< what` (sent)."""

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from sip.journal import Entry
 from sip.media import StreamFigures
 from sip.snapshots import CallSnapshot, StoredBinding
+from sip.trace import TraceSource
+
+
+class EndedCall(NamedTuple):
+    snapshot: CallSnapshot
+    streams: Sequence[StreamFigures]
+    entries: tuple[Entry, ...]
 
 
 @dataclass
@@ -20,6 +29,10 @@ class FakeRecorder:
     """Every form of every call that was put."""
     ended: list[CallSnapshot] = field(default_factory=list)
     streams: list[Sequence[StreamFigures]] = field(default_factory=list)
+    traces: dict[tuple[str, float], TraceSource] = field(default_factory=dict)
+    """The last one of each call, by Call-ID and the time of its INVITE."""
+    puts: int = 0
+    """How often a trace was put."""
     tickets: int = 0
 
     def put_binding(self, binding: StoredBinding, registrations: int) -> int:
@@ -39,6 +52,19 @@ class FakeRecorder:
         self.ended.append(call)
         self.streams.append(streams)
         return self._next()
+
+    def put_trace(self, call: CallSnapshot, source: TraceSource) -> int:
+        self.traces[call.call_id, call.invited_at] = source
+        self.puts += 1
+        return self._next()
+
+    def rows(self) -> list[EndedCall]:
+        """What was written of each ended call, oldest first."""
+        none = TraceSource()
+        return [
+            EndedCall(call, streams, self.traces.get((call.call_id, call.invited_at), none).entries)
+            for call, streams in zip(self.ended, self.streams, strict=True)
+        ]
 
     def _next(self) -> int:
         self.tickets += 1
