@@ -223,7 +223,8 @@ class SipServer:
         return self._engine.calls()
 
     def clear_calls(self) -> int:
-        return self._engine.clear_calls()
+        with self._kept():
+            return self._engine.clear_calls()
 
     def end_call(self, call_id: str) -> bool:
         return self._engine.end_call(call_id)

@@ -123,6 +123,8 @@ class Call:
     negotiated: tuple[StreamDescription, ...] = ()
     traced: int = 0
     """Journal entries that were there when its trace was last put."""
+    ticket: int = 0
+    """The recorder's for its beginning, or for its end when it is over: what must be stored before a phone is told."""
 
     @property
     def live(self) -> bool:
@@ -309,7 +311,7 @@ class CallTable:
         self._calls[call.key] = call
         self._by_call_id[call.call_id] = call
         self._live[call.key] = call
-        self._recorder.put_call(call.snapshot())
+        call.ticket = self._recorder.put_call(call.snapshot())
 
     def answered(self, call: Call) -> None:
         """A phone has answered it."""
@@ -368,7 +370,7 @@ class CallTable:
             self._talk_s += (call.ended_at or call.answered_at) - call.answered_at
         else:
             self._failed += 1
-        self._recorder.end_call(call.snapshot(), call.streams)
+        call.ticket = self._recorder.end_call(call.snapshot(), call.streams)
 
     def _keep_journal(self, call: Call) -> None:
         """Late messages are still noted, as long as there is room for what ended calls have left."""

@@ -110,8 +110,6 @@ class SipCore:
         """By which clock the times of what is kept were made."""
         self._promised = 0
         """Ticket of what the REGISTER at hand has changed."""
-        self._ticket = 0
-        """What the message being sent has to wait for."""
         self._effects: list[Send] = []
         self._now = 0.0
         settings = settings or TimerSettings()
@@ -420,9 +418,8 @@ class SipCore:
         if response.status >= 400 and response.status not in _NEGOTIATED:
             words = f"the phone's registration can't be used: {response.reason}"
             admission.note_failure(request, flow, request.to.uri.number, response.status, words, now)
-        self._ticket = self._promised
+        transaction.ticket = self._promised
         transaction.respond(response, now)
-        self._ticket = 0
 
     def _serve(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         """Requests to the server itself."""
@@ -533,7 +530,7 @@ class SipCore:
         call = self._call_of(transaction)
         if call is not None:
             call.journal.sent(self._wall(self._now), flow, data)
-        self._effects.append(Send(flow, data, transaction, self._ticket))
+        self._effects.append(Send(flow, data, transaction, transaction.ticket if transaction is not None else 0))
 
     def _call_of(self, transaction: ServerTransaction | ClientTransaction | None) -> Call | None:
         if transaction is None:

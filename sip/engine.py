@@ -96,7 +96,7 @@ class SipEngine:
         wall_offset = time.time() - time.monotonic()
         self._core = SipCore(config, relay, recorder, self._addresses.is_own, settings, wall_offset)
         self._held: deque[tuple[float, Send]] = deque()
-        """Answers that wait for the recorder, and since when, in the order of their tickets."""
+        """Answers that wait for the recorder, and since when, the oldest first."""
         self._settled_ticket = 0
         self._guard = SourceGuard(config.sip_rate_limit, self._core.admission.live.__contains__)
         self._undelivered = TokenBucket(_UNDELIVERED_PER_S)
@@ -318,8 +318,12 @@ class SipEngine:
         `store-writer`."""
         with self._lock:
             self._settled_ticket = ticket
-            while self._held and self._held[0][1].ticket <= ticket:
-                self._send(self._held.popleft()[1])
+            held, self._held = self._held, deque()
+            for since, effect in held:
+                if effect.ticket <= ticket:
+                    self._send(effect)
+                else:
+                    self._held.append((since, effect))
             self._carry_out()
 
     # -------------------------------------------------------------------------------------------- commands, views

@@ -290,6 +290,7 @@ class Proxy:
             return
         if request.method == "BYE":
             self._control.hang_up(call, leg, side, now)
+            transaction.ticket = call.ticket
         # Inside a dialog the From may say anything; its tag alone is looked at.
         self._send(branch, copy, sender.number, max_breadth(request), now)
 

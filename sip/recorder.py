@@ -1,4 +1,5 @@
-"""What of the core's state outlives the process, and when it is written: the 200 to a REGISTER is a promise.
+"""What of the core's state outlives the process, and when it is written: the 200 to a REGISTER and the final response
+to a BYE are promises, and so is the 2xx to an INVITE, after which the call is known whatever happens.
 
 Pure; guarded by the core lock.  Whoever keeps the state only takes note here and writes later, on a thread of its own;
 a ticket says which write a promise waits for.

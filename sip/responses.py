@@ -156,6 +156,7 @@ class ResponseProcessor:
         leg = self._control.early_leg(call, branch, response)
         if leg is not None:
             self._control.answered(call, leg, response, now)
+        branch.context.server.ticket = call.ticket
 
     @staticmethod
     def _refresh_target(branch: Branch, response: Response) -> None:

@@ -99,7 +99,7 @@ class Transaction(Generic[OwnerT]):
     `context` is the user's own and never touched here.
     """
 
-    __slots__ = ("_data", "_owner", "_timers", "context", "flow", "key", "state")
+    __slots__ = ("_data", "_owner", "_timers", "context", "flow", "key", "state", "ticket")
 
     table: ClassVar[Table]
     initial_state: ClassVar[State]
@@ -111,6 +111,8 @@ class Transaction(Generic[OwnerT]):
         self.flow = flow
         self.state = self.initial_state
         self.context: Any = context
+        self.ticket = 0
+        """What it sends, copies included, waits until this ticket of the recorder is settled; 0: for nothing."""
         self._data = b""
         """What goes out again when the machine says so."""
         self._timers: dict[Input, Timer] | None = None

@@ -25,8 +25,7 @@ def test_nothing_that_was_acknowledged_is_lost(tmp_path: Path) -> None:
     assert report.figures["calls ended"] > 3
 
 
-def test_a_server_that_keeps_nothing_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crash, "GRACE_S", 0.0)
+def test_a_server_that_keeps_nothing_is_found_out(tmp_path: Path) -> None:
     report = crash.Report()
 
     crash.run(1, 5, tmp_path, report, DATA_DIR="")

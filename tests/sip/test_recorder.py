@@ -354,6 +354,37 @@ def test_a_call_is_kept_when_it_begins_when_it_is_answered_and_when_it_ends(
     assert [(each.kind, each.side) for each in recorder.streams[0]] == [("audio", 0), ("audio", 1)]
 
 
+@pytest.mark.parametrize("by", ["caller", "callee"])
+@pytest.mark.parametrize(("status", "reason"), [(200, "OK"), (481, "Call Does Not Exist")])
+def test_the_answer_to_a_bye_waits_until_the_end_of_the_call_is_kept(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone, by: str, status: int, reason: str
+) -> None:
+    call = establish(alice, bob)
+    dialog, other, phone = (call.caller, bob, alice) if by == "caller" else (call.callee, alice, bob)
+    bye = dialog.request("BYE")
+    end = office.recorder.tickets
+    assert len(office.recorder.ended) == 1
+    FakePhone(office, "103", "192.0.2.30").registered()
+    other.respond(other.expect("BYE"), status, reason)
+    assert ticket_of(phone, f"{status} BYE") == end < office.recorder.tickets
+    phone.inject(bye.to_bytes())
+    assert ticket_of(phone, f"{status} BYE") == end, "so does that to a copy"
+
+
+def test_the_2xx_to_an_invite_waits_until_the_beginning_of_the_call_is_kept(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone
+) -> None:
+    """That is hardly ever a wait: the phone has rung since."""
+    before = office.recorder.tickets
+    alice.invite("101")
+    invite = bob.expect("INVITE")
+    assert office.recorder.tickets == before + 1
+    bob.respond(invite, 180, "Ringing")
+    assert ticket_of(alice, "180 INVITE") == 0
+    bob.respond(invite, 200, "OK", body=bob.sdp())
+    assert ticket_of(alice, "200 INVITE") == before + 1
+
+
 def test_a_call_that_nobody_can_take_is_kept(office: CoreHarness, alice: FakePhone) -> None:
     alice.send_request("INVITE", "sip:104@192.0.2.1", body=alice.sdp())
     alice.expect("480 INVITE")
@@ -476,11 +507,24 @@ def test_a_settled_ticket_needs_no_waiting(desk: Desk) -> None:
     assert desk.wire.lines() == ["SIP/2.0 200 OK"]
 
 
-def test_17_2_2_a_copy_of_the_request_is_answered_meanwhile(desk: Desk) -> None:
+def test_17_2_2_what_answers_a_copy_of_the_request_waits_as_well(desk: Desk) -> None:
     data = desk.register()
     desk.receive(data)
-    assert desk.wire.lines() == ["SIP/2.0 200 OK"]
+    assert desk.wire.lines() == []
+    desk.engine.on_settled(1, True)
+    assert desk.wire.lines() == ["SIP/2.0 200 OK", "SIP/2.0 200 OK"]
     assert len(desk.recorder.bindings) == 1
+
+
+def test_an_answer_to_an_older_change_need_not_wait_for_a_newer_one(desk: Desk) -> None:
+    """A BYE makes its change when it comes, and is answered when the other phone has answered."""
+    desk.register("100")
+    desk.register("101")
+    desk.engine._held.reverse()
+    desk.engine.on_settled(1, True)
+    assert len(desk.wire.lines()) == 1
+    desk.engine.on_settled(2, True)
+    assert len(desk.wire.lines()) == 1
 
 
 def test_no_answer_waits_for_ever(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
