@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from config import Config  # noqa: E402
 from interpreter import Collector  # noqa: E402
+from rtp.pulse import NO_PULSE, Pulse  # noqa: E402
 from sip.core import Send, SipCore  # noqa: E402
 from sip.flow import Flow  # noqa: E402
 from sip.message import parse_datagram  # noqa: E402
@@ -102,6 +103,9 @@ class IdleSession:
 
     def last_packet_at(self) -> float | None:
         return None
+
+    def pulses(self) -> tuple[Pulse, Pulse]:
+        return NO_PULSE, NO_PULSE
 
     def drain_events(self) -> Sequence[object]:
         return ()

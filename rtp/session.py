@@ -1,7 +1,7 @@
 """One media stream of a call: who may send on each side, what was sent, what is worth telling. Pure.
 
-Relay thread only, but for `drain_events` and `snapshot`, which any thread may call: they read values that are replaced
-in one step, and a deque.
+Relay thread only, but for `drain_events`, `pulse` and `snapshot`, which any thread may call: they read values that are
+replaced in one step, and a deque.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from rtp import quality
 from rtp.figures import MediaEvent, MediaEventKind, StreamSnapshot
 from rtp.latch import Address, RtcpLatch, RtpLatch, Verdict
 from rtp.packet import Buffer, classify
 from rtp.payload_types import Codec
+from rtp.pulse import NO_PULSE, Pulse
 from rtp.rtcp import Report, ReportBlock, RtcpError, parse_reports, round_trip_s
 from rtp.stats import StreamStats
 
@@ -215,9 +215,7 @@ class MediaSession:
         destination = receiver.destination()
         last_at = stats.last_at
         remote = side.remote
-        rtt_s = None
-        if side.round_trip_s is not None and receiver.round_trip_s is not None:
-            rtt_s = side.round_trip_s + receiver.round_trip_s
+        rtt_s = self._round_trip_s()
         codec = stats.codec
         return StreamSnapshot(
             call_id=self.call_id,
@@ -244,21 +242,32 @@ class MediaSession:
             remote_lost=remote.cumulative_lost if remote else None,
             remote_jitter_ms=remote.interarrival_jitter * 1000.0 / codec[1] if remote and codec else None,
             rtt_ms=None if rtt_s is None else rtt_s * 1000.0,
-            mos=self._mos(stats, remote, rtt_s),
+            mos=self.pulse(number).mos_since(NO_PULSE) if self.kind == "audio" else None,
             active=is_open and last_at is not None and now - last_at <= ACTIVE_S,
         )
 
-    def _mos(self, stats: StreamStats, remote: ReportBlock | None, rtt_s: float | None) -> float | None:
-        """MOS of one direction of an audio stream; losses are the worse of ours and the receiver's count."""
-        received = stats.packets - stats.duplicates
-        if self.kind != "audio" or received <= 0:
+    def pulse(self, number: int) -> Pulse:
+        """How what side `number` sends is doing."""
+        side = self.sides[number]
+        stats, remote = side.stats, side.remote
+        received = max(0, stats.packets - stats.duplicates)
+        return Pulse(
+            packets=stats.packets,
+            received=received,
+            lost=max(stats.lost, min(remote.cumulative_lost, received + stats.lost) if remote else 0),
+            rejected=side.rejected + stats.rejected,
+            last_at=stats.last_at,
+            jitter_ms=stats.jitter_s * 1000.0,
+            rtt_ms=(self._round_trip_s() or 0.0) * 1000.0,
+            codec=stats.codec[0] if stats.codec else None,
+        )
+
+    def _round_trip_s(self) -> float | None:
+        """Phone to phone and back, when RTCP of both sides tells."""
+        caller, callee = self.sides
+        if caller.round_trip_s is None or callee.round_trip_s is None:
             return None
-        expected = received + stats.lost
-        lost = max(stats.lost, min(remote.cumulative_lost, expected) if remote else 0)
-        jitter_ms = stats.jitter_s * 1000.0
-        delay_ms = quality.mouth_to_ear_ms((rtt_s or 0.0) * 1000.0, jitter_ms)
-        codec_name = stats.codec[0] if stats.codec else None
-        return quality.mos_from_r(quality.r_factor(codec_name, 100.0 * lost / expected, delay_ms))
+        return caller.round_trip_s + callee.round_trip_s
 
 
 def _text(address: Address | None) -> str:

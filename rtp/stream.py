@@ -20,6 +20,7 @@ from rtp.loop import RelayLoop
 from rtp.payload_types import Codec
 from rtp.pool import PairPool
 from rtp.ports import PortPair
+from rtp.pulse import NO_PULSE, Pulse
 from rtp.session import Description, MediaSession
 
 Figures = tuple[StreamSnapshot, StreamSnapshot]
@@ -93,6 +94,15 @@ class RelaySession:
                 return None
             self._legs.refresh()
             return self._legs.media.last_packet_at()
+
+    def pulses(self) -> tuple[Pulse, Pulse]:
+        """How what side 0 and what side 1 sends is doing."""
+        with self._lock:
+            if self._legs is None:
+                return NO_PULSE, NO_PULSE
+            self._legs.refresh()
+            media = self._legs.media
+            return media.pulse(0), media.pulse(1)
 
     def drain_events(self) -> list[MediaEvent]:
         """What changed since last asked, oldest first; bounded, the oldest go first."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import secrets
 
+from sip.attempts import Attempts
 from sip.bans import BanList, BanPolicy
 from sip.calls import Call, Party
 from sip.constants import REASON_PHRASES
 from sip.credentials import Credentials
 from sip.diary import RegistrationDiary
 from sip.exchange import Exchange
-from sip.facts import Fact
+from sip.facts import Denial, Fact
 from sip.flood import TokenBucket
 from sip.flow import Flow, response_flow
 from sip.gatekeeper import Admitted, Cause, Gatekeeper, Refused
@@ -31,7 +32,8 @@ _RETRY_AFTER_S = 10
 _RECORDED_PER_S = 2.0
 """Refused callers that get a line in the history and the log, on average."""
 
-_NOT_IN_DIARY = frozenset({Cause.CHALLENGED, Cause.STALE})
+_NO_FAILURE_YET = {Cause.CHALLENGED: 4, Cause.STALE: 3}
+"""Where they are no failure yet, the time at which they are, with nothing better in between."""
 
 
 class Admission:
@@ -56,6 +58,7 @@ class Admission:
         self.diary = RegistrationDiary()
         self.refused = dict.fromkeys(Cause, 0)
         """Requests not let in since the start."""
+        self._attempts = Attempts()
         self._records = TokenBucket(_RECORDED_PER_S)
 
     @property
@@ -99,6 +102,8 @@ class Admission:
         verdict = self._gatekeeper.admit(request, flow, now)
         if isinstance(verdict, Admitted):
             self.authenticated = verdict.authenticated
+            if request.method == "REGISTER":
+                self._attempts.forget(flow.remote_host, request.to.uri.number)
             return True
         call = self._remember(request, flow, verdict, now)
         self._answer(request, flow, verdict, call)
@@ -107,7 +112,7 @@ class Admission:
         return False
 
     def _refuse(self, request: Request, flow: Flow, status: int, *headers: tuple[str, str]) -> bool:
-        return self._answer(request, flow, Refused(status, None, Cause.FORBIDDEN, "", "", headers))
+        return self._answer(request, flow, Refused(status, None, Cause.FORBIDDEN, "", "", Denial.NO_CALL, headers))
 
     def _answer(self, request: Request, flow: Flow, refused: Refused, call: Call | None = None) -> bool:
         self.refused[refused.cause] += 1
@@ -124,15 +129,27 @@ class Admission:
             # Wrong credentials for a nonce given to this very address: whoever sent them receives what is sent there.
             self.bans.record_failure(flow.remote_host, now, proven=True)
         if request.method == "REGISTER":
-            if refused.cause not in _NOT_IN_DIARY:
-                self.note_failure(request, flow, refused.number, refused.status, refused.words, now)
+            if self._has_failed(flow, refused):
+                self.note_failure(request, flow, refused.number, refused.status, refused.words, refused.denial, now)
         elif self._gatekeeper.is_trusted(flow.remote_host) and refused.cause is Cause.FORBIDDEN:
             return self._record_call(request, flow, refused, now)
         return None
 
-    def note_failure(self, request: Request, flow: Flow, number: str, status: int, words: str, now: float) -> None:
+    def _has_failed(self, flow: Flow, refused: Refused) -> bool:
+        """Whether it is a failure: a phone that is asked for its password, or to try again, answers and is let in; one
+        that is asked again and again is not."""
+        host, number = flow.remote_host, refused.number
+        if refused.cause not in _NO_FAILURE_YET:
+            self._attempts.forget(host, number)
+            return True
+        return self._attempts.count(host, number, refused.denial) >= _NO_FAILURE_YET[refused.cause]
+
+    def note_failure(
+        self, request: Request, flow: Flow, number: str, status: int, words: str, denial: Denial, now: float
+    ) -> None:
         """A REGISTER was refused: into the diary, and into the log as often as that may grow."""
-        self.diary.note(number, flow.remote_host, flow.transport, request.user_agent, status, words, self._x.wall(now))
+        source, agent = (flow.remote_host, flow.transport), request.user_agent
+        self.diary.note(number, *source, agent, status, words, self._x.wall(now), denial)
         if self._records.take(now):
             log.warning("registration of %s from %s refused: %s", number, flow, words)
 
@@ -147,6 +164,6 @@ class Admission:
         call = Call(request.call_id, caller, request.uri.number, now_at, self._x.calls.new_journal())
         if self._x.current is not None:
             call.journal.received(now_at, *self._x.current)
-        details: Details = {"number": refused.number, "status": refused.status}
+        details: Details = {"number": refused.number, "status": refused.status, "denial": refused.denial}
         call.journal.decided(now_at, f"refused with {refused.status} {phrase}", Fact.CALLER_REFUSED, details)
         return call

@@ -18,6 +18,7 @@ from sip.flow import Flow
 from sip.forwarding import Branch, ResponseContext
 from sip.headers import Headers, delta_seconds
 from sip.media import MediaAnchor
+from sip.media_watch import MediaWatch
 from sip.message import Message, Request, Response, make_response
 from sip.routing import prepare_strict_route, split_record_route
 from sip.snapshots import CallState, TerminationReason
@@ -26,7 +27,7 @@ from sip.uri import Uri
 
 log = logging.getLogger(__name__)
 
-MEDIA_CHECK_S = 5.0
+MEDIA_CHECK_S = 2.0
 """How often the media of an answered call are looked at."""
 
 HOLD_LIMIT_S = 3600.0
@@ -156,8 +157,8 @@ class CallControl:
                 call.setup_timer.cancel()
                 call.setup_timer = None
             x.calls.answered(call)
-            if x.config.media_timeout > 0:
-                self._watch_media(call, now)
+            call.media_watch = MediaWatch(now)
+            self._watch_media(call, now)
             log.debug("call %s: %s answered %s", call.call_id, leg.party.number, call.caller.number)
         self.session_refreshed(call, response, now)
 
@@ -181,9 +182,9 @@ class CallControl:
     # -------------------------------------------------------------------------------------------- media
 
     def _watch_media(self, call: Call, now: float) -> None:
-        call.media_timer = self._x.timers.start(
-            now + min(MEDIA_CHECK_S, self._x.config.media_timeout), partial(self._check_media, call)
-        )
+        limit = self._x.config.media_timeout
+        interval = min(MEDIA_CHECK_S, limit) if limit > 0 else MEDIA_CHECK_S
+        call.media_timer = self._x.timers.start(now + interval, partial(self._check_media, call))
 
     def _check_media(self, call: Call, now: float) -> None:
         call.media_timer = None
@@ -193,23 +194,35 @@ class CallControl:
         media = leg.media
         if media is not None:
             self.note_media(call, now)
+            self._note_findings(call, media, now)
             limit = self._silence_limit(call, media, now)
-            if now - call.quiet_since >= limit:
+            if limit and now - call.quiet_since >= limit:
                 text = f"no sound from either phone for {limit:g} seconds"
                 call.journal.media(self._x.wall(now), text, Fact.MEDIA_TIMEOUT, {"limit": limit})
                 self.end(call, TerminationReason.MEDIA_TIMEOUT, text, now)
                 return
         self._watch_media(call, now)
 
+    def _note_findings(self, call: Call, media: MediaAnchor, now: float) -> None:
+        """Look at what is heard, and write down what has changed."""
+        if call.media_watch is None:
+            return
+        offset = self._x.wall(now) - now
+        for found in call.media_watch.look(media.sound(), now):
+            details: dict[str, str | int | float] = {"since": found.since + offset, **found.figures}
+            if found.side is not None:
+                details["side"] = found.side
+            call.journal.media(now + offset, found.text, found.fact, details)
+
     def _silence_limit(self, call: Call, media: MediaAnchor, now: float) -> float:
-        """Seconds that the call may stay silent; brings `quiet_since` up to date."""
+        """Seconds that the call may stay silent, 0 for ever; brings `quiet_since` up to date."""
         held = media.held()
         if call.on_hold and not held:
             call.quiet_since = now
         call.on_hold = held
         call.quiet_since = max(call.quiet_since, media.last_packet_at() or 0.0)
         limit = self._x.config.media_timeout
-        return max(limit, HOLD_LIMIT_S) if held else limit
+        return max(limit, HOLD_LIMIT_S) if held and limit else limit
 
     def note_media(self, call: Call, now: float) -> None:
         """Copy what the relay noticed into the journal."""

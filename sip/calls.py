@@ -18,6 +18,7 @@ from sip.flow import Flow, address_text
 from sip.journal import Budget, Details, Journal
 from sip.media import MediaAnchor, StreamFigures
 from sip.media_stream import StreamDescription
+from sip.media_watch import MediaWatch
 from sip.message import Request
 from sip.snapshots import (
     SETUP_BOUNDS_S,
@@ -117,6 +118,7 @@ class Call:
     setup_timer: Timer | None = None
     session_timer: Timer | None = None
     media_timer: Timer | None = None
+    media_watch: MediaWatch | None = None
     on_hold: bool = False
     quiet_since: float = 0.0
     streams: tuple[StreamFigures, ...] = ()

@@ -377,7 +377,9 @@ class SipCore:
         if call is not None and call.answered is None and request.method == "INVITE":
             if call.context is not None:
                 call.context.decided = True
-            self._control.end(call, TerminationReason.ERROR, "a fault of the server ended the call", now)
+            text = "a fault of the server ended the call"
+            call.journal.decided(self._wall(now), text, Fact.SERVER_FAULT)
+            self._control.end(call, TerminationReason.ERROR, text, now)
 
     def _dispatch(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         method = request.method
@@ -417,7 +419,8 @@ class SipCore:
             response.headers.append(name, value)
         if response.status >= 400 and response.status not in _NEGOTIATED:
             words = f"the phone's registration can't be used: {response.reason}"
-            admission.note_failure(request, flow, request.to.uri.number, response.status, words, now)
+            number, denial = request.to.uri.number, self._registrar.denial
+            admission.note_failure(request, flow, number, response.status, words, denial, now)
         transaction.ticket = self._promised
         transaction.respond(response, now)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
+from sip.facts import Denial
 from sip.snapshots import RegistrationFailure
 from sip.sources import source_of
 
@@ -40,7 +41,15 @@ class RegistrationDiary:
         return self._count
 
     def note(
-        self, number: str, address: str, transport: str, user_agent: str, status: int, reason: str, now_at: float
+        self,
+        number: str,
+        address: str,
+        transport: str,
+        user_agent: str,
+        status: int,
+        reason: str,
+        now_at: float,
+        denial: Denial,
     ) -> None:
         """One refused REGISTER; `now_at` is wall clock, `reason` our own sentence, the same one for alike failures."""
         self.noted += 1
@@ -59,6 +68,7 @@ class RegistrationDiary:
             first_at=before.first_at if before is not None else now_at,
             last_at=now_at,
             count=before.count + 1 if before is not None else 1,
+            denial=denial,
         )
         self._sources.move_to_end(source)
         if before is None:

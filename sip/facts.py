@@ -70,13 +70,26 @@ class Fact(StrEnum):
     """Neither phone has refreshed the session (RFC 4028)."""
     MEDIA_TIMEOUT = "media-timeout"
     """limit: seconds without a packet from either phone."""
+    SERVER_FAULT = "server-fault"
+    """A fault of the server has ended the call."""
     ENDED = "ended"
     """reason, by, status: as in the history."""
 
-    # what is heard of the media while the call lasts; side: 0 the caller's sound, 1 the callee's; since
+    # what is heard of the media while the call lasts (`sip.media_watch`).  since; side: whose sound it is, 0 the
+    # caller's, 1 the callee's; seconds: how long it had been silent; of that side: packets, rejected (from sources that
+    # may not send), relayPort (where it sends to); otherPackets of the other side
+    AUDIO_STARTED = "audio-started"
+    """codec; again (0, 1): 1 when it had been missed."""
     ONE_WAY_AUDIO = "one-way-audio"
+    """Nothing has come from one side since both were to send, the other is heard."""
     NO_AUDIO = "no-audio"
+    """Nothing has come from either: no side, but callerPackets, calleePackets, callerRejected, calleeRejected."""
     AUDIO_STOPPED = "audio-stopped"
+    """A side that had been heard is not any more; both, when there is no side: with the details of `NO_AUDIO`."""
+    AUDIO_POOR = "audio-poor"
+    """mos, lossPercent, jitter (ms), codec: of the last seconds."""
+    AUDIO_GOOD = "audio-good"
+    """As `AUDIO_POOR`: it is good again."""
 
 
 class Departure(StrEnum):
@@ -96,3 +109,34 @@ class Departure(StrEnum):
     CREDENTIALS_CHANGED = "credentials-changed"
     RESTART = "restart"
     """It did not outlive the time without a server."""
+
+
+class Denial(StrEnum):
+    """Why a request was not let in, or a registration not taken, as `Fact.CALLER_REFUSED` and the diary name it."""
+
+    NOT_A_NUMBER = "not-a-number"
+    """It is none of this office."""
+    UNPROTECTED = "unprotected"
+    """The number needs a password here and has none."""
+    FOREIGN_NETWORK = "foreign-network"
+    """It came from outside TRUSTED_NETWORKS, and no number has a password."""
+    NOT_REGISTERED_THERE = "not-registered-there"
+    """The caller's number is not registered from where it calls."""
+    NOT_SHOWN = "not-shown"
+    """The phone was asked for its password and has shown none."""
+    UNREADABLE = "unreadable"
+    """The phone's answer to the question for its password can't be used."""
+    WRONG = "wrong"
+    """Another password than that of the number."""
+    UNKNOWN_USER = "unknown-user"
+    """The user name that goes with the password is no number of this office."""
+    OTHER_NUMBER = "other-number"
+    """It has shown the password of another number."""
+    TOO_LATE = "too-late"
+    """The phone keeps answering questions for its password that are too old or were answered before."""
+    NO_CALL = "no-call"
+    """It belongs to no call here."""
+    CONTACT = "contact"
+    """Its Contact can't be used."""
+    MALFORMED = "malformed"
+    """The registration breaks a rule of SIP."""

@@ -25,6 +25,7 @@ from sip.constants import METHODS
 from sip.credentials import Credentials
 from sip.digest import DigestAnswer, challenge, find_answer
 from sip.errors import HeaderError, ParseError
+from sip.facts import Denial
 from sip.flow import Flow
 from sip.message import Request, Response, make_response
 from sip.networks import Networks
@@ -57,14 +58,15 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """What to answer.  `words` is a sentence for the administrator, not for the sender: it knows which numbers exist.
-    `number` is the one that the sender wanted to be, as it wrote it."""
+    """What to answer.  `words` is a sentence for the administrator, not for the sender: it knows which numbers exist;
+    `denial` says the same to programs.  `number` is the one that the sender wanted to be, as it wrote it."""
 
     status: int
     phrase: str | None
     cause: Cause
     number: str
     words: str
+    denial: Denial
     headers: tuple[tuple[str, str], ...] = ()
 
 
@@ -168,9 +170,11 @@ class Gatekeeper:
         if flow.remote_host in self._trusted and number not in self.credentials:
             if number not in self._plan:
                 words = f"{_shown(number)} is no number of this office ({self._plan}): change it in the phone"
-                return Refused(404, f"Number Not In Range {self._plan}", Cause.FORBIDDEN, number, words)
+                return Refused(
+                    404, f"Number Not In Range {self._plan}", Cause.FORBIDDEN, number, words, Denial.NOT_A_NUMBER
+                )
             if self._auth_required:
-                return Refused(403, "Number Has No Password Yet", Cause.FORBIDDEN, number, _needs_password(number))
+                return self._without_password("Number Has No Password Yet", number)
             return KNOWN_SOURCE
         shown = self._authenticate(request, flow, now, number, _AS_REGISTRAR)
         if isinstance(shown, Refused):
@@ -196,11 +200,11 @@ class Gatekeeper:
     def _admit_by_binding(self, number: str, flow: Flow, *, for_server: bool) -> Admitted | Refused:
         """A number without a password, in a trusted network, is who it registered as from there."""
         if self._auth_required:
-            return Refused(403, "Caller Not Registered", Cause.FORBIDDEN, number, _needs_password(number))
+            return self._without_password("Caller Not Registered", number)
         if for_server or self._has_binding_from(number, flow):
             return KNOWN_SOURCE
         words = f"{_shown(number)} may not call: it is not registered from {flow.remote_host}"
-        return Refused(403, "Caller Not Registered", Cause.FORBIDDEN, number, words)
+        return Refused(403, "Caller Not Registered", Cause.FORBIDDEN, number, words, Denial.NOT_REGISTERED_THERE)
 
     def _admit_notify(self, request: Request, flow: Flow) -> Admitted | Refused:
         """In a subscription of phones, which this server keeps no record of.  Phones that notify can't be asked for a
@@ -213,12 +217,17 @@ class Gatekeeper:
     def _outside_its_call(request: Request) -> Refused:
         number = request.from_.uri.number
         words = f"{request.method} from {_shown(number)} belongs to no call here"
-        return Refused(481, None, Cause.FORBIDDEN, number, words)
+        return Refused(481, None, Cause.FORBIDDEN, number, words, Denial.NO_CALL)
 
     @staticmethod
     def _of_another_number(shown: str, number: str) -> Refused:
         words = f"the phone of {_shown(shown)} wanted to be {_shown(number)}: user and number must be the same there"
-        return Refused(403, "Credentials Of Another Number", Cause.FORBIDDEN, number, words)
+        return Refused(403, "Credentials Of Another Number", Cause.FORBIDDEN, number, words, Denial.OTHER_NUMBER)
+
+    @staticmethod
+    def _without_password(phrase: str, number: str) -> Refused:
+        words = _needs_password(number)
+        return Refused(403, phrase, Cause.FORBIDDEN, number, words, Denial.UNPROTECTED)
 
     # -------------------------------------------------------------------------------------------- credentials
 
@@ -229,29 +238,39 @@ class Gatekeeper:
                 f"{_shown(number)} at {flow.remote_host} is outside TRUSTED_NETWORKS, and no number has a password: "
                 f"{_how_to_set('set one', number)}, or add its network to TRUSTED_NETWORKS"
             )
-            return Refused(403, "Not Allowed From This Network", Cause.FORBIDDEN, number, words)
+            phrase = "Not Allowed From This Network"
+            return Refused(403, phrase, Cause.FORBIDDEN, number, words, Denial.FOREIGN_NETWORK)
         try:
             answer = find_answer(request.headers, realm.answer_header, self.credentials.realm)
         except HeaderError as error:
             words = f"the phone's answer to the question for its password can't be used: {error.reason}"
-            return self._challenge(request, flow, now, number, realm, Cause.UNUSABLE, words)
+            return self._challenge(request, flow, now, number, realm, Cause.UNUSABLE, words, Denial.UNREADABLE)
         if answer is None:
             words = f"{_shown(number)} was asked for its password"
-            return self._challenge(request, flow, now, number, realm, Cause.CHALLENGED, words)
+            return self._challenge(request, flow, now, number, realm, Cause.CHALLENGED, words, Denial.NOT_SHOWN)
         if not self._nonces.is_fresh(answer.nonce, flow.remote_host, now):
             words = f"the phone of {_shown(number)} used a question for its password that is too old"
-            return self._challenge(request, flow, now, number, realm, Cause.STALE, words)
+            return self._challenge(request, flow, now, number, realm, Cause.STALE, words, Denial.TOO_LATE)
         right = self.credentials.accepts(answer, request.method)
         if not (right and _is_for(answer, request.uri)):
-            return self._challenge(request, flow, now, number, realm, Cause.WRONG, self._why_wrong(answer.username))
+            denial, words = self._why_wrong(answer.username)
+            return self._challenge(request, flow, now, number, realm, Cause.WRONG, words, denial)
         if not self._nonces.use(answer.nonce, answer.count, flow.remote_host, now):
             words = f"the phone of {_shown(number)} answered a question for its password a second time"
-            return self._challenge(request, flow, now, number, realm, Cause.STALE, words)
+            return self._challenge(request, flow, now, number, realm, Cause.STALE, words, Denial.TOO_LATE)
         self._choice.answered(flow.remote_host, number, answer.algorithm)
         return answer.username
 
     def _challenge(
-        self, request: Request, flow: Flow, now: float, number: str, realm: _Realm, cause: Cause, words: str
+        self,
+        request: Request,
+        flow: Flow,
+        now: float,
+        number: str,
+        realm: _Realm,
+        cause: Cause,
+        words: str,
+        denial: Denial,
     ) -> Refused:
         nonce = self._nonces.issue(flow.remote_host, now)
         stale = cause is Cause.STALE
@@ -261,17 +280,17 @@ class Gatekeeper:
             (realm.challenge_header, challenge(self.credentials.realm, nonce, algorithm, stale=stale))
             for algorithm in self._choice.offer(flow.remote_host, number, request.user_agent, branch)
         )
-        return Refused(realm.status, None, cause, number, words, headers)
+        return Refused(realm.status, None, cause, number, words, denial, headers)
 
-    def _why_wrong(self, username: str) -> str:
+    def _why_wrong(self, username: str) -> tuple[Denial, str]:
         name = _shown(username)
         if username in self.credentials:
-            return (
-                f"wrong password for {name}: enter the right one in the phone, or {_how_to_set('set a new one', name)}"
-            )
+            how = _how_to_set("set a new one", name)
+            return Denial.WRONG, f"wrong password for {name}: enter the right one in the phone, or {how}"
         if username in self._plan:
-            return _needs_password(username)
-        return f"{name} is no number of this office ({self._plan}): the phone's user name must be its number"
+            return Denial.UNPROTECTED, _needs_password(username)
+        words = f"{name} is no number of this office ({self._plan}): the phone's user name must be its number"
+        return Denial.UNKNOWN_USER, words
 
 
 def _is_for(answer: DigestAnswer, uri: Uri) -> bool:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, Self
 
 from sip.errors import SipError
 from sip.media_stream import NOBODY, Announcement, StreamDescription, announce
@@ -95,6 +95,27 @@ class StreamFigures(Protocol):
     def last_packet_at(self) -> float | None: ...
 
 
+class Pulse(Protocol):
+    """How what one side sends is doing: counts since the stream was opened, `last_at` (monotonic seconds) of the last
+    packet.  `rejected` came from sources that may not send."""
+
+    @property
+    def packets(self) -> int: ...
+    @property
+    def expected(self) -> int: ...
+    @property
+    def rejected(self) -> int: ...
+    @property
+    def last_at(self) -> float | None: ...
+    @property
+    def jitter_ms(self) -> float: ...
+    @property
+    def codec(self) -> str | None: ...
+    def loss_percent_since(self, earlier: Self) -> float: ...
+    def mos_since(self, earlier: Self) -> float | None:
+        """Mean opinion score of what came since `earlier`; None when nothing did."""
+
+
 class RelaySession(Protocol):
     """One stream's two legs in the relay.  Side 0 is the caller, side 1 the callee."""
 
@@ -115,6 +136,9 @@ class RelaySession(Protocol):
     def last_packet_at(self) -> float | None:
         """Monotonic seconds of the last packet relayed in either direction."""
 
+    def pulses(self) -> tuple[Pulse, Pulse]:
+        """Of what comes from side 0 and from side 1."""
+
     def drain_events(self) -> Sequence[MediaEvent]: ...
 
     def figures(self) -> tuple[StreamFigures, StreamFigures]:
@@ -129,6 +153,14 @@ class MediaRelay(Protocol):
 
     def open(self, call_id: str, kind: str) -> RelaySession | None:
         """None when no ports are left."""
+
+
+class Watched(NamedTuple):
+    """An open sound stream: `ports` tell it from others, `both_ways` says that each side is meant to send."""
+
+    ports: tuple[int, int]
+    both_ways: bool
+    pulses: tuple[Pulse, Pulse]
 
 
 class _Repeat(NamedTuple):
@@ -321,10 +353,25 @@ class MediaAnchor:
     def held(self) -> bool:
         """No stream is meant to carry media both ways, so silence is no sign of trouble (RFC 3264 8.4, RFC 2543 B.5).
         Also true when no stream is left that the relay could hear."""
-        return all(
-            any(announced is not None and index < len(announced) and announced[index].held for announced in self._sides)
+        return all(self._is_held(index) for index, session in enumerate(self._sessions) if session is not None)
+
+    def _is_held(self, index: int) -> bool:
+        return any(side is not None and index < len(side) and side[index].held for side in self._sides)
+
+    def sound(self) -> list[Watched]:
+        """Every open stream of sound, and how both of its directions are doing."""
+        return [
+            Watched(session.ports, self._is_both_ways(index), session.pulses())
             for index, session in enumerate(self._sessions)
-            if session is not None
+            if session is not None and self._is_sound(index)
+        ]
+
+    def _is_sound(self, index: int) -> bool:
+        return any(side is not None and index < len(side) and side[index].media.kind == "audio" for side in self._sides)
+
+    def _is_both_ways(self, index: int) -> bool:
+        return not self._is_held(index) and all(
+            side is not None and index < len(side) and side[index].live for side in self._sides
         )
 
     def last_packet_at(self) -> float | None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from config import Config
 from sip.errors import ParseError
-from sip.facts import Departure
+from sip.facts import Denial, Departure
 from sip.flow import Flow, address_text, behind_nat, is_other_address
 from sip.grammar import ADDR_SPEC, NAME_ADDR
 from sip.headers import NameAddr
@@ -41,8 +41,9 @@ _CACHEABLE_LENGTH = 200
 class Refusal(Exception):
     """A REGISTER that is answered with something else than 200."""
 
-    def __init__(self, status: int, reason: str, *headers: tuple[str, str]) -> None:
+    def __init__(self, status: int, reason: str, *headers: tuple[str, str], denial: Denial = Denial.MALFORMED) -> None:
         super().__init__(reason)
+        self.denial = denial
         self.status = status
         self.reason = reason
         self.headers = headers
@@ -98,6 +99,8 @@ class Registrar:
         self._config = config
         self._plan = plan
         self._location = location
+        self.denial = Denial.MALFORMED
+        """Why the REGISTER that was refused last was refused."""
         self._date = ""
         self._date_second = 0
 
@@ -107,8 +110,10 @@ class Registrar:
         try:
             number = self._register(register)
         except Refusal as refusal:
+            self.denial = refusal.denial
             return make_response(request, refusal.status, refusal.reason, to_tag=to_tag, headers=refusal.headers)
         except ParseError as error:
+            self.denial = Denial.MALFORMED
             return make_response(request, error.status, error.reason, to_tag=to_tag)
         headers = [
             ("Contact", f"<{each.contact.text}>{each.parameters};expires={max(1, int(each.expires - now + 0.5))}")
@@ -124,12 +129,12 @@ class Registrar:
             raise Refusal(420, "Bad Extension", ("Unsupported", ", ".join(required)))
         number = request.to.uri.number
         if number not in self._plan:
-            raise Refusal(404, f"Number Not In Range {self._plan}")
+            raise Refusal(404, f"Number Not In Range {self._plan}", denial=Denial.NOT_A_NUMBER)
         if len(request.call_id) > MAX_CALL_ID:
             raise Refusal(400, "Call-ID Too Long")
         values = request.headers.values("contact")
         if len(values) > MAX_BINDINGS_PER_NUMBER:
-            raise Refusal(403, "Too Many Contacts")
+            raise Refusal(403, "Too Many Contacts", denial=Denial.CONTACT)
         if "*" in values:
             self._remove_all(register, number, values)
             return number
@@ -141,7 +146,7 @@ class Registrar:
                 changes = [other for other in changes if not other.contact.uri.same_as(change.contact.uri)]
             changes.append(change)
         if any(not may_bind(request.uri, change.contact.uri, register.flow) for change in changes):
-            raise Refusal(400, "SIPS Contact Needs SIPS Request-URI And TLS")
+            raise Refusal(400, "SIPS Contact Needs SIPS Request-URI And TLS", denial=Denial.CONTACT)
         self._apply(changes, number, register)
         return number
 
@@ -187,7 +192,7 @@ class Registrar:
                 return _Change(contact, expires_s, binding)
         fault = self._contact_fault(contact.uri, register.flow)
         if fault is not None and expires_s > 0:
-            raise Refusal(403, f"Contact {fault}")
+            raise Refusal(403, f"Contact {fault}", denial=Denial.CONTACT)
         return _Change(contact, expires_s, None)
 
     @staticmethod
@@ -270,10 +275,10 @@ _QUOTED_OR_EXPIRES = re.compile(r'("(?:[^"\\]|\\.)*")|;[ \t]*expires[ \t]*(?:=[^
 def _read_contact(value: str) -> _Contact:
     """Raises `ParseError`, or `Refusal` for what no phone can be reached at."""
     if len(value) > MAX_CONTACT:
-        raise Refusal(400, "Contact Too Long")
+        raise Refusal(400, "Contact Too Long", denial=Denial.CONTACT)
     address = NameAddr.parse(value)
     if not address.uri.is_sip:
-        raise Refusal(400, "Contact Must Be A SIP URI")
+        raise Refusal(400, "Contact Must Be A SIP URI", denial=Denial.CONTACT)
     instance = address.parameters.get("+sip.instance")
     if instance:
         instance = f"{instance};{address.parameters.get('reg-id') or ''}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sip.facts import Departure
+from sip.facts import Denial, Departure
 
 
 class CallState(StrEnum):
@@ -179,7 +179,7 @@ class BanSnapshot:
 @dataclass(frozen=True, slots=True)
 class RegistrationFailure:
     """Refused REGISTER requests of one source for one number, alike ones counted together.  `reason` says in plain
-    words what is wrong and what to do about it."""
+    words what is wrong and what to do about it, `denial` the same to programs."""
 
     number: str
     address: str
@@ -190,6 +190,7 @@ class RegistrationFailure:
     first_at: float
     last_at: float
     count: int
+    denial: Denial
 
 
 @dataclass(frozen=True, slots=True)

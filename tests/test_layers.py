@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "sip.numbering",
         "sip.returned",
     ),
-    ("sip.faults",),
+    ("sip.attempts", "sip.faults"),
     ("sip.passwords",),
     ("sip.snapshots", "sip.sources", "sip.timers"),
     ("sip.bans", "sip.diary", "sip.flood", "sip.masking", "sip.multipart", "sip.uri"),
@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "sip.validation",
     ),
     ("sip.contact_rules", "sip.gatekeeper"),
-    ("sip.journal", "sip.routing", "sip.sips", "sip.transaction"),
+    ("sip.journal", "sip.media_watch", "sip.routing", "sip.sips", "sip.transaction"),
     ("sip.location", "sip.trace"),
     ("sip.calls", "sip.registrar", "sip.trace_codec", "sip.transaction_client", "sip.transaction_server"),
     ("sip.forwarding", "sip.recorder", "sip.transaction_layer"),
@@ -54,7 +54,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sip.core",),
     # RTP, pure
     ("rtp", "rtp.figures", "rtp.packet", "rtp.payload_types", "rtp.quality"),
-    ("rtp.latch", "rtp.rtcp", "rtp.stats"),
+    ("rtp.latch", "rtp.pulse", "rtp.rtcp", "rtp.stats"),
     ("rtp.session", "rtp.shared_stats"),
     # drivers: sockets, threads, time
     ("sip.lasting_thread", "sip.outbox", "sip.quota", "sip.tls"),

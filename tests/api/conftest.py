@@ -14,6 +14,7 @@ from api import create_app
 from api.services import HealthSnapshot, Internals
 from config import Config
 from rtp.figures import RelayTotals, StreamSnapshot
+from sip.facts import Denial
 from sip.snapshots import (
     BanSnapshot,
     CallRecord,
@@ -135,6 +136,7 @@ FAILURE = RegistrationFailure(
     first_at=NOW_AT - 100,
     last_at=NOW_AT - 10,
     count=3,
+    denial=Denial.WRONG,
 )
 
 

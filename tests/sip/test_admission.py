@@ -14,6 +14,7 @@ import pytest
 
 from sip.calls import LINGER_S
 from sip.credentials import Credentials, PasswordDigests
+from sip.facts import Denial
 from sip.gatekeeper import MAX_GROWTH
 from sip.nonces import NONCE_LIFETIME_S
 from sip.snapshots import RegistrationFailure
@@ -313,11 +314,39 @@ def test_outside_without_any_password_the_diary_says_why_and_what_to_do() -> Non
 
 
 def test_a_challenge_is_no_failure(office: CoreHarness) -> None:
-    for _ in range(50):
-        knock(office, "REGISTER", "100", WAN)
+    for number in range(100, 150):
+        knock(office, "REGISTER", str(number), WAN)
         knock(office, "INVITE", "100", WAN)
     assert failures(office) == []
     assert not office.core.admission.bans.suspect_count
+
+
+def test_a_phone_that_never_shows_a_password_is_a_failure_in_the_end(office: CoreHarness) -> None:
+    phone = FakePhone(office, "100", LAN)
+    for _ in range(6):
+        phone.register()
+        phone.expect("401 REGISTER")
+    (failure,) = failures(office)
+    assert (failure.number, failure.denial, failure.count) == ("100", Denial.NOT_SHOWN, 3)
+
+
+def test_a_phone_that_answers_is_asked_as_often_as_it_registers(office: CoreHarness) -> None:
+    phone = safe_phone(office, "100", LAN)
+    for _ in range(6):
+        assert phone.try_to_register().status == 200
+    assert failures(office) == []
+
+
+def test_a_phone_whose_nonces_are_always_too_old_is_a_failure_in_the_end(office: CoreHarness) -> None:
+    phone = safe_phone(office, "100", LAN)
+    for _ in range(3):
+        phone.try_once("REGISTER", f"sip:{phone.server}", to=f"<{phone.aor}>")
+        office.advance(NONCE_LIFETIME_S + 1)
+        uri = f"sip:{phone.server}"
+        phone.send_request("REGISTER", uri, to=f"<{phone.aor}>", headers=(phone.credentials("REGISTER", uri),))
+        assert "stale=true" in phone.expect("401 REGISTER")["WWW-Authenticate"]
+    (failure,) = failures(office)
+    assert (failure.number, failure.denial) == ("100", Denial.TOO_LATE)
 
 
 def test_7616_3_4_a_second_use_of_the_count_is_stale_and_changes_nothing(office: CoreHarness) -> None:

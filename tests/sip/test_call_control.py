@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rtp.pulse import Pulse
 from sip.call_control import HOLD_LIMIT_S, SESSION_GRACE_S, reason_value
 from sip.snapshots import CallState
 from tests.support.bench_phone import FakePhone, TestCall, establish, hang_up
@@ -491,3 +492,28 @@ def test_a_call_without_any_stream_through_the_relay_does_not_last_for_ever(
     office.advance(20)
     assert ended(office)[0] == "media-timeout"
     office.forget()
+
+
+def test_one_way_audio_stands_in_the_journal_while_the_call_lasts(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone
+) -> None:
+    establish(alice, bob)
+    answered_at = office.now_at
+    (stream,) = office.relay.open_sessions
+    for _ in range(20):
+        office.advance(1)
+        stream.packet_at = office.now
+        stream.heard[0] = Pulse(packets=50, received=50, last_at=office.now)
+    (call,) = office.core._exchange.calls.live()
+    (entry,) = [each for each in call.journal.entries() if each.fact == "one-way-audio"]
+    assert answered_at + 5 <= entry.at <= answered_at + 7
+    assert (entry.details["side"], entry.details["since"], entry.details["packets"]) == (1, answered_at, 0)
+    assert entry.text == "no sound of the callee has come for 6 s, while the caller's arrives"
+
+
+def test_without_a_media_timeout_silence_ends_no_call_and_is_noted(alice: FakePhone, bob: FakePhone) -> None:
+    office = CoreHarness(media_timeout=0.0)
+    establish(FakePhone(office, "100", "192.0.2.10").registered(), FakePhone(office, "101", "192.0.2.11").registered())
+    office.advance(600)
+    (call,) = office.core._exchange.calls.live()
+    assert [each.fact for each in call.journal.entries() if each.kind == "media"] == ["no-audio"]

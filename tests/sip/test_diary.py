@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sip.diary import MAX_TEXT, RegistrationDiary
+from sip.facts import Denial
 from sip.snapshots import RegistrationFailure
 
 AT = 1_700_000_000.0
@@ -19,13 +20,15 @@ def note(
     status: int = 401,
     user_agent: str = "Phone 1.0",
 ) -> None:
-    diary.note(number, address, "UDP", user_agent, status, reason, at)
+    diary.note(number, address, "UDP", user_agent, status, reason, at, Denial.WRONG)
 
 
 def test_a_failure_says_who_from_where_why_and_when() -> None:
     diary = RegistrationDiary()
     note(diary)
-    assert diary.snapshots() == (RegistrationFailure("100", "203.0.113.7", "UDP", "Phone 1.0", 401, WRONG, AT, AT, 1),)
+    assert diary.snapshots() == (
+        RegistrationFailure("100", "203.0.113.7", "UDP", "Phone 1.0", 401, WRONG, AT, AT, 1, Denial.WRONG),
+    )
 
 
 def test_alike_failures_are_counted_together_from_first_to_last() -> None:
@@ -34,7 +37,7 @@ def test_alike_failures_are_counted_together_from_first_to_last() -> None:
     note(diary, at=AT + 30)
     note(diary, at=AT + 60, user_agent="Phone 1.1")
     assert diary.snapshots() == (
-        RegistrationFailure("100", "203.0.113.7", "UDP", "Phone 1.1", 401, WRONG, AT, AT + 60, 3),
+        RegistrationFailure("100", "203.0.113.7", "UDP", "Phone 1.1", 401, WRONG, AT, AT + 60, 3, Denial.WRONG),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from rtp.pulse import Pulse
 from sip.errors import ParseError
 from sip.media import CALLEE, CALLER, MediaAnchor, NoMediaPorts
 from sip.sdp import Direction, SdpError
@@ -71,6 +72,9 @@ class FakeSession:
 
     def last_packet_at(self) -> float | None:
         return self.packet_at
+
+    def pulses(self) -> tuple[Pulse, Pulse]:
+        return Pulse(packets=self.ports[0]), Pulse(packets=self.ports[1])
 
     def drain_events(self) -> list[Event]:
         events, self.events = self.events, []
@@ -1054,3 +1058,26 @@ def test_two_branches_of_a_fork_have_streams_of_their_own(relay: FakeRelay) -> N
     assert second.anchor.open_sessions == 1
     second.anchor.close()
     assert relay.open_sessions == []
+
+
+# ------------------------------------------------------------------------------------------------ what is watched
+
+
+def test_the_open_streams_of_sound_are_watched_with_the_pulses_of_both_sides(pair: Pair) -> None:
+    pair.establish(caller("audio 4000", "video 4002", "audio 4004"), callee("audio 5000", "video 5002", "audio 0"))
+    (watched,) = pair.anchor.sound()
+    assert (watched.ports, watched.both_ways) == ((10_000, 10_002), True)
+    assert [pulse.packets for pulse in watched.pulses] == [10_000, 10_002]
+
+
+@pytest.mark.parametrize(
+    ("offered", "answered"), [("sendonly", "recvonly"), ("recvonly", "sendonly"), ("inactive", "inactive")]
+)
+def test_sound_on_hold_is_not_meant_to_go_both_ways(pair: Pair, offered: str, answered: str) -> None:
+    pair.establish(caller(f"audio 4000 {offered}"), callee(f"audio 5000 {answered}"))
+    assert [watched.both_ways for watched in pair.anchor.sound()] == [False]
+
+
+def test_before_its_answer_a_stream_is_not_meant_to_go_both_ways(pair: Pair) -> None:
+    pair.from_caller(caller("audio 4000"))
+    assert [watched.both_ways for watched in pair.anchor.sound()] == [False]

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_network
 
 from config import Config
+from rtp.pulse import NO_PULSE, Pulse
 from sip.core import Send, SipCore
 from sip.errors import ParseError
 from sip.flow import Flow
@@ -54,7 +55,7 @@ class FakeFigures:
 
 
 class FakeSession:
-    """One stream.  `packet_at` is when the last packet was relayed, monotonic seconds."""
+    """One stream.  `packet_at` is when the last packet was relayed, monotonic seconds; `heard` is what of each side."""
 
     def __init__(self, relay: FakeRelay, call_id: str, kind: str, ports: tuple[int, int]) -> None:
         self.relay = relay
@@ -65,6 +66,7 @@ class FakeSession:
         self.hosts: dict[int, frozenset[str]] = {}
         self.events: list[FakeEvent] = []
         self.packet_at: float | None = None
+        self.heard = [NO_PULSE, NO_PULSE]
 
     def set_peer(
         self,
@@ -80,6 +82,10 @@ class FakeSession:
 
     def last_packet_at(self) -> float | None:
         return self.packet_at
+
+    def pulses(self) -> tuple[Pulse, Pulse]:
+        caller, callee = self.heard
+        return caller, callee
 
     def drain_events(self) -> list[FakeEvent]:
         events, self.events = self.events, []
