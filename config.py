@@ -47,6 +47,7 @@ _SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _HOSTNAME = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.?")
 _REALM = re.compile(r"[!#-\[\]-~](?:[ !#-\[\]-~]{0,62}[!#-\[\]-~])?")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+_DIALLED = re.compile(r"[0-9*#]{1,16}")
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
@@ -189,6 +190,15 @@ def _parse_passwords(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(passwords.items())
 
 
+def _parse_service_number(text: str) -> str:
+    if text.lower() == "off":
+        return ""
+    if not _DIALLED.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+_SERVICE_NUMBER = _Kind(_parse_service_number, "up to 16 digits, * and #, such as *43, or off")
 _SWITCH = _Kind(_parse_switch, "true or false")
 _RTP_WORKERS = _Kind(_parse_rtp_workers, f"auto or a whole number from 0 to {_MAX_RTP_WORKERS}")
 _OPTIONAL_PATH = _Kind(_parse_optional_path, "the path of a file, or empty")
@@ -279,6 +289,17 @@ class Config:
         "110",
         _whole(1, 999_999_999, "an extension number"),
         f"Last valid extension number; at most {MAX_EXTENSIONS} numbers in all.",
+    )
+    test_echo: str = _setting(
+        "*43", _SERVICE_NUMBER, "Number to dial to hear oneself back, outside EXT_MIN to EXT_MAX; off = none."
+    )
+    test_quality: str = _setting(
+        "*44",
+        _SERVICE_NUMBER,
+        "Number that measures the sound in both directions, says by tones how it was; off = none.",
+    )
+    test_tone: str = _setting(
+        "*41", _SERVICE_NUMBER, "Number that plays a melody, and the tone of each key that is pressed; off = none."
     )
     log_level: str = _setting(
         "info", _choice("error", "warn", "info", "debug"), "What is logged: error, warn, info or debug."
@@ -432,6 +453,7 @@ class Config:
                 self.ext_max,
                 f"at most {self.ext_min + MAX_EXTENSIONS - 1}: {MAX_EXTENSIONS} from EXT_MIN={self.ext_min}",
             )
+        self._check_service_numbers()
         for number, _ in self.ext_passwords:
             if not self.ext_min <= int(number) <= self.ext_max:
                 raise ConfigError(
@@ -445,6 +467,18 @@ class Config:
                 self.expires_default,
                 f"from EXPIRES_MIN={self.expires_min} to EXPIRES_MAX={self.expires_max}",
             )
+
+    def _check_service_numbers(self) -> None:
+        names = {"TEST_ECHO": self.test_echo, "TEST_QUALITY": self.test_quality, "TEST_TONE": self.test_tone}
+        taken: dict[str, str] = {}
+        for name, number in names.items():
+            if number.isdigit() and self.ext_min <= int(number) <= self.ext_max:
+                allowed = f"a number outside EXT_MIN={self.ext_min} to EXT_MAX={self.ext_max}, such as *43, or off"
+                raise wrong_value(name, number, allowed)
+            if number in taken:
+                raise wrong_value(name, number, f"another number than {taken[number]}, or off")
+            if number:
+                taken[number] = name
 
     def _check_media_range(self) -> None:
         # RFC 3550 11: RTP takes an even port and RTCP the next one, so an odd first port is of no use.

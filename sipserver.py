@@ -44,6 +44,7 @@ from sip.snapshots import (
     HistoryPage,
     HistoryQuery,
     PeriodFigures,
+    QualityResult,
     RegistrationFailure,
     RegistrationSnapshot,
     TimelinePoint,
@@ -292,6 +293,9 @@ class SipServer:
     def remove_password(self, number: str) -> bool:
         with _explained("The password of this extension can't be removed here."), self._kept():
             return self._safekeeping.remove_password(number)
+
+    def quality_results(self) -> Sequence[QualityResult]:
+        return self._engine.quality_results()
 
     def call_totals(self) -> CallTotals:
         return self._engine.call_totals()

@@ -26,6 +26,7 @@ from api import (
     page,
     registrations,
     statistics,
+    testcalls,
 )
 from api.access import Gate
 from api.audit import READING_METHODS, AuditTrail
@@ -76,6 +77,7 @@ def create_app(
         metrics.bp,
         documentation.bp,
         page.bp,
+        testcalls.bp,
     ):
         app.register_blueprint(bp)
     if config.app_env == "development":

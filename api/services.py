@@ -22,6 +22,7 @@ from sip.snapshots import (
     HistoryPage,
     HistoryQuery,
     PeriodFigures,
+    QualityResult,
     RegistrationFailure,
     RegistrationSnapshot,
     TimelinePoint,
@@ -104,6 +105,8 @@ class Services(Protocol):
     `api.errors.Problem`. `history_rows` gives every call that the query is about, whatever its page, newest first, and
     reads on as it is asked for more. `period_figures` are for today, the last 7 and the last 30 days;
     `timeline` has the hours of today (`days` 1), or the last days.
+
+    `quality_results` are those of the last calls to the quality test, newest first.
     """
 
     def registrations(self) -> Sequence[RegistrationSnapshot]: ...
@@ -132,6 +135,7 @@ class Services(Protocol):
     def history_rows(self, query: HistoryQuery) -> Iterator[CallRecord]: ...
     def period_figures(self) -> Sequence[PeriodFigures]: ...
     def timeline(self, days: int) -> Sequence[TimelinePoint]: ...
+    def quality_results(self) -> Sequence[QualityResult]: ...
 
 
 @dataclass(frozen=True, slots=True)

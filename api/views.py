@@ -14,8 +14,10 @@ from sip.snapshots import (
     CallRecord,
     CallSnapshot,
     ContactSnapshot,
+    DirectionResult,
     MediaFigures,
     PeriodFigures,
+    QualityResult,
     RegistrationFailure,
     RegistrationSnapshot,
     TimelinePoint,
@@ -232,3 +234,36 @@ def extension_view(number: str, has_password: bool, contact_count: int) -> Json:
         "registered": contact_count > 0,
         "contactCount": contact_count,
     }
+
+
+def quality_view(result: QualityResult) -> Json:
+    """One quality test; `toServer` is what the phone has sent, `toPhone` what the server has."""
+    return {
+        "callId": clean(result.call_id),
+        "number": result.number,
+        "fromNumber": clean(result.from_number),
+        "time": iso_time(result.at),
+        "toServer": _direction_view(result.to_server),
+        "toPhone": _direction_view(result.to_phone),
+    }
+
+
+def _direction_view(direction: DirectionResult) -> Json:
+    """`lostPercent` of the packets expected, `jitter` in milliseconds, `roundTrip` in seconds, `loudest` in dBm0; null
+    where nobody knows."""
+    round_trip_ms = direction.round_trip_ms
+    return {
+        "verdict": direction.verdict.value,
+        "text": direction.text,
+        "packets": direction.packets,
+        "lost": direction.lost,
+        "lostPercent": _rounded(direction.lost_percent, 2),
+        "jitter": _rounded(direction.jitter_ms, 3),
+        "mos": _rounded(direction.mos, 2),
+        "roundTrip": None if round_trip_ms is None else round(round_trip_ms / 1000, 4),
+        "loudest": _rounded(direction.peak_dbm0, 1),
+    }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

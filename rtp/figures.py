@@ -13,6 +13,7 @@ class StreamSnapshot:
     `bytes` counts whole RTP packets. `lost` is what never arrived here. `remote_lost`, `remote_jitter_ms` are what the
     receiver reported of this stream by RTCP, `rtt_ms` is the round trip phone to phone. `rejected` counts packets of
     sources that may not send, `dropped` those that may but could not be passed on. `mos` is the E-model's, 1 to 4.5.
+    `peak_dbm0` is the loudest moment of what the server itself has listened to.
     """
 
     call_id: str
@@ -41,6 +42,7 @@ class StreamSnapshot:
     rtt_ms: float | None = None
     mos: float | None = None
     active: bool = False
+    peak_dbm0: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

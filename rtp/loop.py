@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from heapq import heappop, heappush
 
 from rtp.poller import Poller, new_poller
 
@@ -38,6 +39,8 @@ class RelayLoop:
         self._poller = poller or new_poller()
         self._handlers: dict[int, Handler] = {}
         self._inbox: deque[Command] = deque()
+        self._timers: list[tuple[float, int, Handler]] = []  # a heap; the number keeps the order of equal times
+        self._timers_set = 0
         self._doomed: list[socket.socket] = []
         self._may_sleep = False
         self._is_stopping = False
@@ -103,6 +106,13 @@ class RelayLoop:
         finally:
             self._thread_id = None
 
+    def call_at(self, when: float, handler: Handler) -> None:
+        """Call `handler(now)` once the clock says `when`, after the packets of that round. There is no taking it back:
+        a handler that has become idle does nothing."""
+        assert self.is_own_thread()
+        self._timers_set += 1
+        heappush(self._timers, (when, self._timers_set, handler))
+
     def leave(self, sock: socket.socket) -> None:
         """Stop serving `sock` and leave it open, until it is added again."""
         assert self.is_own_thread()
@@ -134,22 +144,35 @@ class RelayLoop:
         self._wake_tx.close()
 
     def _serve(self) -> None:
-        poll, clock, handlers, inbox = self._poller.poll, self.clock, self._handlers, self._inbox
+        poll, clock, handlers = self._poller.poll, self.clock, self._handlers
+        inbox, timers = self._inbox, self._timers
         while not self._is_stopping:
             self._may_sleep = True
-            ready = poll(0) if inbox else poll()
+            ready = poll(self._patience_s()) if inbox or timers else poll()
             self._may_sleep = False
             now = clock()
             if inbox:
                 self._run_commands()
             for fd, _ in ready:
                 handlers[fd](now)
+            if timers and timers[0][0] <= now:
+                self._call_due(now)
             if self._doomed:
                 self._close_doomed()
+
+    def _patience_s(self) -> float:
+        """How long to wait for a packet when there are commands or timers."""
+        return 0.0 if self._inbox else max(0.0, self._timers[0][0] - self.clock())
 
     def _run_commands(self) -> None:
         for _ in range(len(self._inbox)):  # what these post themselves waits for the next round
             self._inbox.popleft()()
+
+    def _call_due(self, now: float) -> None:
+        """One handler that fails leaves the others for the next round, as does whoever sets itself anew the round."""
+        timers, last = self._timers, self._timers_set
+        while timers and timers[0][0] <= now and timers[0][1] <= last:
+            heappop(timers)[2](now)
 
     def _close_doomed(self) -> None:
         while self._doomed:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 from rtp.crew import Crew
+from rtp.endpoint import RtpEndpoint
 from rtp.figures import RelayTotals, StreamSnapshot
 from rtp.loop import RelayLoop
 from rtp.pool import PairPool
@@ -25,7 +26,7 @@ __all__ = ["RelaySession", "RtpRelay"]
 
 
 class RtpRelay:
-    """Every session in the table holds two port pairs; a relay that is not running has no sessions and no sockets."""
+    """Every session in the table holds its port pairs; a relay that is not running has no sessions and no sockets."""
 
     def __init__(
         self,
@@ -43,7 +44,7 @@ class RtpRelay:
         self._ports = PortAllocator(host, first_port, last_port)
         self._wanted_workers = workers
         self._lock = threading.Lock()
-        self._sessions: dict[RelaySession, None] = {}
+        self._sessions: dict[RelaySession | RtpEndpoint, None] = {}
         self._closed_totals = RelayTotals()
         self._fell_short = False
         self._place: Place | None = None
@@ -88,7 +89,7 @@ class RtpRelay:
     def port_pairs(self) -> tuple[int, int]:
         """Port pairs that belong to calls, and those in the range."""
         with self._lock:
-            return 2 * len(self._sessions), len(self._ports)
+            return sum(session.port_pairs for session in self._sessions), len(self._ports)
 
     def shortage(self) -> str:
         """Why one more stream could not be relayed now; empty while it could, or nothing speaks against it."""
@@ -117,13 +118,30 @@ class RtpRelay:
             log.warning("no media relay for call %s: %s", call_id, error)
             return None
         session = RelaySession(place, call_id, kind, pairs, self._retire)
+        return session if self._enter(session, place) else None
+
+    def open_endpoint(self, call_id: str, program: str, address: str) -> RtpEndpoint | None:
+        """Take a leg for a phone that talks to the server itself; None when ports or descriptors are used up."""
+        place = self._place
+        if place is None:
+            return None
+        try:
+            pair = place.pool.take()
+        except NoPortsAvailable as error:
+            self._fell_short = True
+            log.warning("no media ports for call %s: %s", call_id, error)
+            return None
+        endpoint = RtpEndpoint(place.loop, place.pool, call_id, program, address, pair, self._retire)
+        return endpoint if self._enter(endpoint, place) else None
+
+    def _enter(self, session: RelaySession | RtpEndpoint, place: Place) -> bool:
+        """Take it into the table; False when the relay was stopped meanwhile, by somebody who had not seen it."""
         with self._lock:
             self._sessions[session] = None
             is_open = self._place is place
-        if not is_open:  # stopped meanwhile, by somebody who had not seen this session
+        if not is_open:
             session.close()
-            return None
-        return session
+        return is_open
 
     def snapshot(self) -> tuple[StreamSnapshot, ...]:
         """Both directions of every open session."""
@@ -142,7 +160,7 @@ class RtpRelay:
                 totals = totals.plus(stream)
         return totals
 
-    def _retire(self, session: RelaySession, final: Figures) -> None:
+    def _retire(self, session: RelaySession | RtpEndpoint, final: Figures) -> None:
         """A session has closed."""
         with self._lock:
             del self._sessions[session]

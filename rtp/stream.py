@@ -43,6 +43,8 @@ class RelaySession:
 
     __slots__ = ("_legs", "_lock", "_on_close", "_pairs", "_place", "_said", "call_id", "final", "kind", "ports")
 
+    port_pairs = 2
+
     def __init__(
         self,
         place: Place,

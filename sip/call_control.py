@@ -7,6 +7,7 @@ because the server ends it: the API, shutdown, a timer.  In the last case both p
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 
 from sip.calls import CALLEE, CALLER, MAX_LEGS, Call, Leg, Party
@@ -17,7 +18,7 @@ from sip.facts import Fact
 from sip.flow import Flow
 from sip.forwarding import Branch, ResponseContext
 from sip.headers import Headers, delta_seconds
-from sip.media import MediaAnchor
+from sip.media import CallMedia
 from sip.media_watch import MediaWatch
 from sip.message import Message, Request, Response, make_response
 from sip.routing import prepare_strict_route, split_record_route
@@ -40,9 +41,14 @@ SESSION_GRACE_S = 32.0
 _QUOTED = dict.fromkeys((*range(32), 127), " ") | {ord('"'): '\\"', ord("\\"): "\\\\"}
 
 
+def quoted(text: str) -> str:
+    """A quoted-string (RFC 3261 25.1); the text may repeat what a phone has sent."""
+    return f'"{text.translate(_QUOTED)}"'
+
+
 def reason_value(cause: int, text: str) -> str:
-    """A Reason header value (RFC 3326); the text may repeat what a phone has sent."""
-    return f'SIP;cause={cause};text="{text.translate(_QUOTED)}"'
+    """A Reason header value (RFC 3326)."""
+    return f"SIP;cause={cause};text={quoted(text)}"
 
 
 def remote_target(message: Message) -> Uri | None:
@@ -191,19 +197,20 @@ class CallControl:
         leg = call.answered
         if not call.live or leg is None:
             return
-        media = leg.media
+        media = call.local.media if call.local is not None else leg.media
         if media is not None:
             self.note_media(call, now)
             self._note_findings(call, media, now)
             limit = self._silence_limit(call, media, now)
             if limit and now - call.quiet_since >= limit:
-                text = f"no sound from either phone for {limit:g} seconds"
+                who = "the phone" if call.local is not None else "either phone"
+                text = f"no sound from {who} for {limit:g} seconds"
                 call.journal.media(self._x.wall(now), text, Fact.MEDIA_TIMEOUT, {"limit": limit})
                 self.end(call, TerminationReason.MEDIA_TIMEOUT, text, now)
                 return
         self._watch_media(call, now)
 
-    def _note_findings(self, call: Call, media: MediaAnchor, now: float) -> None:
+    def _note_findings(self, call: Call, media: CallMedia, now: float) -> None:
         """Look at what is heard, and write down what has changed."""
         if call.media_watch is None:
             return
@@ -214,7 +221,7 @@ class CallControl:
                 details["side"] = found.side
             call.journal.media(now + offset, found.text, found.fact, details)
 
-    def _silence_limit(self, call: Call, media: MediaAnchor, now: float) -> float:
+    def _silence_limit(self, call: Call, media: CallMedia, now: float) -> float:
         """Seconds that the call may stay silent, 0 for ever; brings `quiet_since` up to date."""
         held = media.held()
         if call.on_hold and not held:
@@ -261,14 +268,15 @@ class CallControl:
             self.finish(call, TerminationReason.NORMAL, call.status, f"{party.number} hung up", who, now)
 
     def end(self, call: Call, reason: TerminationReason, text: str, now: float) -> None:
-        """End a live call from the server: BYE to both phones, or CANCEL and a final response while it rings."""
+        """End a live call from the server: BYE to each phone, or CANCEL and a final response while it rings."""
         if not call.live:
             return
         context = call.context
         if call.answered is not None:
             for leg in call.legs.values():
                 if leg.answered:
-                    self._send_bye(call, leg, CALLEE, text, now)
+                    if call.local is None:
+                        self._send_bye(call, leg, CALLEE, text, now)
                     self._send_bye(call, leg, CALLER, text, now)
             self.finish(call, reason, call.status, text, "server", now)
             return
@@ -289,7 +297,7 @@ class CallControl:
         branch.refused.add(party.tag)
         request = branch.context.request
         from_value = request.headers.get("from") or ""
-        bye = self._request_to(party, "BYE", from_value, request.call_id, request.cseq.number + 1, text)
+        bye = self.request_to(party, "BYE", from_value, request.call_id, request.cseq.number + 1, _reason(text))
         self._x.layer.send_request(bye, party.flow, now, ServerRequest(call))
 
     def accept_refresh(self, call: Call, branch: Branch, response: Response) -> None:
@@ -308,18 +316,26 @@ class CallControl:
             route_set=split_record_route(response.headers.values("record-route"), self._x.identity)[0],
         )
         from_value = request.headers.get("from") or ""
-        ack = self._request_to(party, "ACK", from_value, request.call_id, request.cseq.number, "")
+        ack = self.request_to(party, "ACK", from_value, request.call_id, request.cseq.number)
         self._x.send(party.flow, ack, call)
         return party
 
     def _send_bye(self, call: Call, leg: Leg, side: int, text: str, now: float) -> None:
         """BYE to one phone in the name of the other (15.1.1)."""
         receiver, sender = (leg.party, call.caller) if side == CALLEE else (call.caller, leg.party)
-        bye = self._request_to(receiver, "BYE", sender.address, call.call_id, sender.cseq + 1, text)
+        bye = self.request_to(receiver, "BYE", sender.address, call.call_id, sender.cseq + 1, _reason(text))
         self._x.layer.send_request(bye, receiver.flow, now, ServerRequest(call))
 
-    def _request_to(self, receiver: Party, method: str, from_value: str, call_id: str, cseq: int, text: str) -> Request:
-        """A request inside a dialog, as the other phone would have sent it (12.2.1.1)."""
+    def request_to(
+        self,
+        receiver: Party,
+        method: str,
+        from_value: str,
+        call_id: str,
+        cseq: int,
+        more_headers: Sequence[tuple[str, str]] = (),
+    ) -> Request:
+        """A request inside a dialog (12.2.1.1): as the other phone would have sent it, or the server itself."""
         x = self._x
         flow = receiver.flow
         uri = receiver.contact or Uri.sip(receiver.number, flow.remote_host, flow.remote_port)
@@ -332,9 +348,13 @@ class CallControl:
         headers.append("To", receiver.address)
         headers.append("Call-ID", call_id)
         headers.append("CSeq", f"{cseq} {method}")
-        if text:
-            headers.append("Reason", reason_value(200, text))
+        for name, value in more_headers:
+            headers.append(name, value)
         headers.append("Content-Length", "0")
         request = Request(method, uri.text, headers)
         prepare_strict_route(request)
         return request
+
+
+def _reason(text: str) -> Sequence[tuple[str, str]]:
+    return [("Reason", reason_value(200, text))] if text else ()

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from sip.facts import Fact
 from sip.flow import Flow, address_text
 from sip.journal import Budget, Details, Journal
-from sip.media import MediaAnchor, StreamFigures
+from sip.local_dialog import LocalDialog
+from sip.media import CallMedia, MediaAnchor, StreamFigures
 from sip.media_stream import StreamDescription
 from sip.media_watch import MediaWatch
 from sip.message import Request
@@ -95,7 +96,7 @@ class Leg:
 class Call:
     """From an INVITE outside a dialog to its end.  Times ending in `_at` are wall clock; `quiet_since`, when media were
     last heard or began to be expected, is monotonic.  `ringing_for` is the address that is counted as having one more
-    call that nobody has answered, "" when none is."""
+    call that nobody has answered, "" when none is.  `local` is set when no phone was called but the server itself."""
 
     call_id: str
     caller: Party
@@ -115,6 +116,7 @@ class Call:
     legs: dict[str, Leg] = field(default_factory=dict)
     answered: Leg | None = None
     context: ResponseContext | None = None
+    local: LocalDialog | None = None
     setup_timer: Timer | None = None
     session_timer: Timer | None = None
     media_timer: Timer | None = None
@@ -177,9 +179,11 @@ class Call:
             return self.answered.media.describe() if self.answered.media is not None else ()
         return next((anchor.describe() for anchor in self.anchors()), ())
 
-    def anchors(self) -> list[MediaAnchor]:
-        """Every media anchor the call holds, of pending branches and of legs, each once."""
-        found: dict[int, MediaAnchor] = {}
+    def anchors(self) -> list[CallMedia]:
+        """All media the call holds, of pending branches and of legs, each once."""
+        found: dict[int, CallMedia] = {}
+        if self.local is not None:
+            found[id(self.local.media)] = self.local.media
         if self.context is not None:
             for branch in self.context.branches:
                 if branch.media is not None:
@@ -343,6 +347,8 @@ class CallTable:
             if timer is not None:
                 timer.cancel()
         call.setup_timer = call.session_timer = call.media_timer = None
+        if call.local is not None:
+            call.local.stop_timers()
         call.close_media()
         call.context = None
         self.settled(call)

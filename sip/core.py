@@ -22,6 +22,7 @@ from sip.calls import Call, CallTable
 from sip.constants import METHODS
 from sip.contact_rules import contact_fault
 from sip.credentials import Credentials
+from sip.endpoint import EndpointRelay
 from sip.errors import ParseError
 from sip.exchange import Exchange
 from sip.facts import Departure, Fact
@@ -29,8 +30,8 @@ from sip.flow import Flow, address_text, response_flow, stamp_via
 from sip.forwarding import Branch, ResponseContext
 from sip.gatekeeper import is_for_server
 from sip.keepalive import NatKeepAlive, Ping
+from sip.local_agent import DialogRequest, LocalAgent
 from sip.location import Binding, LocationService
-from sip.media import MediaRelay
 from sip.message import MalformedMessage, Message, Request, Response, make_response
 from sip.numbering import NumberPlan
 from sip.proxy import Proxy
@@ -39,10 +40,12 @@ from sip.registrar import Register, Registrar
 from sip.responses import ResponseProcessor
 from sip.returned import ReturnedMail
 from sip.routing import Identity, remove_own_routes
+from sip.service_numbers import ServiceNumbers
 from sip.snapshots import (
     CallSnapshot,
     CallTotals,
     NumberRecord,
+    QualityResult,
     RegistrationSnapshot,
     SignallingFigures,
     StoredBinding,
@@ -95,7 +98,7 @@ class SipCore:
     def __init__(
         self,
         config: Config,
-        relay: MediaRelay,
+        relay: EndpointRelay,
         recorder: Recorder,
         is_own_address: Callable[[str, int], bool],
         settings: TimerSettings | None = None,
@@ -135,7 +138,9 @@ class SipCore:
         self._registrar = Registrar(config, plan, x.location, x.contact_fault)
         self._control = CallControl(x)
         self._responses = ResponseProcessor(x, self._control)
-        self._proxy = Proxy(x, self._control, self._responses)
+        self._numbers = ServiceNumbers(config, timers, self._control, x.calls.live, self._wall)
+        self._agent = LocalAgent(x, relay, self._control, self._numbers)
+        self._proxy = Proxy(x, self._control, self._responses, self._agent)
 
     # -------------------------------------------------------------------------------------------- driver's side
 
@@ -295,6 +300,10 @@ class SipCore:
 
     def calls(self) -> tuple[CallSnapshot, ...]:
         return self._exchange.calls.snapshot()
+
+    def quality_results(self) -> tuple[QualityResult, ...]:
+        """Newest first."""
+        return self._numbers.results()
 
     def call_trace(self, call_id: str, invited_at: float | None, now: float) -> LiveTrace | None:
         """All that is here of a call, live or just ended (`CallTable.with_record`)."""
@@ -457,6 +466,8 @@ class SipCore:
         context = transaction.context
         if isinstance(context, Branch):
             self._responses.on_response(context, response, flow, now)
+        elif isinstance(context, DialogRequest):
+            self._agent.on_response(context, response, now)
         elif isinstance(context, Ping):
             self._keepalive.answered(context.binding, now)
 
@@ -467,6 +478,8 @@ class SipCore:
         context = transaction.context
         if isinstance(context, Branch):
             self._responses.on_timeout(context, now)
+        elif isinstance(context, DialogRequest):
+            self._agent.on_timeout(context, now)
         elif isinstance(context, Ping):
             self._keepalive.unanswered(context.binding)
 
@@ -481,6 +494,8 @@ class SipCore:
         if isinstance(transaction, ClientTransaction):
             if isinstance(context, Branch):
                 self._responses.on_unreachable(context, reason, now)
+            elif isinstance(context, DialogRequest):
+                self._agent.on_timeout(context, now)
             elif isinstance(context, Ping):
                 self._keepalive.unanswered(context.binding)
         elif call is not None:

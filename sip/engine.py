@@ -19,13 +19,13 @@ from config import Config, wrong_value
 from sip.addresses import AddressBook, is_wildcard
 from sip.core import Send, SipCore
 from sip.credentials import Credentials
+from sip.endpoint import EndpointRelay
 from sip.errors import ParseError
 from sip.faults import FaultLog
 from sip.flood import REGISTERED_FACTOR, SourceGuard, TokenBucket
 from sip.flow import Flow
 from sip.icmp import Undelivered
 from sip.lasting_thread import LastingThread
-from sip.media import MediaRelay
 from sip.message import Request, Response
 from sip.patience import StreamLimits
 from sip.quota import ConnectionQuota
@@ -35,6 +35,7 @@ from sip.snapshots import (
     CallSnapshot,
     CallTotals,
     NumberRecord,
+    QualityResult,
     RegistrationFailure,
     RegistrationSnapshot,
     SignallingFigures,
@@ -86,7 +87,7 @@ class SipEngine:
     """Start it, stop it, ask it for snapshots.  Every method may be called from any thread."""
 
     def __init__(
-        self, config: Config, relay: MediaRelay, recorder: Recorder, settings: TimerSettings | None = None
+        self, config: Config, relay: EndpointRelay, recorder: Recorder, settings: TimerSettings | None = None
     ) -> None:
         self._config = config
         fixed = config.server_address or ("" if is_wildcard(config.sip_host) else config.sip_host)
@@ -430,6 +431,11 @@ class SipEngine:
     def calls(self) -> tuple[CallSnapshot, ...]:
         with self._lock:
             return self._core.calls()
+
+    def quality_results(self) -> tuple[QualityResult, ...]:
+        """Newest first."""
+        with self._lock:
+            return self._core.quality_results()
 
     def call_trace(self, call_id: str, invited_at: float | None) -> CallTrace | None:
         """All about a call that is live or ended less than a minute ago; None: it may be in the store."""

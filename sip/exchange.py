@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from config import Config
 from sip.calls import Call, CallTable, Party
+from sip.endpoint import EndpointRelay
 from sip.flow import Flow
 from sip.location import LocationService
-from sip.media import MediaRelay
 from sip.message import Message
 from sip.numbering import NumberPlan
 from sip.returned import ReturnedMail
@@ -35,7 +35,7 @@ class Exchange:
     settings: TimerSettings
     location: LocationService
     calls: CallTable
-    relay: MediaRelay
+    relay: EndpointRelay
     layer: TransactionLayer
     send: Callable[[Flow, Message, Call | None], None]
     wall: Callable[[float], float]

@@ -72,6 +72,10 @@ class Fact(StrEnum):
     """limit: seconds without a packet from either phone."""
     SERVER_FAULT = "server-fault"
     """A fault of the server has ended the call."""
+    ANSWER_NOT_ACKNOWLEDGED = "answer-not-acknowledged"
+    """A phone that called the server itself has never acknowledged the answer."""
+    TEST_RESULT = "test-result"
+    """toServerVerdict, toServerPackets, toServerLost, toServerJitter (ms), toServerMos, and the same for toPhone."""
     ENDED = "ended"
     """reason, by, status: as in the history."""
 

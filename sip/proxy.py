@@ -18,6 +18,7 @@ from sip.facts import Fact
 from sip.flow import Flow, address_text
 from sip.forwarding import Branch, ResponseContext
 from sip.journal import NO_DETAILS, Details
+from sip.local_agent import LocalAgent
 from sip.location import Binding
 from sip.media import MediaAnchor, NoMediaPorts
 from sip.message import Request, make_response
@@ -58,10 +59,14 @@ class Refusal(NamedTuple):
 class Proxy:
     """Where each request goes."""
 
-    def __init__(self, exchange: Exchange, control: CallControl, responses: ResponseProcessor) -> None:
+    def __init__(
+        self, exchange: Exchange, control: CallControl, responses: ResponseProcessor, agent: LocalAgent
+    ) -> None:
+        """`agent` takes what is for numbers of the server itself."""
         self._x = exchange
         self._control = control
         self._responses = responses
+        self._agent = agent
 
     # -------------------------------------------------------------------------------------------- outside a dialog
 
@@ -74,6 +79,9 @@ class Proxy:
         refusal = self._check(request, flow, routed_by)
         bindings = self._x.location.bindings(request.uri.number) if refusal is None else []
         call = self._control.start(request, flow, now) if request.method == "INVITE" else None
+        if refusal is None and self._agent.serves(request.uri.number):
+            self._agent.initial(transaction, request, call, now)
+            return
         if refusal is None:
             reachable = [binding for binding in bindings if may_reach(request.uri, binding.contact, binding.flow)]
             if not reachable:
@@ -127,7 +135,7 @@ class Proxy:
             text = "the phone asked to relay to another server"
             return Refusal(403, "Relaying Not Allowed", rejected, text, Fact.RELAYING)
         number = request.uri.number
-        if number not in x.plan:
+        if number not in x.plan and not self._agent.serves(number):
             text = f"{number or 'the dialled address'} is no number of this office ({x.plan})"
             details = {"number": number, "numbers": str(x.plan)}
             return Refusal(404, f"Number Not In Range {x.plan}", rejected, text, Fact.UNKNOWN_NUMBER, details)
@@ -268,6 +276,9 @@ class Proxy:
             self._outside_calls(transaction, request, now)
             return
         call, side, leg = dialog
+        if call.local is not None:
+            self._agent.in_dialog(transaction, request, dialog, now)
+            return
         sender, receiver = dialog.sender, dialog.receiver
         self._note_sender(sender, request, transaction.flow)
         context = ResponseContext(transaction, request, transaction.flow, call)
@@ -339,6 +350,9 @@ class Proxy:
             details = {"address": address_text(flow)}
             call.journal.decided(self._x.wall(now), text, Fact.ACK_FROM_ELSEWHERE, details)
             return
+        if call.local is not None:
+            self._agent.ack(ack, dialog, flow, now)
+            return
         self._note_sender(sender, ack, flow)
         target = self._reach(receiver)
         if is_downgrade(ack.uri, target):
@@ -373,4 +387,7 @@ class Proxy:
         if context.call is not None:
             details = {"reason": reason} if (reason := request.headers.get("reason")) else NO_DETAILS
             context.call.journal.decided(self._x.wall(now), "the caller cancelled", Fact.CANCELLED, details)
+        if context.call is not None and context.call.local is not None:
+            self._agent.cancel(context, context.call, now)
+            return
         self._control.cancel_branches(context, "caller", now, request.headers.get("reason"))

@@ -303,3 +303,40 @@ class TimelinePoint:
     calls: int
     answered: int
     average_mos: float | None
+
+
+class Verdict(StrEnum):
+    """How one direction of a quality test was."""
+
+    GOOD = "good"
+    FAIR = "fair"
+    POOR = "poor"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class DirectionResult:
+    """One direction of a quality test; None: not known.  `packets` were sent to the phone, or came from it;
+    `round_trip_ms` is to the phone and back, `peak_dbm0` the loudest moment of what came."""
+
+    verdict: Verdict
+    text: str
+    packets: int
+    lost: int | None
+    lost_percent: float | None
+    jitter_ms: float | None
+    mos: float | None
+    round_trip_ms: float | None
+    peak_dbm0: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class QualityResult:
+    """What a call to the quality test has shown, at the wall time `at`."""
+
+    call_id: str
+    number: str
+    from_number: str
+    at: float
+    to_server: DirectionResult
+    to_phone: DirectionResult

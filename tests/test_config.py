@@ -15,6 +15,7 @@ PORT = "a port from 0 to 65535 (0 = any free port)"
 HOST = "an IP address of this machine, 0.0.0.0 or :: for all of them, or localhost"
 ADDRESS = "an IP address or host name that the phones can reach (not 0.0.0.0 or ::), or empty"
 EXTENSION = "an extension number from 1 to 999999999"
+SERVICE_NUMBER = "up to 16 digits, * and #, such as *43, or off"
 SIZE = "a size from 1k to 100g, such as 500k, 10m or 1g"
 SECONDS = "whole seconds from 1 to 86400"
 DELTA_SECONDS = "whole seconds from 1 to 4294967295"
@@ -41,6 +42,9 @@ DEFAULTS: dict[str, object] = {
     "RTP_WORKERS": None,
     "EXT_MIN": 100,
     "EXT_MAX": 110,
+    "TEST_ECHO": "*43",
+    "TEST_QUALITY": "*44",
+    "TEST_TONE": "*41",
     "LOG_LEVEL": "info",
     "LOG_FILE": Path("logs/sip-server.log"),
     "LOG_MAX_SIZE": 10 * 1024 * 1024,
@@ -118,6 +122,9 @@ GOOD: list[tuple[str, str, object]] = [
     ("EXT_MIN", "110", 110),
     ("EXT_MAX", "100", 100),
     ("EXT_MAX", "10099", 10099),
+    ("TEST_ECHO", "9196", "9196"),
+    ("TEST_QUALITY", "*#06#", "*#06#"),
+    ("TEST_TONE", "Off", ""),
     ("LOG_LEVEL", "error", "error"),
     ("LOG_LEVEL", "warn", "warn"),
     ("LOG_LEVEL", "Info", "info"),
@@ -196,6 +203,9 @@ BAD: list[tuple[str, str, str]] = [
     ("EXT_MIN", "007", EXTENSION),
     ("EXT_MAX", "1000000000", EXTENSION),
     ("EXT_MAX", "1*0", EXTENSION),
+    ("TEST_ECHO", "echo", SERVICE_NUMBER),
+    ("TEST_QUALITY", "*44;x", SERVICE_NUMBER),
+    ("TEST_TONE", "*" * 17, SERVICE_NUMBER),
     ("LOG_LEVEL", "verbose", "error, warn, info or debug"),
     ("LOG_LEVEL", "warning", "error, warn, info or debug"),
     *(
@@ -257,6 +267,11 @@ CONTRADICTIONS: list[tuple[dict[str, str], str]] = [
         "EXPIRES_DEFAULT=3600: must be from EXPIRES_MIN=60 to EXPIRES_MAX=1800",
     ),
     ({"EXPIRES_MAX": "59"}, "EXPIRES_MIN=60: must be at most EXPIRES_MAX=59"),
+    (
+        {"TEST_ECHO": "105"},
+        "TEST_ECHO=105: must be a number outside EXT_MIN=100 to EXT_MAX=110, such as *43, or off",
+    ),
+    ({"TEST_TONE": "*44"}, "TEST_TONE=*44: must be another number than TEST_QUALITY, or off"),
     ({"EXT_PASSWORDS": "111:geheim"}, "EXT_PASSWORDS: 111 is not from EXT_MIN=100 to EXT_MAX=110"),
 ]
 

@@ -153,6 +153,14 @@ CALLS: Paths = {
             parameters=PAGING,
         )
     },
+    "/api/test-calls": {
+        "get": operation(
+            "testCalls",
+            "What calls to the quality test have shown",
+            {200: page_of(ref("QualityTest"), "newest first")},
+            parameters=PAGING,
+        )
+    },
     "/api/statistics": {
         "get": operation("statistics", "Totals and periods", {200: answer(ref("Statistics"), "figures")})
     },

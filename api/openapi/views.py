@@ -23,10 +23,24 @@ from api.openapi.schema import (
     record,
     ref,
 )
-from sip.snapshots import CallState, TerminationReason
+from sip.snapshots import CallState, TerminationReason, Verdict
 
 _NUMBER_OF = about(TEXT, "the extension")
 _SENDER = one_of("caller", "callee")
+
+_TESTED = record(
+    {
+        "verdict": one_of(*Verdict),
+        "text": TEXT,
+        "packets": COUNT,
+        "lost": or_null(COUNT),
+        "lostPercent": or_null({"type": "number", "minimum": 0, "maximum": 100}),
+        "jitter": or_null(MILLISECONDS),
+        "mos": or_null(MOS),
+        "roundTrip": or_null(SECONDS),
+        "loudest": or_null(about(NUMBER, "dBm0; people who speak reach -20 to -5")),
+    }
+)
 
 _CONTACT: dict[str, Json] = {
     "uri": TEXT,
@@ -133,6 +147,17 @@ SCHEMAS: dict[str, Json] = {
             "active": YES_NO,
         },
         description="One direction of a media stream.",
+    ),
+    "QualityTest": record(
+        {
+            "callId": TEXT,
+            "number": about(TEXT, "the number that was dialled"),
+            "fromNumber": TEXT,
+            "time": TIME,
+            "toServer": about(_TESTED, "what the phone has sent, as it arrived"),
+            "toPhone": about(_TESTED, "what the server has sent, as the phone says that it arrived"),
+        },
+        description="One call to the quality test, both directions.",
     ),
     "Extension": record({"number": _NUMBER_OF, "hasPassword": YES_NO, "registered": YES_NO, "contactCount": COUNT}),
     "Ban": record(

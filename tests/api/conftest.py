@@ -26,6 +26,7 @@ from sip.snapshots import (
     HistoryQuery,
     MediaFigures,
     PeriodFigures,
+    QualityResult,
     RegistrationFailure,
     RegistrationSnapshot,
     TerminationReason,
@@ -202,6 +203,7 @@ class FakeServices:
     traces: list[CallTrace] = field(default_factory=list)
     periods: list[PeriodFigures] = field(default_factory=list)
     points: list[TimelinePoint] = field(default_factory=list)
+    tested: list[QualityResult] = field(default_factory=list)
     history_fault: Exception | None = None
     sums: int = 0
     """How often the figures of the last days were asked for."""
@@ -254,6 +256,9 @@ class FakeServices:
 
     def history_rows(self, query: HistoryQuery) -> Iterator[CallRecord]:
         yield from self._records(query)
+
+    def quality_results(self) -> Sequence[QualityResult]:
+        return list(self.tested)
 
     def period_figures(self) -> Sequence[PeriodFigures]:
         self.sums += 1

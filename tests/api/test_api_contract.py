@@ -161,6 +161,7 @@ def test_the_promised_routes_exist_and_the_admin_routes_only_in_development(make
         ("GET", "/api/calls/history.csv"),
         ("GET", "/api/extensions"),
         ("GET", "/api/rtp-streams"),
+        ("GET", "/api/test-calls"),
         ("GET", "/api/statistics"),
         ("GET", "/api/users"),
         ("GET", "/api/users/100/calls"),

@@ -6,7 +6,7 @@ deadline.  `tests/support/bench_phone.py` has phones to put on the wire.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from ipaddress import ip_network
@@ -14,6 +14,7 @@ from ipaddress import ip_network
 from config import Config
 from rtp.pulse import NO_PULSE, Pulse
 from sip.core import Send, SipCore
+from sip.endpoint import Terms
 from sip.errors import ParseError
 from sip.flow import Flow
 from sip.message import parse_datagram
@@ -100,11 +101,74 @@ class FakeSession:
         return FakeFigures(self.call_id, self.kind, 0, caller), FakeFigures(self.call_id, self.kind, 1, callee)
 
 
+@dataclass(frozen=True)
+class FakeDirection:
+    """Figures of a stream between a phone and the server."""
+
+    call_id: str = ""
+    kind: str = "audio"
+    side: int = 0
+    packets: int = 500
+    lost: int = 0
+    duplicates: int = 0
+    jitter_ms: float = 2.0
+    mos: float | None = 4.4
+    remote_lost: int | None = None
+    remote_jitter_ms: float | None = None
+    rtt_ms: float | None = None
+    peak_dbm0: float | None = -12.0
+
+
+class FakeEndpoint:
+    """A stream that ends in the server; it remembers what it was told, in order."""
+
+    def __init__(self, relay: FakeRelay, program: str, address: str, port: int) -> None:
+        self.relay = relay
+        self.program = program
+        self.address = address
+        self.port = port
+        self.terms: list[Terms] = []
+        self.told: list[str] = []
+        self.packet_at: float | None = None
+        self.counted = (FakeDirection(), FakeDirection(side=1))
+
+    def agree(self, *terms: object) -> None:
+        assert self in self.relay.open_endpoints, "agree on a closed endpoint"
+        self.terms.append(Terms(*terms))  # type: ignore[arg-type]
+
+    def start(self) -> None:
+        self.told.append("start")
+
+    def press(self, digit: str) -> None:
+        self.told.append(f"press {digit}")
+
+    def pulses(self) -> tuple[Pulse, Pulse]:
+        return NO_PULSE, NO_PULSE
+
+    def announce(self, verdicts: Sequence[str]) -> float:
+        self.told.append(f"announce {' '.join(verdicts)}")
+        return 3.0
+
+    def last_packet_at(self) -> float | None:
+        return self.packet_at
+
+    def drain_events(self) -> list[FakeEvent]:
+        return []
+
+    def figures(self) -> tuple[FakeDirection, FakeDirection]:
+        return self.counted
+
+    def close(self) -> tuple[FakeDirection, FakeDirection]:
+        self.relay.open_endpoints.remove(self)
+        return self.counted
+
+
 class FakeRelay:
     """Gives out even ports, `free` streams at once (None: any number)."""
 
     def __init__(self) -> None:
         self.open_sessions: list[FakeSession] = []
+        self.open_endpoints: list[FakeEndpoint] = []
         self.opened = 0
         self.free: int | None = None
 
@@ -116,6 +180,14 @@ class FakeRelay:
         session = FakeSession(self, call_id, kind, (port, port + 2))
         self.open_sessions.append(session)
         return session
+
+    def open_endpoint(self, call_id: str, program: str, address: str) -> FakeEndpoint | None:
+        if self.free is not None and len(self.open_sessions) + len(self.open_endpoints) >= self.free:
+            return None
+        self.opened += 1
+        endpoint = FakeEndpoint(self, program, address, 10_000 + 4 * self.opened)
+        self.open_endpoints.append(endpoint)
+        return endpoint
 
 
 # ------------------------------------------------------------------------------------------------ the wire
@@ -278,6 +350,7 @@ class CoreHarness:
             "calls": len(x.calls),
             "calls by Call-ID": len(x.calls._by_call_id),
             "relay sessions": len(self.relay.open_sessions),
+            "endpoints": len(self.relay.open_endpoints),
             "keep-alives": len(self.core._keepalive),
             "silent phones": len(self.core._keepalive._silent),
             "numbers": len(x.location.numbers()),

@@ -1,0 +1,154 @@
+"""The media of a call that ends in the server: its descriptions, and the stream they are about (RFC 3264).
+
+Pure; guarded by the core lock.  For whatever watches and ends calls it is what `sip.media.MediaAnchor` is to calls
+between phones.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from itertools import zip_longest
+
+from sip.endpoint import Endpoint, EndpointFigures, Terms
+from sip.local_sdp import Origin, answer_offer, make_offer, read_answer
+from sip.media import MediaEvent, Watched
+from sip.media_stream import NOBODY, Announcement, StreamDescription
+from sip.multipart import change_part
+from sip.sdp import SdpError, SessionDescription
+
+SDP = "application/sdp"
+
+
+def find_description(content_type: str, body: bytes) -> bytes:
+    """The session description in a body, by itself or in a multipart; b"" when there is none.  Raises `ParseError`."""
+    found: list[bytes] = []
+
+    def take(part: bytes) -> bytes:
+        found.append(part)
+        return part
+
+    change_part(content_type, body, SDP, take)
+    return found[0] if found else b""
+
+
+class LocalMedia:
+    """`awaits_answer`: an offer of the server is out."""
+
+    def __init__(self, endpoint: Endpoint, host: str) -> None:
+        """`host` is ours, as the phone reaches it."""
+        self._endpoint = endpoint
+        self._host = host
+        self._session_id = secrets.randbelow(1 << 31)
+        self._version = 0
+        self._description = b""
+        self._terms: Terms | None = None
+        self._theirs = b""
+        self._figures: tuple[EndpointFigures, EndpointFigures] | None = None
+        self.awaits_answer = False
+
+    # -------------------------------------------------------------------------------------------- offer and answer
+
+    def answer(self, offer: bytes, sender_host: str) -> bytes:
+        """The answer to an offer; nothing changes when it raises `SdpError`."""
+        parsed = SessionDescription.parse(offer)
+        body, terms = self._versioned(lambda origin: answer_offer(parsed, origin, sender_host))
+        self._theirs = offer
+        self._agree(terms)
+        return body
+
+    def offer(self) -> bytes:
+        """One of our own."""
+        self.awaits_answer = True
+        return self._versioned(lambda origin: (make_offer(origin), None))[0]
+
+    def take_answer(self, content_type: str, body: bytes, sender_host: str) -> None:
+        """The answer to `offer`.  Raises `ParseError`."""
+        self.awaits_answer = False
+        answer = find_description(content_type, body)
+        if not answer:
+            raise SdpError("the phone has not answered the server's offer")
+        terms = read_answer(SessionDescription.parse(answer), sender_host)
+        self._theirs = answer
+        self._agree(terms)
+
+    def _versioned(self, make: Callable[[Origin], tuple[bytes, Terms | None]]) -> tuple[bytes, Terms | None]:
+        """RFC 3264 8: the version in o= counts up when anything else has changed, and only then."""
+        same = make(self._origin(self._version))
+        if same[0] == self._description:
+            return same
+        made = make(self._origin(self._version + 1))
+        self._version += 1
+        self._description = made[0]
+        return made
+
+    def _origin(self, version: int) -> Origin:
+        return Origin(self._host, self._endpoint.port, self._session_id, version)
+
+    def _agree(self, terms: Terms | None) -> None:
+        if terms is not None and self._figures is None:
+            self._terms = terms
+            self._endpoint.agree(*terms)
+
+    # -------------------------------------------------------------------------------------------- what is played
+
+    def start(self) -> None:
+        self._endpoint.start()
+
+    def press(self, digit: str) -> None:
+        self._endpoint.press(digit)
+
+    def announce(self, verdicts: tuple[str, ...]) -> float:
+        return self._endpoint.announce(verdicts)
+
+    # -------------------------------------------------------------------------------------------- as of any call
+
+    def held(self) -> bool:
+        """The phone does not want both to speak, so its silence is no sign of trouble."""
+        terms = self._terms
+        return terms is None or not terms.may_send
+
+    def sound(self) -> list[Watched]:
+        """The stream, and how both of its directions are doing."""
+        port = self._endpoint.port
+        return [Watched((port, port), not self.held(), self._endpoint.pulses())] if self._figures is None else []
+
+    def last_packet_at(self) -> float | None:
+        return self._endpoint.last_packet_at()
+
+    def drain_events(self) -> list[MediaEvent]:
+        return list(self._endpoint.drain_events()) if self._figures is None else []
+
+    def describe(self) -> tuple[StreamDescription, ...]:
+        """What the phone and the server have said of each stream; the server is the callee."""
+        phone, server = (_sides(description) for description in (self._theirs, self._description))
+        port = self._endpoint.port
+        return tuple(
+            StreamDescription(
+                index=index,
+                kind=media.kind,
+                protocol=media.protocol,
+                caller=None if caller is None else caller.describe(),
+                callee=None if callee is None else callee.describe(),
+                relay_ports=(port, port) if callee is not None and not callee.media.is_rejected else None,
+            )
+            for index, (caller, callee) in enumerate(zip_longest(phone, server))
+            for media in ((caller or callee).media,)
+        )
+
+    def figures(self) -> tuple[EndpointFigures, EndpointFigures]:
+        """Of what the phone has sent, and of what the server has, until now or until the end."""
+        return self._figures or self._endpoint.figures()
+
+    def close(self) -> tuple[EndpointFigures, EndpointFigures]:
+        """Free the ports; the figures of both directions.  Idempotent."""
+        if self._figures is None:
+            self._figures = self._endpoint.close()
+        return self._figures
+
+
+def _sides(description: bytes) -> list[Announcement]:
+    """Every stream of a description, for people."""
+    if not description:
+        return []
+    return [Announcement(media, True, NOBODY) for media in SessionDescription.parse(description).media]
