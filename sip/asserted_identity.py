@@ -15,7 +15,7 @@ _CLAIMS = ("p-asserted-identity", "p-preferred-identity", "remote-party-id")
 def assert_identity(headers: Headers, number: str, host: str) -> None:
     """Replace every claim by our word that the sender is `number` at `host`, the server's address for the receiver;
     by nothing when `number` is "" or the sender asks for privacy: phones are outside the trust domain."""
-    names = headers.names
+    names = headers.first
     for name in _CLAIMS:
         if name in names:
             headers.remove(name)

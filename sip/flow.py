@@ -67,11 +67,12 @@ def stamp_via(request: Request, flow: Flow) -> None:
     (RFC 3581 4).  What the peer itself wrote into `received` is not believed.
     """
     via = request.via
-    transport, host, port, parameters = via
+    transport, host, port, sent_by, parameters = via
     source = flow.remote_host
     wants_rport = "rport" in parameters
     has_received = "received" in parameters
-    if not (wants_rport or has_received) and _same_host(host, source):
+    is_source = _same_host(host, source)
+    if is_source and not (wants_rport or has_received):
         return
     text = request.headers.first_value("via") or ""
     stamped = parameters.copy()
@@ -81,10 +82,10 @@ def stamp_via(request: Request, flow: Flow) -> None:
     if wants_rport:
         stamped["rport"] = rport = str(flow.remote_port)
         text = _replace(_RPORT, f";rport={rport}", text)
-    if wants_rport or not _same_host(host, source):
+    if wants_rport or not is_source:
         text = f"{text.rstrip(_PARAMETER_ENDS)};received={source}"
         stamped["received"] = source
-    request.replace_top_via(text, Via(transport, host, port, stamped))
+    request.replace_top_via(text, Via(transport, host, port, sent_by, stamped))
 
 
 def _replace(parameter: re.Pattern[str], replacement: str, text: str) -> str:

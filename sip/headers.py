@@ -1,7 +1,8 @@
 """Header field values (RFC 3261 20) and the ordered store that keeps them as they were received.  Pure.
 
 `Headers` holds the raw lines; nothing is parsed until somebody asks, and a line nobody changed goes out byte for
-byte as it came in (16.6: a proxy must not touch what it has no business with).
+byte as it came in (16.6: a proxy must not touch what it has no business with).  What was read in a line stays with it,
+for all messages that repeat it.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sip.constants import COMMON_HEADERS, COMPACT_FORMS, METHODS, SIP_PORT
+from sip.constants import COMMON_HEADERS, COMPACT_FORMS, METHODS, SIP_PORT, SIPS_PORT
 from sip.errors import HeaderError, LocalProtocolError, ParseError
 from sip.grammar import ADDR_SPEC, CSEQ, FOLD, LWS, NAME_ADDR, PARAMETERS, QUOTED_PAIR, TOKEN, VIA_SENT_BY
 from sip.uri import Uri
 
 _CACHEABLE_LENGTH = 200
+"""Characters of a text that is remembered: a stranger can't fill memory with its own."""
 _MAX_SEQUENCE = 2**31
 
 # ------------------------------------------------------------------------------------------------ text helpers
@@ -114,31 +116,34 @@ def _first_item(text: str) -> tuple[int, int]:
 
 
 class Via(NamedTuple):
-    """One Via value (20.42): who sent the request, and where the response must go."""
+    """One Via value (20.42): who sent the request, and where the response must go.  `sent_by` is host and port in a
+    form fit for comparison (17.2.3)."""
 
     transport: str
     host: str
     port: int | None
+    sent_by: str
     parameters: dict[str, str | None]
 
     @classmethod
     def parse(cls, text: str) -> Via:
-        # The branch differs each time, what stands before it hardly ever.
-        sent_by, semicolon, rest = text.partition(";")
-        parse_sent_by = _parse_sent_by_cached if len(sent_by) <= _CACHEABLE_LENGTH else _parse_sent_by
-        transport, host, port = parse_sent_by(sent_by)
-        if not PARAMETERS.fullmatch(semicolon + rest):
-            raise HeaderError("Via", "malformed")
-        return cls(transport, host, port, parse_parameters(rest))
+        before, has_branch, rest = text.partition(";branch=")
+        branch, semicolon, after = rest.partition(";")
+        if (
+            not has_branch
+            or len(text) > _CACHEABLE_LENGTH
+            or '"' in text
+            or "branch" in before.lower()
+            or not TOKEN.fullmatch(branch)
+        ):
+            return _parse_via(text)
+        # The branch differs each time, what stands around it hardly ever.
+        transport, host, port, sent_by, parameters = _via_form(f"{before};branch{semicolon}{after}")
+        return _new_tuple(cls, (transport, host, port, sent_by, parameters | {"branch": branch}))
 
     @property
     def branch(self) -> str:
         return self.parameters.get("branch") or ""
-
-    @property
-    def sent_by(self) -> str:
-        """Host and port in a form fit for comparison (17.2.3)."""
-        return f"{self.host.lower()}:{self.port or (SIP_PORT + 1 if self.transport == 'TLS' else SIP_PORT)}"
 
     @property
     def received(self) -> str | None:
@@ -151,17 +156,23 @@ class Via(NamedTuple):
         return port if port is not None and 0 < port < 65536 else None
 
 
-def _parse_sent_by(text: str) -> tuple[str, str, int | None]:
-    match = VIA_SENT_BY.fullmatch(text)
-    if match is None:
+_new_tuple = tuple.__new__
+"""Makes a value without the detour by the `__new__` of its named tuple."""
+
+
+def _parse_via(text: str) -> Via:
+    match = VIA_SENT_BY.match(text)
+    if match is None or not PARAMETERS.fullmatch(text, match.end()):
         raise HeaderError("Via", "malformed")
     port = int(match["port"]) if match["port"] is not None else None
     if port is not None and not 0 < port < 65536:
         raise HeaderError("Via", "port outside 1 to 65535")
-    return match["transport"].upper(), match["host"], port
+    transport, host = match["transport"].upper(), match["host"]
+    sent_by = f"{host.lower()}:{port or (SIPS_PORT if transport == 'TLS' else SIP_PORT)}"
+    return Via(transport, host, port, sent_by, parse_parameters(text[match.end() :]))
 
 
-_parse_sent_by_cached = lru_cache(maxsize=2048)(_parse_sent_by)
+_via_form = lru_cache(maxsize=512)(_parse_via)
 
 
 class NameAddr(NamedTuple):
@@ -174,7 +185,14 @@ class NameAddr(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> NameAddr:
         """Without angle brackets everything after the first ";" belongs to the header, not to the URI (20.10)."""
-        return _parse_name_addr_cached(text) if len(text) <= _CACHEABLE_LENGTH else _parse_name_addr(text)
+        if len(text) > _CACHEABLE_LENGTH:
+            return _parse_name_addr(text)
+        address, has_tag, tag = text.partition(">;tag=")
+        if has_tag and TOKEN.fullmatch(tag):
+            # The tag differs each time, what stands before it hardly ever.
+            name, uri, _ = _parse_name_addr_cached(address + ">")
+            return _new_tuple(cls, (name, uri, {"tag": tag}))
+        return _parse_name_addr_cached(text)
 
     @property
     def tag(self) -> str | None:
@@ -211,7 +229,7 @@ def _parse_name_addr(text: str) -> NameAddr:
     return NameAddr(name, Uri.parse(uri), parse_parameters(parameters))
 
 
-_parse_name_addr_cached = lru_cache(maxsize=2048)(_parse_name_addr)
+_parse_name_addr_cached = lru_cache(maxsize=1024)(_parse_name_addr)
 
 
 class CSeq(NamedTuple):
@@ -233,7 +251,7 @@ class CSeq(NamedTuple):
             raise HeaderError("CSeq", "malformed")
         if number >= _MAX_SEQUENCE:
             raise HeaderError("CSeq", "number must be below 2**31")
-        return cls(number, method)
+        return _new_tuple(cls, (number, method))
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"
@@ -272,173 +290,56 @@ def canonical_name(name: str) -> str:
     return COMPACT_FORMS.get(lowered, lowered)
 
 
-class Headers:
-    """Header lines in their order.
+class Field:
+    """One header line: `line` is the raw text (folds included, no final CRLF), `name` the canonical name, `value` what
+    stands after the colon, folds resolved and white space stripped.
 
-    Invariant: `lines[i]` is the raw text (folds included, no final CRLF) of the header whose canonical name is
-    `names[i]` and whose value, folds resolved and white space stripped, is `texts[i]`: three lists side by side,
-    because a message is read a dozen times for each time it is changed.  All look-ups take canonical names.
+    Shared by all messages with that line, so it is never changed.  `parsed` is what its reader has made of the value,
+    None until somebody asked; what type that is goes by the name.
     """
 
-    __slots__ = ("lines", "names", "texts")
+    __slots__ = ("line", "name", "parsed", "value")
 
-    def __init__(
-        self, lines: list[str] | None = None, names: list[str] | None = None, texts: list[str] | None = None
-    ) -> None:
-        self.lines: list[str] = lines if lines is not None else []
-        self.names: list[str] = names if names is not None else []
-        self.texts: list[str] = texts if texts is not None else []
+    def __init__(self, line: str, name: str, value: str) -> None:
+        self.line = line
+        self.name = name
+        self.value = value
+        self.parsed: Any = None
 
     @classmethod
-    def parse(cls, lines: list[str]) -> Headers:
-        """From lines without folds."""
-        known = _CANONICAL
-        names = []
-        texts = []
-        for line in lines:
-            name, colon, text = line.partition(":")
-            names.append(known[name] if colon and name in known else _line_name(line))
-            texts.append(text.strip(LWS))
-        return cls(lines, names, texts)
-
-    def append_line(self, line: str) -> None:
-        """A raw line, kept to the letter.  Raises `ParseError` when it is no header line."""
-        self.names.append(_line_name(line))
-        self.lines.append(line)
-        self.texts.append(_unfold(line[line.index(":") + 1 :]))
-
-    def copy(self) -> Headers:
-        return Headers(self.lines.copy(), self.names.copy(), self.texts.copy())
-
-    def copy_from(self, source: Headers, index: int) -> None:
-        """Append one header of another message as it stands there."""
-        self.lines.append(source.lines[index])
-        self.names.append(source.names[index])
-        self.texts.append(source.texts[index])
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.names
-
-    def count(self, name: str) -> int:
-        """Number of lines, not of comma-separated values."""
-        return self.names.count(name)
-
-    def get(self, name: str) -> str | None:
-        """Value of the first line of that name, folds resolved, white space stripped; None when absent."""
-        names = self.names
-        return self.texts[names.index(name)] if name in names else None
-
-    def line(self, name: str) -> str | None:
-        """The first raw line of that name."""
-        return self.lines[self.names.index(name)] if name in self.names else None
-
-    def get_all(self, name: str) -> list[str]:
-        """Value of every line of that name."""
-        lines = self.names.count(name)
-        if lines == 0:
-            return []
-        if lines == 1:
-            return [self.texts[self.names.index(name)]]
-        return [text for text, key in zip(self.texts, self.names, strict=True) if key == name]
-
-    def values(self, name: str) -> list[str]:
-        """Every comma-separated value of every line of that name, empty ones dropped."""
-        return [item for text in self.get_all(name) for item in split_commas(text) if item]
-
-    def first_value(self, name: str) -> str | None:
-        """The topmost comma-separated value."""
-        value = self.get(name)
-        if value is None or "," not in value:
-            return value
-        start, end = _first_item(value)
-        return value[start:end].strip(LWS)
-
-    def items(self) -> Iterator[tuple[str, str]]:
-        """(canonical name, value) of every line."""
-        return zip(self.names, self.texts, strict=True)
-
-    # -------------------------------------------------------------------------------------------- changes
-
-    def append(self, name: str, value: str) -> None:
-        """`name` in its wire spelling."""
-        key = _CANONICAL.get(name) or _own_name(name)
-        self.lines.append(f"{name}: {_checked_value(value)}")
-        self.names.append(key)
-        self.texts.append(value.strip(LWS))
-
-    def push(self, name: str, value: str) -> None:
-        """Put a line above all others: the new topmost value of its name."""
-        key = _CANONICAL.get(name) or _own_name(name)
-        self.lines.insert(0, f"{name}: {_checked_value(value)}")
-        self.names.insert(0, key)
-        self.texts.insert(0, value.strip(LWS))
-
-    def set(self, name: str, value: str) -> None:
-        """Replace the first line of that name, drop its other lines; append when there is none."""
-        key = _CANONICAL.get(name) or _own_name(name)
-        if key not in self.names:
-            self.append(name, value)
-            return
-        index = self.names.index(key)
-        self.lines[index] = f"{name}: {_checked_value(value)}"
-        self.texts[index] = value.strip(LWS)
-        if self.names.count(key) > 1:
-            for extra in range(len(self.names) - 1, index, -1):
-                if self.names[extra] == key:
-                    self._delete(extra)
-
-    def remove(self, name: str) -> None:
-        """Drop every line of that (canonical) name."""
-        while name in self.names:
-            self._delete(self.names.index(name))
-
-    def _delete(self, index: int) -> None:
-        del self.lines[index], self.names[index], self.texts[index]
-
-    def replace_first_value(self, name: str, value: str) -> None:
-        """Change the topmost comma-separated value only; the rest of its line stays to the letter."""
-        index = self.names.index(name)
-        head, _, text = self.lines[index].partition(":")
-        if "," not in text:
-            self.lines[index] = f"{head}: {_checked_value(value)}"
-            self.texts[index] = value
-            return
-        rest = text[_first_item(text)[1] :]
-        self._rewrite(index, f"{head}: {_checked_value(value)}{rest}", value + rest)
-
-    def add_parameter(self, name: str, value: str) -> None:
-        """Add `;value` to the first line of that name; what stands there already stays to the letter."""
-        index = self.names.index(name)
-        suffix = f";{_checked_value(value)}"
-        self.lines[index] = self.lines[index].rstrip(";" + LWS) + suffix
-        self.texts[index] = self.texts[index].rstrip(";" + LWS) + suffix
-
-    def pop_first_value(self, name: str) -> None:
-        """Remove the topmost value; with the last one of a line the line goes too, and so do lines above and below it
-        that have none: what is on top afterwards is a value."""
-        self._delete_empty_lines(name)
-        if name not in self.names:
-            return
-        index = self.names.index(name)
-        head, _, text = self.lines[index].partition(":")
-        rest = text[_first_item(text)[1] :].lstrip("," + LWS) if "," in text else ""
-        if rest:
-            self._rewrite(index, f"{head}: {rest}", rest)
-        else:
-            self._delete(index)
-            self._delete_empty_lines(name)
-
-    def _delete_empty_lines(self, name: str) -> None:
-        while name in self.names and not self.texts[index := self.names.index(name)].strip("," + LWS):
-            self._delete(index)
-
-    def _rewrite(self, index: int, line: str, text: str) -> None:
-        self.lines[index] = line
-        self.texts[index] = _unfold(text)
+    def own(cls, name: str, value: str) -> Field:
+        """A line of ours, `name` in its wire spelling.  Raises `LocalProtocolError` when it would break out of it."""
+        if "\r" in value or "\n" in value:
+            raise LocalProtocolError("CR or LF in a message of our own")
+        if name not in _CANONICAL and not TOKEN.fullmatch(name):
+            raise LocalProtocolError("malformed header name")
+        return field_of(f"{name}: {value}")
 
 
-def _unfold(text: str) -> str:
-    return (FOLD.sub(" ", text) if "\n" in text else text).strip(LWS)
+_KEPT: dict[str, Field] = {}
+_MAX_KEPT = 512
+
+
+def field_of(line: str) -> Field:
+    """What is read in that line, kept for a while: the lines of a call come with every message of it, many of a phone
+    all day.  Any thread.  Raises `ParseError` when it is no header line."""
+    field = _KEPT.get(line)
+    if field is not None:
+        return field
+    name, colon, text = line.partition(":")
+    known = _CANONICAL.get(name)
+    if known is None or not colon:
+        known = _line_name(line)
+    if "\n" in line or "\r" in line:
+        text = FOLD.sub(" ", text)
+        if "\n" in text or "\r" in text:
+            raise ParseError("CR or LF on its own inside the headers")
+    field = Field(line, known, text.strip(LWS))
+    if len(line) <= _CACHEABLE_LENGTH:
+        if len(_KEPT) >= _MAX_KEPT:
+            _KEPT.clear()
+        _KEPT[line] = field
+    return field
 
 
 def _line_name(line: str) -> str:
@@ -448,11 +349,189 @@ def _line_name(line: str) -> str:
     return canonical_name(name)
 
 
-def _own_name(name: str) -> str:
-    """Canonical form of a name that is no common one."""
-    if not TOKEN.fullmatch(name):
-        raise LocalProtocolError("malformed header name")
-    return canonical_name(name)
+class Headers:
+    """Header lines in their order.
+
+    Invariant: `first` holds the topmost of `fields` for each canonical name.  All look-ups take canonical names.
+    """
+
+    __slots__ = ("fields", "first")
+
+    def __init__(self, fields: list[Field] | None = None) -> None:
+        self.fields = fields = fields if fields is not None else []
+        self.first = {field.name: field for field in fields}
+        if len(self.first) < len(fields):
+            self.first = {field.name: field for field in reversed(fields)}
+
+    @classmethod
+    def parse(cls, lines: list[str]) -> Headers:
+        """Raises `ParseError` when one of them is no header line."""
+        kept = _KEPT.get
+        return cls([kept(line) or field_of(line) for line in lines])
+
+    @property
+    def lines(self) -> list[str]:
+        """Raw texts."""
+        return [field.line for field in self.fields]
+
+    @property
+    def names(self) -> list[str]:
+        """Canonical name of every line."""
+        return [field.name for field in self.fields]
+
+    def append_line(self, line: str) -> None:
+        """A raw line, kept to the letter.  Raises `ParseError` when it is no header line."""
+        self.append_field(field_of(line))
+
+    def append_field(self, field: Field) -> None:
+        self.fields.append(field)
+        self.first.setdefault(field.name, field)
+
+    def copy(self) -> Headers:
+        clone = Headers.__new__(Headers)
+        clone.fields = self.fields.copy()
+        clone.first = self.first.copy()
+        return clone
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.first
+
+    def count(self, name: str) -> int:
+        """Number of lines, not of comma-separated values."""
+        return len(self.all(name))
+
+    def all(self, name: str) -> list[Field]:
+        """Every line of that name."""
+        field = self.first.get(name)
+        if field is None:
+            return []
+        if len(self.first) == len(self.fields):
+            return [field]
+        return [field for field in self.fields if field.name == name]
+
+    def get(self, name: str) -> str | None:
+        """Value of the first line of that name, folds resolved, white space stripped; None when absent."""
+        field = self.first.get(name)
+        return None if field is None else field.value
+
+    def line(self, name: str) -> str | None:
+        """The first raw line of that name."""
+        field = self.first.get(name)
+        return None if field is None else field.line
+
+    def get_all(self, name: str) -> list[str]:
+        """Value of every line of that name."""
+        return [field.value for field in self.all(name)]
+
+    def values(self, name: str) -> list[str]:
+        """Every comma-separated value of every line of that name, empty ones dropped."""
+        if name not in self.first:
+            return []
+        return [item for field in self.all(name) for item in split_commas(field.value) if item]
+
+    def first_value(self, name: str) -> str | None:
+        """The topmost comma-separated value."""
+        field = self.first.get(name)
+        return None if field is None else first_value(field.value)
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        """(canonical name, value) of every line."""
+        return ((field.name, field.value) for field in self.fields)
+
+    # -------------------------------------------------------------------------------------------- changes
+
+    def append(self, name: str, value: str) -> None:
+        """`name` in its wire spelling."""
+        self.append_field(Field.own(name, value))
+
+    def push(self, name: str, value: str) -> None:
+        """Put a line above all others: the new topmost value of its name."""
+        field = Field.own(name, value)
+        self.fields.insert(0, field)
+        self.first[field.name] = field
+
+    def set(self, name: str, value: str) -> None:
+        """Replace the first line of that name, drop its other lines; append when there is none."""
+        field = Field.own(name, value)
+        key = field.name
+        if key not in self.first:
+            self.append_field(field)
+            return
+        is_only = len(self.first) == len(self.fields)
+        index = self._replace(field)
+        if not is_only:
+            rest = self.fields[index + 1 :]
+            self.fields[index + 1 :] = [other for other in rest if other.name != key]
+
+    def remove(self, name: str) -> None:
+        """Drop every line of that (canonical) name."""
+        if name in self.first:
+            del self.first[name]
+            self.fields = [field for field in self.fields if field.name != name]
+
+    def _replace(self, field: Field) -> int:
+        """Put another field in the place of the first of its name, and where that is."""
+        fields, first = self.fields, self.first
+        index = fields.index(first[field.name])
+        fields[index] = first[field.name] = field
+        return index
+
+    def replace_first_value(self, name: str, value: str) -> None:
+        """Change the topmost comma-separated value only; the rest of its line stays to the letter."""
+        head, _, text = self.first[name].line.partition(":")
+        rest = text[_first_item(text)[1] :] if "," in text else ""
+        self._replace(Field(f"{head}: {_checked_value(value)}{rest}", name, _unfold(value + rest)))
+
+    def add_parameter(self, name: str, value: str) -> None:
+        """Add `;value` to the first line of that name; what stands there already stays to the letter."""
+        field = self.first[name]
+        suffix = f";{_checked_value(value)}"
+        ends = ";" + LWS
+        self._replace(Field(field.line.rstrip(ends) + suffix, name, field.value.rstrip(ends) + suffix))
+
+    def pop_first_value(self, name: str) -> None:
+        """Remove the topmost value; with the last one of a line the line goes too, and so do lines above and below it
+        that have none: what is on top afterwards is a value."""
+        self._drop_empty(name)
+        field = self.first.get(name)
+        if field is None:
+            return
+        head, _, text = field.line.partition(":")
+        rest = text[_first_item(text)[1] :].lstrip("," + LWS) if "," in text else ""
+        if rest:
+            self._replace(Field(f"{head}: {rest}", name, _unfold(rest)))
+        else:
+            self._drop_first(field)
+            self._drop_empty(name)
+
+    def _drop_empty(self, name: str) -> None:
+        """The topmost lines of that name, as long as there is no value in them."""
+        field = self.first.get(name)
+        while field is not None and not field.value.strip("," + LWS):
+            field = self._drop_first(field)
+
+    def _drop_first(self, field: Field) -> Field | None:
+        """Take that line off, the first of its name; the one that is the first now."""
+        name = field.name
+        self.fields.remove(field)
+        following = next((other for other in self.fields if other.name == name), None)
+        if following is None:
+            del self.first[name]
+        else:
+            self.first[name] = following
+        return following
+
+
+def _unfold(text: str) -> str:
+    return (FOLD.sub(" ", text) if "\n" in text else text).strip(LWS)
+
+
+def first_value(text: str) -> str:
+    """The topmost value of a comma list."""
+    if "," not in text:
+        return text
+    start, end = _first_item(text)
+    return text[start:end].strip(LWS)
 
 
 def checked_text(text: str) -> str:

@@ -15,23 +15,28 @@ from typing import NoReturn, Self
 from sip.constants import MAX_FORWARDS, MAX_HEADER_LINES, MAX_MESSAGE_SIZE, METHODS, REASON_PHRASES
 from sip.errors import HeaderError, LocalProtocolError, MessageTooLarge, ParseError
 from sip.grammar import LINE_END, SIP_VERSION, STATUS_CODE, TOKEN
-from sip.headers import CSeq, Headers, NameAddr, Via, checked_text, delta_seconds, parse_decimal
+from sip.headers import (
+    CSeq,
+    Field,
+    Headers,
+    NameAddr,
+    Via,
+    checked_text,
+    delta_seconds,
+    first_value,
+    parse_decimal,
+)
 from sip.uri import Uri
 
 
 class Message:
     """What requests and responses have in common.  Typed properties parse when first read and raise `HeaderError`
-    when the header is missing or malformed; they are remembered until the header is changed through this class."""
+    when the header is missing or malformed; what they found stays with the line (`Field.parsed`)."""
 
-    __slots__ = ("_cseq", "_from", "_to", "_via", "body", "headers")
+    __slots__ = ("body", "headers")
 
-    def __init__(self, headers: Headers, body: bytes = b"") -> None:
-        self.headers = headers
-        self.body = body
-        self._via: Via | None = None
-        self._from: NameAddr | None = None
-        self._to: NameAddr | None = None
-        self._cseq: CSeq | None = None
+    headers: Headers
+    body: bytes
 
     # -------------------------------------------------------------------------------------------- reading
 
@@ -42,35 +47,42 @@ class Message:
     @property
     def via(self) -> Via:
         """The topmost Via (20.42)."""
-        if self._via is None:
-            self._via = Via.parse(self.headers.first_value("via") or self._absent("via", "Via"))
-        return self._via
+        field = self.headers.first.get("via")
+        via: Via | None = field.parsed if field is not None else None
+        if via is None:
+            field = self._present("via", "Via")
+            via = field.parsed = Via.parse(first_value(field.value) or self._absent("via", "Via"))
+        return via
 
     @property
     def from_(self) -> NameAddr:
         """20.20."""
-        if self._from is None:
-            self._from = self._address("from", "From")
-        return self._from
+        field = self.headers.first.get("from")
+        address: NameAddr | None = field.parsed if field is not None else None
+        return address or self._address("from", "From")
 
     @property
     def to(self) -> NameAddr:
         """20.39."""
-        if self._to is None:
-            self._to = self._address("to", "To")
-        return self._to
+        field = self.headers.first.get("to")
+        address: NameAddr | None = field.parsed if field is not None else None
+        return address or self._address("to", "To")
 
     @property
     def cseq(self) -> CSeq:
         """20.16."""
-        if self._cseq is None:
-            self._cseq = CSeq.parse(self.headers.get("cseq") or self._absent("cseq", "CSeq"))
-        return self._cseq
+        field = self.headers.first.get("cseq")
+        cseq: CSeq | None = field.parsed if field is not None else None
+        if cseq is None:
+            field = self._present("cseq", "CSeq")
+            cseq = field.parsed = CSeq.parse(field.value)
+        return cseq
 
     @property
     def call_id(self) -> str:
         """20.8."""
-        return self.headers.get("call-id") or self._absent("call-id", "Call-ID")
+        field = self.headers.first.get("call-id")
+        return (field is not None and field.value) or self._absent("call-id", "Call-ID")
 
     @property
     def contacts(self) -> list[NameAddr]:
@@ -105,12 +117,14 @@ class Message:
     def _absent(self, name: str, shown: str) -> NoReturn:
         raise HeaderError(shown, "empty" if name in self.headers else "missing")
 
+    def _present(self, name: str, shown: str) -> Field:
+        field = self.headers.first.get(name)
+        return field if field is not None and field.value else self._absent(name, shown)
+
     def _address(self, name: str, shown: str) -> NameAddr:
-        value = self.headers.get(name) or self._absent(name, shown)
-        try:
-            return NameAddr.parse(value)
-        except ParseError as error:
-            raise HeaderError(shown, error.reason) from None
+        field = self._present(name, shown)
+        address = field.parsed = self._parsed(shown, field.value)
+        return address
 
     @staticmethod
     def _parsed(shown: str, value: str) -> NameAddr:
@@ -122,23 +136,21 @@ class Message:
     @property
     def size(self) -> int:
         """About as many bytes as on the wire."""
-        return sum(map(len, self.headers.lines)) + len(self.body)
+        return sum(len(field.line) for field in self.headers.fields) + len(self.body)
 
     # -------------------------------------------------------------------------------------------- changing
 
     def push_via(self, value: str) -> None:
         self.headers.push("Via", value)
-        self._via = None
 
     def pop_via(self) -> None:
         """Remove the topmost Via (16.7 step 3)."""
         self.headers.pop_first_value("via")
-        self._via = None
 
     def replace_top_via(self, value: str, parsed: Via | None = None) -> None:
         """`parsed` spares the next reader the parsing; it must be what `value` says."""
         self.headers.replace_first_value("via", value)
-        self._via = parsed
+        self.headers.first["via"].parsed = parsed
 
     def set_body(self, body: bytes, content_type: str | None = None) -> None:
         """New body with the right Content-Length; the Content-Type changes only when given."""
@@ -150,19 +162,16 @@ class Message:
     def copy(self) -> Self:
         raise NotImplementedError
 
-    def _copy_state(self, other: Message) -> None:
-        self._via, self._from, self._to, self._cseq = other._via, other._from, other._to, other._cseq
-
     # -------------------------------------------------------------------------------------------- writing
 
     def to_bytes(self) -> bytes:
         """Wire form.  A missing Content-Length is added: TCP needs it (18.3) and UDP does not mind."""
         headers = self.headers
-        lines = headers.lines
-        if "content-length" not in headers.names:
-            lines = [*lines, f"Content-Length: {len(self.body)}"]
-        text = f"{checked_text(self.start_line)}\r\n" + "\r\n".join(lines) + "\r\n\r\n"
-        return text.encode("utf-8", "surrogateescape") + self.body
+        lines = [checked_text(self.start_line), *[field.line for field in headers.fields]]
+        if "content-length" not in headers.first:
+            lines.append(f"Content-Length: {len(self.body)}")
+        lines.append("\r\n")
+        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
 
 
 class Request(Message):
@@ -171,7 +180,8 @@ class Request(Message):
     __slots__ = ("_uri", "method", "uri_text")
 
     def __init__(self, method: str, uri_text: str, headers: Headers, body: bytes = b"") -> None:
-        super().__init__(headers, body)
+        self.headers = headers
+        self.body = body
         self.method = method
         self.uri_text = uri_text
         self._uri: Uri | None = None
@@ -197,12 +207,15 @@ class Request(Message):
     @property
     def max_forwards(self) -> int | None:
         """20.22; None when absent."""
-        value = self.headers.get("max-forwards")
-        if value is None:
+        field = self.headers.first.get("max-forwards")
+        if field is None:
             return None
-        number = parse_decimal(value)
-        if number is None or number > 255:
-            raise HeaderError("Max-Forwards", "must be a number from 0 to 255")
+        number: int | None = field.parsed
+        if number is None:
+            number = field.parsed = parse_decimal(field.value)
+            if number is None or number > 255:
+                field.parsed = None
+                raise HeaderError("Max-Forwards", "must be a number from 0 to 255")
         return number
 
     @property
@@ -212,7 +225,6 @@ class Request(Message):
 
     def copy(self) -> Self:
         clone = type(self)(self.method, self.uri_text, self.headers.copy(), self.body)
-        clone._copy_state(self)
         clone._uri = self._uri
         return clone
 
@@ -223,7 +235,8 @@ class Response(Message):
     __slots__ = ("reason", "status")
 
     def __init__(self, status: int, reason: str, headers: Headers, body: bytes = b"") -> None:
-        super().__init__(headers, body)
+        self.headers = headers
+        self.body = body
         self.status = status
         self.reason = reason
 
@@ -235,9 +248,7 @@ class Response(Message):
         return f"SIP/2.0 {self.status} {self.reason}"
 
     def copy(self) -> Self:
-        clone = type(self)(self.status, self.reason, self.headers.copy(), self.body)
-        clone._copy_state(self)
-        return clone
+        return type(self)(self.status, self.reason, self.headers.copy(), self.body)
 
 
 # ------------------------------------------------------------------------------------------------ parsing
@@ -275,29 +286,30 @@ class MalformedMessage(ParseError):
 
 def parse_head(head: bytes) -> Request | Response:
     """Start line and headers, without the empty line; the body is left empty."""
-    text = head.decode("utf-8", "surrogateescape")
-    lines = text.split("\r\n")
-    if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
-        raise ParseError("CR or LF on its own inside the headers")
+    lines = head.decode("utf-8", "surrogateescape").split("\r\n")
     start_line = lines.pop(0)
-    if "\0" in start_line:
-        raise ParseError("NUL in the start line")
-    headers, fault = _read_headers(lines)
+    if "\n" in start_line or "\r" in start_line or "\0" in start_line:
+        raise ParseError("CR, LF or NUL in the start line")
     read_start_line = _read_status_line if start_line[:4].upper() == "SIP/" else _read_request_line
+    if len(lines) <= MAX_HEADER_LINES:
+        try:
+            headers = Headers.parse(lines)
+        except ParseError:
+            pass  # A fold, most likely: no header name begins with white space.
+        else:
+            return read_start_line(start_line, headers)
+    headers, fault = _read_lines(lines)
     message = read_start_line(start_line, headers)
     if fault is not None:
         raise MalformedMessage(fault, message)
     return message
 
 
-def _read_headers(lines: list[str]) -> tuple[Headers, ParseError | None]:
-    """The headers, or those of them that can be read and what is wrong with the others."""
+def _read_lines(lines: list[str]) -> tuple[Headers, ParseError | None]:
+    """The headers that can be read, folded ones too, and what is wrong with the others."""
+    if any("\n" in line or "\r" in line for line in lines):
+        raise ParseError("CR or LF on its own inside the headers")
     fault: ParseError | None = None
-    if len(lines) <= MAX_HEADER_LINES:
-        try:
-            return Headers.parse(lines), None
-        except ParseError:
-            pass  # A fold, most likely: no header name begins with white space.
     lines = LINE_END.split("\r\n".join(lines))
     if len(lines) > MAX_HEADER_LINES:
         fault = MessageTooLarge(f"more than {MAX_HEADER_LINES} header lines")
@@ -339,11 +351,15 @@ def _read_status_line(start_line: str, headers: Headers) -> Response:
 def content_length(message: Request | Response) -> int | None:
     """20.14; None when absent.  Raises `MalformedMessage` when it is no number or two lines differ."""
     headers = message.headers
-    value = headers.get("content-length")
-    if value is None:
+    field = headers.first.get("content-length")
+    if field is None:
         return None
-    length = parse_decimal(value)
-    if length is None or (headers.count("content-length") > 1 and set(headers.get_all("content-length")) != {value}):
+    length: int | None = field.parsed
+    if length is None:
+        length = field.parsed = parse_decimal(field.value)
+    if length is None or (
+        len(headers.first) < len(headers.fields) and set(headers.get_all("content-length")) != {field.value}
+    ):
         raise MalformedMessage(HeaderError("Content-Length", "must be one number"), message)
     return length
 
@@ -365,19 +381,15 @@ def make_response(
     """A response by 8.2.6: Via, From, To, Call-ID and CSeq as received (absent ones stay absent), `to_tag` added
     when the request had none, then `headers`."""
     source = request.headers
-    names: list[str] = []
-    indices: list[int] = []
-    for index, name in enumerate(source.names):
+    fields = [field for field in source.fields if field.name in _COPIED]
+    if len(source.first) < len(source.fields):
         # Of a header that may stand only once the first is copied: the answer to a bad request is no bad response.
-        if name in _COPIED and (name == "via" or name not in names):
-            names.append(name)
-            indices.append(index)
-    lines, texts = source.lines, source.texts
-    made = Headers([lines[index] for index in indices], names, [texts[index] for index in indices])
-    if to_tag is not None and "to" in names and _lacks_tag(request):
+        fields = [field for field in fields if field.name == "via" or field is source.first[field.name]]
+    made = Headers(fields)
+    if to_tag is not None and "to" in made.first and _lacks_tag(request):
         made.add_parameter("to", f"tag={to_tag}")
-    if status == 100 and "timestamp" in source.names:
-        made.copy_from(source, source.names.index("timestamp"))
+    if status == 100 and "timestamp" in source.first:
+        made.append_field(source.first["timestamp"])
     for name, value in headers:
         made.append(name, value)
     made.append("Content-Length", str(len(body)) if body else "0")
@@ -408,11 +420,10 @@ def _hop_by_hop(invite: Request, method: str, to_source: Headers) -> Request:
     made = Headers()
     made.append("Via", source.first_value("via") or "")
     for shared in ("route", "from", "call-id"):
-        for index, name in enumerate(source.names):
-            if name == shared:
-                made.copy_from(source, index)
-    if "to" in to_source.names:
-        made.copy_from(to_source, to_source.names.index("to"))
+        for field in source.all(shared):
+            made.append_field(field)
+    if "to" in to_source.first:
+        made.append_field(to_source.first["to"])
     made.append("CSeq", f"{invite.cseq.number} {method}")
     made.append("Max-Forwards", str(MAX_FORWARDS))
     made.append("Content-Length", "0")

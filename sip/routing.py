@@ -96,7 +96,7 @@ def remove_own_routes(request: Request, identity: Identity) -> None:
     A request that we recorded twice (two networks or transports, RFC 5658) carries both marks on top; both go.
     """
     headers = request.headers
-    if "route" not in headers.names:
+    if "route" not in headers.first:
         return
     if not request.routes:
         headers.remove("route")
@@ -109,13 +109,13 @@ def remove_own_routes(request: Request, identity: Identity) -> None:
         if values:
             headers.append("Route", ", ".join(values))
         request.set_uri(last)
-        if "route" not in headers.names:
+        if "route" not in headers.first:
             return
     top = request.routes[0].uri
     if not _leads_here(top, request, identity):
         return
     headers.pop_first_value("route")
-    if top.parameter("r2") is not None and "route" in headers.names:
+    if top.parameter("r2") is not None and "route" in headers.first:
         second = request.routes[0].uri
         if second.parameter("r2") is not None and identity.is_own(second):
             headers.pop_first_value("route")

@@ -29,6 +29,9 @@ class Uri(NamedTuple):
     port: int | None
     parameters: str
     headers: str
+    number: str
+    """What a person would dial: the user part, unescaped once, without user parameters (RFC 3966 3: without the visual
+    separators of a tel number)."""
 
     @classmethod
     def parse(cls, text: str) -> Uri:
@@ -53,17 +56,6 @@ class Uri(NamedTuple):
     @property
     def unescaped_user(self) -> str:
         return unquote(self.user, errors="surrogateescape") if "%" in self.user else self.user
-
-    @property
-    def number(self) -> str:
-        """What a person would dial: the user part, unescaped once, without user parameters (RFC 3966 3: without the
-        visual separators of a tel number)."""
-        user = self.user.partition(";")[0]
-        if "%" in user:
-            user = unquote(user, errors="surrogateescape")
-        if self.scheme == "tel":
-            user = user.translate(_VISUAL_SEPARATORS)
-        return user
 
     @property
     def effective_port(self) -> int:
@@ -147,7 +139,8 @@ def _parse(text: str) -> Uri:
             raise ParseError(f"port {port} in URI is outside 1 to 65535")
         if user and "%" in user and BAD_ESCAPE.search(user):
             raise ParseError("malformed % escape in the user part of a URI")
-        return Uri(text, scheme.lower(), user or "", password, host, port, parameters or "", headers or "")
+        user = user or ""
+        return Uri(text, scheme.lower(), user, password, host, port, parameters or "", headers or "", _number(user))
     match = ANY_SCHEME.fullmatch(text)
     if match is None:
         raise ParseError("malformed URI")
@@ -155,7 +148,13 @@ def _parse(text: str) -> Uri:
     if scheme in ("sip", "sips"):
         raise ParseError(f"malformed {scheme} URI")
     user, semicolon, parameters = match["rest"].partition(";")
-    return Uri(text, scheme, user, None, "", None, semicolon + parameters, "")
+    number = _number(user).translate(_VISUAL_SEPARATORS) if scheme == "tel" else _number(user)
+    return Uri(text, scheme, user, None, "", None, semicolon + parameters, "", number)
+
+
+def _number(user: str) -> str:
+    user = user.partition(";")[0]
+    return unquote(user, errors="surrogateescape") if "%" in user else user
 
 
 _parse_cached = lru_cache(maxsize=2048)(_parse)

@@ -9,7 +9,6 @@ from sip.constants import METHODS
 from sip.errors import HeaderError, ParseError
 from sip.grammar import CALL_ID
 from sip.message import Request, Response
-from sip.uri import Uri
 
 _AT_MOST_ONCE = (
     ("from", "From"),
@@ -18,6 +17,7 @@ _AT_MOST_ONCE = (
     ("cseq", "CSeq"),
     ("max-forwards", "Max-Forwards"),
 )
+_SCHEMES = frozenset({"sip", "sips", "tel"})
 _MAX_SHOWN_SCHEME = 32
 
 
@@ -30,11 +30,8 @@ def validate_request(request: Request) -> None:
         # A method nobody here knows may have a CSeq rule nobody here knows (RFC 4475 3.1.2.18).
         raise HeaderError("CSeq", "method differs from that of the request", 400 if is_known_method(method) else 501)
     _ = request.max_forwards
-    _validate_uri(request.uri)
-
-
-def _validate_uri(uri: Uri) -> None:
-    if not uri.is_sip and uri.scheme != "tel":
+    uri = request.uri
+    if uri.scheme not in _SCHEMES:
         raise ParseError(f"URI scheme {uri.scheme[:_MAX_SHOWN_SCHEME]} is not supported", 416)
     if uri.headers:
         # 19.1.1 table 1: headers are not allowed in a Request-URI.
@@ -47,10 +44,10 @@ def validate_response(response: Response) -> None:
 
 
 def _validate_common(message: Request | Response) -> None:
-    names = message.headers.names
-    if len(set(names)) < len(names):
+    headers = message.headers
+    if len(headers.first) < len(headers.fields):
         for name, shown in _AT_MOST_ONCE:
-            if names.count(name) > 1:
+            if headers.count(name) > 1:
                 raise HeaderError(shown, "more than one")
     # 8.1.1: a missing one of these is found by reading it.
     _ = message.via, message.cseq

@@ -14,6 +14,7 @@ import pytest
 
 import sip
 import sip.calls
+import sip.headers
 from sip.calls import JOURNAL_BUDGET, LIVE_JOURNAL_BUDGET, MAX_LEGS
 from sip.location import MAX_BINDINGS_PER_NUMBER
 from sip.registrar import MAX_CONTACT
@@ -213,6 +214,16 @@ def test_long_texts_are_not_cached() -> None:
             office.inject(request(method, number, STRANGER, padding=f"{long}{number}"), STRANGER)
     after = {name: cache.cache_info().currsize for name, cache in caches()}
     assert {name: size - before[name] for name, size in after.items() if size - before[name] > 5} == {}
+    assert max(map(len, sip.headers._KEPT)) <= 200
+
+
+def test_so_many_header_lines_are_kept_and_no_more() -> None:
+    office, _, _ = office_with_phones()
+    most = 0
+    for number in range(500):
+        office.inject(request("MESSAGE", number, STRANGER), STRANGER)
+        most = max(most, len(sip.headers._KEPT))
+    assert most <= 512
 
 
 # ------------------------------------------------------------------------------------------------ tables of calls
