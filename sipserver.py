@@ -23,6 +23,7 @@ from types import FrameType
 from api import create_app
 from api.access import load_or_create_token
 from api.errors import Problem
+from api.problem_watch import ProblemWatch
 from api.server import HttpServer
 from api.services import HealthSnapshot, Internals
 from config import Config, ConfigError, dotenv_warnings, load, wrong_value
@@ -31,6 +32,8 @@ from log_setup import log_figures, start_logging
 from rtp.figures import RelayTotals, StreamSnapshot
 from rtp.relay import RtpRelay
 from sip.engine import SipEngine
+from sip.event_bus import EventBus
+from sip.events import NO_DATA, EventType
 from sip.faults import FaultLog
 from sip.lasting_thread import LastingThread
 from sip.numbering import NumberPlan
@@ -79,9 +82,11 @@ class SipServer:
         first, last = (config.rtp_port, config.rtp_port_max) if config.rtp_port else EPHEMERAL_PORTS
         self._relay = RtpRelay(config.rtp_host, first, last, config.rtp_workers)
         self._store = open_store(config)
-        self._engine = SipEngine(config, self._relay, self._store, timers)
+        self.events = EventBus()
+        self._engine = SipEngine(config, self._relay, self._store, self.events, timers)
         self._store.on_settled(self._engine.on_settled)
         self._safekeeping = Safekeeping(config, self._engine)
+        self._problem_watch = ProblemWatch(self.events)
         self._is_draining = False
         self._faults = FaultLog(log)
         self._stopped = threading.Event()
@@ -135,6 +140,8 @@ class SipServer:
             raise
         self._engine.start()
         self._housekeeper.start()
+        ports = {"sipPort": self.sip_port, "tlsPort": self.tls_port, "apiPort": self.api_port}
+        self.events.emit(EventType.SERVER_STARTED, self._started_at, {"version": __version__, **ports})
         log.info("ready: SIP on port %d, HTTP API on port %d", self.sip_port, self.api_port)
 
     def _restore(self) -> None:
@@ -187,6 +194,7 @@ class SipServer:
         while not self._stopped.wait(_HOUSEKEEPING_S):
             try:
                 self._safekeeping.tick()
+                self._problem_watch.look(self.health().problems, time.time())
             except Exception as error:  # noqa: BLE001 - logged, once for each kind
                 self._faults.note(error, time.monotonic(), "housekeeping met a fault")
 
@@ -198,6 +206,9 @@ class SipServer:
 
     def stop(self) -> None:
         """Idempotent."""
+        if not self.events.is_closed:
+            self.events.emit(EventType.SERVER_STOPPING, time.time(), NO_DATA)
+            self.events.close()
         with ExitStack() as last_first:
             # Each is stopped even if the one before it fails.
             last_first.callback(self._store.stop)

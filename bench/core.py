@@ -28,6 +28,7 @@ from config import Config  # noqa: E402
 from interpreter import Collector  # noqa: E402
 from rtp.pulse import NO_PULSE, Pulse  # noqa: E402
 from sip.core import Send, SipCore  # noqa: E402
+from sip.event_bus import EventBus  # noqa: E402
 from sip.flow import Flow  # noqa: E402
 from sip.message import parse_datagram  # noqa: E402
 
@@ -165,7 +166,7 @@ class Office:
     def __init__(self, profile: cProfile.Profile | None = None) -> None:
         config = Config(server_address=SERVER, ext_min=FIRST_NUMBER, ext_max=LAST_NUMBER)
         self._core = SipCore(
-            config, IdleRelay(), IdleRecorder(), lambda host, port: (host, port) == (SERVER, SERVER_PORT)
+            config, IdleRelay(), IdleRecorder(), EventBus(), lambda host, port: (host, port) == (SERVER, SERVER_PORT)
         )
         self._handle = partial(profile.runcall, self._receive) if profile else self._receive
         self._serial = 0

@@ -10,11 +10,12 @@ import logging
 import secrets
 
 from sip.attempts import Attempts
-from sip.bans import BanList, BanPolicy
+from sip.bans import BanList, BanPolicy, ban_source
 from sip.calls import Call, Party
 from sip.constants import REASON_PHRASES
 from sip.credentials import Credentials
 from sip.diary import RegistrationDiary
+from sip.events import BanEnd, EventType
 from sip.exchange import Exchange
 from sip.facts import Denial, Fact
 from sip.flood import TokenBucket
@@ -23,7 +24,7 @@ from sip.gatekeeper import Admitted, Cause, Gatekeeper, Refused
 from sip.journal import Details
 from sip.location import Binding
 from sip.message import Request
-from sip.snapshots import TerminationReason
+from sip.snapshots import BanSnapshot, TerminationReason
 from sip.sources import LiveSources
 
 log = logging.getLogger(__name__)
@@ -127,13 +128,20 @@ class Admission:
         """The call that is to stand in the history as refused, if any."""
         if refused.cause is Cause.WRONG:
             # Wrong credentials for a nonce given to this very address: whoever sent them receives what is sent there.
-            self.bans.record_failure(flow.remote_host, now, proven=True)
+            self._note_wrong_password(flow.remote_host, now)
         if request.method == "REGISTER":
             if self._has_failed(flow, refused):
                 self.note_failure(request, flow, refused.number, refused.status, refused.words, refused.denial, now)
         elif self._gatekeeper.is_trusted(flow.remote_host) and refused.cause is Cause.FORBIDDEN:
             return self._record_call(request, flow, refused, now)
         return None
+
+    def _note_wrong_password(self, host: str, now: float) -> None:
+        if self.bans.record_failure(host, now, proven=True):
+            now_at = self._x.wall(now)
+            ban = self.bans.find(host, now, now_at)
+            if ban is not None:
+                self._x.events.emit(EventType.SECURITY_BANNED, now_at, ban)
 
     def _has_failed(self, flow: Flow, refused: Refused) -> bool:
         """Whether it is a failure: a phone that is asked for its password, or to try again, answers and is let in; one
@@ -147,11 +155,34 @@ class Admission:
     def note_failure(
         self, request: Request, flow: Flow, number: str, status: int, words: str, denial: Denial, now: float
     ) -> None:
-        """A REGISTER was refused: into the diary, and into the log as often as that may grow."""
+        """A REGISTER was refused: into the diary, and told as often as the log may grow."""
         source, agent = (flow.remote_host, flow.transport), request.user_agent
-        self.diary.note(number, *source, agent, status, words, self._x.wall(now), denial)
+        now_at = self._x.wall(now)
+        failure = self.diary.note(number, *source, agent, status, words, now_at, denial)
         if self._records.take(now):
             log.warning("registration of %s from %s refused: %s", number, flow, words)
+            self._x.events.emit(EventType.REGISTRATION_FAILED, now_at, failure)
+
+    # -------------------------------------------------------------------------------------------- bans
+
+    def add_ban(self, address: str, duration_s: float | None, reason: str, now: float) -> BanSnapshot:
+        """A person bans a source.  Raises `ValueError`: no address, or no more room."""
+        now_at = self._x.wall(now)
+        ban = self.bans.add(address, duration_s, reason, now, now_at)
+        self._x.events.emit(EventType.SECURITY_BANNED, now_at, ban)
+        return ban
+
+    def lift_ban(self, address: str, now: float) -> bool:
+        """A person lifts a ban; whether there was one.  Raises `ValueError`: no address."""
+        lifted = self.bans.lift(address)
+        if lifted:
+            self._x.events.emit(EventType.SECURITY_UNBANNED, self._x.wall(now), BanEnd(ban_source(address), True))
+        return lifted
+
+    def expire_bans(self, now: float) -> None:
+        """Drop those that are over."""
+        for source in self.bans.expire(now):
+            self._x.events.emit(EventType.SECURITY_UNBANNED, self._x.wall(now), BanEnd(source, False))
 
     def _record_call(self, request: Request, flow: Flow, refused: Refused, now: float) -> Call | None:
         """A phone of our own network may not call: its owner finds the reason in the history, unless there are many."""

@@ -139,6 +139,12 @@ class BanList:
         bans = [ban.snapshot(source, offset) for source, ban in held.items() if now < ban.until]
         return tuple(sorted(bans, key=lambda ban: ban.since_at, reverse=True))
 
+    def find(self, host: str, now: float, now_at: float) -> BanSnapshot | None:
+        """What that host is banned by."""
+        source = source_of(host)
+        ban = self._by_people.get(source) or self._by_failures.get(source)
+        return None if ban is None or ban.until <= now else ban.snapshot(source, now_at - now)
+
     # -------------------------------------------------------------------------------------------- failures
 
     def record_failure(self, host: str, now: float, *, proven: bool) -> bool:
@@ -211,15 +217,20 @@ class BanList:
 
     # -------------------------------------------------------------------------------------------- time
 
-    def expire(self, now: float) -> None:
-        """Drop the bans that are over; the driver calls it now and then."""
+    def expire(self, now: float) -> list[str]:
+        """Drop the bans that are over; the driver calls it now and then.  The sources that are listened to again."""
+        ended: list[str] = []
         bans = self._by_failures
         while bans and bans[source := next(iter(bans))].until <= now:
             self._end(bans, source)
+            ended.append(source)
         if now >= self._next_end:
-            for source in [source for source, ban in self._by_people.items() if ban.until <= now]:
+            over = [source for source, ban in self._by_people.items() if ban.until <= now]
+            for source in over:
                 self._end(self._by_people, source)
+            ended += over
             self._next_end = min((ban.until for ban in self._by_people.values()), default=inf)
+        return [source for source in ended if source not in self._by_people and source not in self._by_failures]
 
     def _end(self, bans: dict[str, _Ban], source: str) -> None:
         del bans[source]

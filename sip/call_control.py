@@ -13,13 +13,14 @@ from functools import partial
 from sip.calls import CALLEE, CALLER, MAX_LEGS, Call, Leg, Party
 from sip.constants import MAX_FORWARDS
 from sip.errors import ParseError
+from sip.events import EventType, Held, Sound
 from sip.exchange import Exchange
 from sip.facts import Fact
 from sip.flow import Flow
 from sip.forwarding import Branch, ResponseContext
 from sip.headers import Headers, delta_seconds
 from sip.media import CallMedia
-from sip.media_watch import MediaWatch
+from sip.media_watch import Finding, MediaWatch
 from sip.message import Message, Request, Response, make_response
 from sip.routing import prepare_strict_route, split_record_route
 from sip.snapshots import CallState, TerminationReason
@@ -58,6 +59,15 @@ def remote_target(message: Message) -> Uri | None:
     except ParseError:
         return None
     return contact.uri if contact is not None else None
+
+
+def _event_of(found: Finding) -> EventType:
+    """What a change of the sound is called."""
+    if found.fact is Fact.AUDIO_STARTED:
+        return EventType.MEDIA_STARTED
+    if found.fact in (Fact.AUDIO_POOR, Fact.AUDIO_GOOD):
+        return EventType.MEDIA_QUALITY
+    return EventType.MEDIA_TIMEOUT if found.side is None else EventType.MEDIA_ONE_WAY
 
 
 class ServerRequest:
@@ -113,7 +123,8 @@ class CallControl:
     def ringing(self, call: Call, now: float) -> None:
         if call.state is CallState.INITIATED:
             call.state = CallState.RINGING
-            call.ringing_at = self._x.wall(now)
+            call.ringing_at = ringing_at = self._x.wall(now)
+            self._x.events.emit(EventType.CALL_RINGING, ringing_at, call.snapshot())
 
     def cancel_branches(self, context: ResponseContext, cause: str, now: float, reason: str | None = None) -> None:
         """CANCEL every branch without a final response (16.10), with the Reason header given (RFC 3326)."""
@@ -164,6 +175,8 @@ class CallControl:
                 call.setup_timer = None
             x.calls.answered(call)
             call.media_watch = MediaWatch(now)
+            call.on_hold = leg.media is not None and leg.media.held()
+            call.hold_told = call.on_hold and leg.media is not None and leg.media.asked_by() is not None
             self._watch_media(call, now)
             log.debug("call %s: %s answered %s", call.call_id, leg.party.number, call.caller.number)
         self.session_refreshed(call, response, now)
@@ -205,7 +218,11 @@ class CallControl:
             if limit and now - call.quiet_since >= limit:
                 who = "the phone" if call.local is not None else "either phone"
                 text = f"no sound from {who} for {limit:g} seconds"
-                call.journal.media(self._x.wall(now), text, Fact.MEDIA_TIMEOUT, {"limit": limit})
+                now_at, figures = self._x.wall(now), {"limit": limit}
+                call.journal.media(now_at, text, Fact.MEDIA_TIMEOUT, figures)
+                since_at = now_at - now + call.quiet_since
+                content = Sound(call.name, Fact.MEDIA_TIMEOUT, None, since_at, text, figures)
+                self._x.events.emit(EventType.MEDIA_TIMEOUT, now_at, content)
                 self.end(call, TerminationReason.MEDIA_TIMEOUT, text, now)
                 return
         self._watch_media(call, now)
@@ -220,16 +237,30 @@ class CallControl:
             if found.side is not None:
                 details["side"] = found.side
             call.journal.media(now + offset, found.text, found.fact, details)
+            content = Sound(call.name, found.fact, found.side, found.since + offset, found.text, found.figures)
+            self._x.events.emit(_event_of(found), now + offset, content)
 
     def _silence_limit(self, call: Call, media: CallMedia, now: float) -> float:
         """Seconds that the call may stay silent, 0 for ever; brings `quiet_since` up to date."""
+        held = self.note_hold(call, media, now)
+        call.quiet_since = max(call.quiet_since, media.last_packet_at() or 0.0)
+        limit = self._x.config.media_timeout
+        return max(limit, HOLD_LIMIT_S) if held and limit else limit
+
+    def note_hold(self, call: Call, media: CallMedia, now: float) -> bool:
+        """Bring up to date whether the call is on hold: it is so, or not, since a moment ago."""
         held = media.held()
         if call.on_hold and not held:
             call.quiet_since = now
         call.on_hold = held
-        call.quiet_since = max(call.quiet_since, media.last_packet_at() or 0.0)
-        limit = self._x.config.media_timeout
-        return max(limit, HOLD_LIMIT_S) if held and limit else limit
+        if held != call.hold_told and (side := media.asked_by()) is not None:
+            call.hold_told = held
+            now_at = self._x.wall(now)
+            who = "callee" if side == CALLEE else "caller"
+            text = f"the {who} has " + ("put the call on hold" if held else "taken the call off hold")
+            call.journal.media(now_at, text, Fact.HOLD, {"side": side, "held": int(held)})
+            self._x.events.emit(EventType.CALL_HELD, now_at, Held(call.snapshot(), held, side))
+        return held
 
     def note_media(self, call: Call, now: float) -> None:
         """Copy what the relay noticed into the journal."""

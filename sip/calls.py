@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from sip.events import CallName, EventSink, EventType
 from sip.facts import Fact
 from sip.flow import Flow, address_text
 from sip.journal import Budget, Details, Journal
@@ -96,7 +97,8 @@ class Leg:
 class Call:
     """From an INVITE outside a dialog to its end.  Times ending in `_at` are wall clock; `quiet_since`, when media were
     last heard or began to be expected, is monotonic.  `ringing_for` is the address that is counted as having one more
-    call that nobody has answered, "" when none is.  `local` is set when no phone was called but the server itself."""
+    call that nobody has answered, "" when none is.  `local` is set when no phone was called but the server itself.
+    `hold_told`: whether it is on hold, as far as others were told."""
 
     call_id: str
     caller: Party
@@ -122,6 +124,7 @@ class Call:
     media_timer: Timer | None = None
     media_watch: MediaWatch | None = None
     on_hold: bool = False
+    hold_told: bool = False
     quiet_since: float = 0.0
     streams: tuple[StreamFigures, ...] = ()
     negotiated: tuple[StreamDescription, ...] = ()
@@ -137,6 +140,10 @@ class Call:
     @property
     def key(self) -> tuple[str, str]:
         return self.call_id, self.caller.tag
+
+    @property
+    def name(self) -> CallName:
+        return CallName(self.call_id, self.caller.number, self.to_number)
 
     def snapshot(self) -> CallSnapshot:
         callee = self.answered
@@ -223,8 +230,9 @@ class CallRecorder(Protocol):
 class CallTable:
     """Calls by Call-ID and tags."""
 
-    def __init__(self, timers: TimerQueue, recorder: CallRecorder) -> None:
+    def __init__(self, timers: TimerQueue, recorder: CallRecorder, events: EventSink) -> None:
         self._recorder = recorder
+        self._events = events
         self.is_closed = False
         """No new calls are taken."""
         self._lingering: TimerLane[Call] = TimerLane(timers, LINGER_S, self._forget)
@@ -317,13 +325,18 @@ class CallTable:
         self._calls[call.key] = call
         self._by_call_id[call.call_id] = call
         self._live[call.key] = call
-        call.ticket = self._recorder.put_call(call.snapshot())
+        snapshot = call.snapshot()
+        call.ticket = self._recorder.put_call(snapshot)
+        self._events.emit(EventType.CALL_STARTED, call.invited_at, snapshot)
 
     def answered(self, call: Call) -> None:
         """A phone has answered it."""
         self.settled(call)
-        self._recorder.put_call(call.snapshot())
-        took_s = max(0.0, (call.answered_at or 0.0) - call.invited_at)
+        snapshot = call.snapshot()
+        self._recorder.put_call(snapshot)
+        answered_at = call.answered_at or call.invited_at
+        self._events.emit(EventType.CALL_ANSWERED, answered_at, snapshot)
+        took_s = max(0.0, answered_at - call.invited_at)
         self._setup_counts[bisect_left(SETUP_BOUNDS_S, took_s)] += 1
         self._setup_sum_s += took_s
 
@@ -373,12 +386,16 @@ class CallTable:
             del self._live[call.key]
         reason = call.termination_reason or TerminationReason.ERROR
         self._by_reason[reason.value] = self._by_reason.get(reason.value, 0) + 1
+        snapshot = call.snapshot()
+        ended_at = call.ended_at or call.invited_at
         if call.answered_at is not None and reason in (TerminationReason.NORMAL, TerminationReason.ADMIN):
             self._completed += 1
-            self._talk_s += (call.ended_at or call.answered_at) - call.answered_at
+            self._talk_s += ended_at - call.answered_at
+            self._events.emit(EventType.CALL_ENDED, ended_at, snapshot)
         else:
             self._failed += 1
-        call.ticket = self._recorder.end_call(call.snapshot(), call.streams)
+            self._events.emit(EventType.CALL_FAILED, ended_at, snapshot)
+        call.ticket = self._recorder.end_call(snapshot, call.streams)
 
     def _keep_journal(self, call: Call) -> None:
         """Late messages are still noted, as long as there is room for what ended calls have left."""

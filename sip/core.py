@@ -24,6 +24,7 @@ from sip.contact_rules import contact_fault
 from sip.credentials import Credentials
 from sip.endpoint import EndpointRelay
 from sip.errors import ParseError
+from sip.events import EventSink, EventType, end_of_binding
 from sip.exchange import Exchange
 from sip.facts import Departure, Fact
 from sip.flow import Flow, address_text, response_flow, stamp_via
@@ -44,6 +45,7 @@ from sip.service_numbers import ServiceNumbers
 from sip.snapshots import (
     CallSnapshot,
     CallTotals,
+    DepartureSnapshot,
     NumberRecord,
     QualityResult,
     RegistrationSnapshot,
@@ -100,6 +102,7 @@ class SipCore:
         config: Config,
         relay: EndpointRelay,
         recorder: Recorder,
+        events: EventSink,
         is_own_address: Callable[[str, int], bool],
         settings: TimerSettings | None = None,
         wall_offset: float = 0.0,
@@ -125,13 +128,14 @@ class SipCore:
             timers=timers,
             settings=settings,
             location=LocationService(timers, self, self._wall),
-            calls=CallTable(timers, recorder),
+            calls=CallTable(timers, recorder, events),
             relay=relay,
             layer=TransactionLayer(timers, settings, self._transmit, self),
             send=self._send_message,
             wall=self._wall,
             contact_fault=lambda contact, flow: contact_fault(contact, flow, is_own_address),
             returned=ReturnedMail(),
+            events=events,
         )
         self.admission = Admission(x)
         self._keepalive = NatKeepAlive(x)
@@ -513,13 +517,16 @@ class SipCore:
 
     # -------------------------------------------------------------------------------------------- bindings
 
-    def bound(self, binding: Binding, now: float) -> None:
+    def bound(self, binding: Binding, now: float, *, is_new: bool) -> None:
+        kind = EventType.REGISTRATION_ADDED if is_new else EventType.REGISTRATION_REFRESHED
+        self._exchange.events.emit(kind, now + self.wall_offset, binding.content(now))
         self.admission.bound(binding)
         self._keepalive.bound(binding, now)
         if needs_writing(binding):
             self._promised = self._keep(binding)
 
-    def unbound(self, binding: Binding) -> None:
+    def unbound(self, binding: Binding, departure: DepartureSnapshot) -> None:
+        self._exchange.events.emit(end_of_binding(departure), departure.at, departure)
         self.admission.unbound(binding)
         self._keepalive.unbound(binding)
         self._promised = self._recorder.remove_binding(binding.binding_id)

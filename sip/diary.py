@@ -50,15 +50,16 @@ class RegistrationDiary:
         reason: str,
         now_at: float,
         denial: Denial,
-    ) -> None:
-        """One refused REGISTER; `now_at` is wall clock, `reason` our own sentence, the same one for alike failures."""
+    ) -> RegistrationFailure:
+        """One refused REGISTER, with those alike before it; `now_at` is wall clock, `reason` our own sentence, the same
+        one for alike failures."""
         self.noted += 1
         number = number[:MAX_TEXT]
         source = source_of(address)
         entries = self._sources.setdefault(source, OrderedDict())
         key = (number, address, transport, status, reason)
         before = entries.pop(key, None)
-        entries[key] = RegistrationFailure(
+        entries[key] = failure = RegistrationFailure(
             number=number,
             address=address,
             transport=transport,
@@ -77,6 +78,7 @@ class RegistrationDiary:
                 self._drop_oldest(source)
             elif self._count > self._max_entries:
                 self._drop_oldest(next(iter(self._sources)))
+        return failure
 
     def snapshots(self) -> tuple[RegistrationFailure, ...]:
         """The latest failure first."""

@@ -21,6 +21,7 @@ from sip.core import Send, SipCore
 from sip.credentials import Credentials
 from sip.endpoint import EndpointRelay
 from sip.errors import ParseError
+from sip.events import EventSink
 from sip.faults import FaultLog
 from sip.flood import REGISTERED_FACTOR, SourceGuard, TokenBucket
 from sip.flow import Flow
@@ -87,7 +88,12 @@ class SipEngine:
     """Start it, stop it, ask it for snapshots.  Every method may be called from any thread."""
 
     def __init__(
-        self, config: Config, relay: EndpointRelay, recorder: Recorder, settings: TimerSettings | None = None
+        self,
+        config: Config,
+        relay: EndpointRelay,
+        recorder: Recorder,
+        events: EventSink,
+        settings: TimerSettings | None = None,
     ) -> None:
         self._config = config
         fixed = config.server_address or ("" if is_wildcard(config.sip_host) else config.sip_host)
@@ -95,7 +101,7 @@ class SipEngine:
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         wall_offset = time.time() - time.monotonic()
-        self._core = SipCore(config, relay, recorder, self._addresses.is_own, settings, wall_offset)
+        self._core = SipCore(config, relay, recorder, events, self._addresses.is_own, settings, wall_offset)
         self._held: deque[tuple[float, Send]] = deque()
         """Answers that wait for the recorder, and since when, the oldest first."""
         self._settled_ticket = 0
@@ -400,11 +406,11 @@ class SipEngine:
     def add_ban(self, address: str, duration_s: float | None, reason: str) -> BanSnapshot:
         """Raises `ValueError`: no address, or no more room."""
         with self._lock:
-            return self._core.admission.bans.add(address, duration_s, reason, time.monotonic(), time.time())
+            return self._core.admission.add_ban(address, duration_s, reason, time.monotonic())
 
     def lift_ban(self, address: str) -> bool:
         with self._lock:
-            return self._core.admission.bans.lift(address)
+            return self._core.admission.lift_ban(address, time.monotonic())
 
     def restore_bans(self, bans: tuple[BanSnapshot, ...]) -> int:
         """Put those of an earlier run in force; the revision of the list."""
@@ -416,7 +422,7 @@ class SipEngine:
         """The revision of the list, and the list without what is over."""
         with self._lock:
             bans, now = self._core.admission.bans, time.monotonic()
-            bans.expire(now)
+            self._core.admission.expire_bans(now)
             return bans.revision, bans.snapshots(now, time.time())
 
     def registration_failures(self) -> tuple[RegistrationFailure, ...]:

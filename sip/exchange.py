@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from config import Config
 from sip.calls import Call, CallTable, Party
 from sip.endpoint import EndpointRelay
+from sip.events import EventSink
 from sip.flow import Flow
 from sip.location import LocationService
 from sip.message import Message
@@ -25,7 +26,7 @@ class Exchange:
 
     `send` puts a message on the wire that no transaction owns and notes it in the call's journal; `wall` turns
     monotonic seconds into wall clock; `contact_fault` says what is wrong with a Contact; `current` is the datagram or
-    stream message being handled: (flow, bytes).
+    stream message being handled: (flow, bytes); `events` takes note of what others may want to follow.
     """
 
     config: Config
@@ -41,6 +42,7 @@ class Exchange:
     wall: Callable[[float], float]
     contact_fault: Callable[[Uri, Flow], str | None]
     returned: ReturnedMail
+    events: EventSink
     current: tuple[Flow, bytes] | None = None
 
     def may_be(self, party: Party, flow: Flow) -> bool:

@@ -12,7 +12,7 @@ from itertools import zip_longest
 
 from sip.endpoint import Endpoint, EndpointFigures, Terms
 from sip.local_sdp import Origin, answer_offer, make_offer, read_answer
-from sip.media import MediaEvent, Watched
+from sip.media import CALLER, MediaEvent, Watched
 from sip.media_stream import NOBODY, Announcement, StreamDescription
 from sip.multipart import change_part
 from sip.sdp import SdpError, SessionDescription
@@ -107,6 +107,10 @@ class LocalMedia:
         """The phone does not want both to speak, so its silence is no sign of trouble."""
         terms = self._terms
         return terms is None or not terms.may_send
+
+    def asked_by(self) -> int | None:
+        """The server holds nobody: it was the phone."""
+        return None if self.awaits_answer or self._figures is not None else CALLER
 
     def sound(self) -> list[Watched]:
         """The stream, and how both of its directions are doing."""

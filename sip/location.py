@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from sip.events import Bound
 from sip.facts import Departure
 from sip.flow import Flow, address_text
 from sip.journal import Details
@@ -88,6 +89,18 @@ class Binding:
             found["connectionLostAt"] = self.connection_lost_at
         return found
 
+    def content(self, now: float) -> Bound:
+        """For an event."""
+        return Bound(
+            self.number,
+            self.contact,
+            self.flow,
+            self.expires - now,
+            self.user_agent,
+            self.registered_at,
+            self.behind_nat,
+        )
+
     def departure(self, why: Departure, at: float, by: str = "") -> DepartureSnapshot:
         """Its end; `by` is the address of the phone that has asked for it, if one has."""
         return DepartureSnapshot(self.number, at, why, self.address, self.flow.transport, self.user_agent, by)
@@ -112,10 +125,10 @@ class Binding:
 class LocationObserver(Protocol):
     """Who wants to know what becomes of bindings."""
 
-    def bound(self, binding: Binding, now: float) -> None:
+    def bound(self, binding: Binding, now: float, *, is_new: bool) -> None:
         """Made or refreshed."""
 
-    def unbound(self, binding: Binding) -> None:
+    def unbound(self, binding: Binding, departure: DepartureSnapshot) -> None:
         """Expired or removed."""
 
 
@@ -216,7 +229,7 @@ class LocationService:
         self._counts[binding.number] = self._counts.get(binding.number, 0) + 1
         self._first_seen.setdefault(binding.number, binding.registered_at)
         self._arm(binding)
-        self._observer.bound(binding, now)
+        self._observer.bound(binding, now, is_new=True)
 
     def refreshed(self, binding: Binding, now: float) -> None:
         """The caller changed fields of a binding held here, its expiry among them; the contact URI stays equivalent."""
@@ -224,21 +237,22 @@ class LocationService:
         # A timer that fires early re-arms itself, so a longer expiry, the usual case, costs nothing here.
         if binding.timer is None or binding.timer_deadline > binding.expires:
             self._arm(binding)
-        self._observer.bound(binding, now)
+        self._observer.bound(binding, now, is_new=False)
 
     def remove(self, binding: Binding, why: Departure, now: float, by: str = "") -> None:
         """`by` is the address of the phone that has asked for it, if one has."""
         bindings = self._bindings.get(binding.number, [])
         if binding not in bindings:
             return
-        self.note_departure(binding.departure(why, self._wall(now), by))
+        departure = binding.departure(why, self._wall(now), by)
+        self.note_departure(departure)
         bindings.remove(binding)
         if not bindings:
             del self._bindings[binding.number]
         if binding.timer is not None:
             binding.timer.cancel()
             binding.timer = None
-        self._observer.unbound(binding)
+        self._observer.unbound(binding, departure)
 
     def note_departure(self, departure: DepartureSnapshot) -> None:
         """Remember how a registration ended."""

@@ -168,6 +168,7 @@ class CallMedia(Protocol):
     itself."""
 
     def held(self) -> bool: ...
+    def asked_by(self) -> int | None: ...
     def sound(self) -> list[Watched]: ...
     def last_packet_at(self) -> float | None: ...
     def drain_events(self) -> list[MediaEvent]: ...
@@ -370,6 +371,11 @@ class MediaAnchor:
 
     def _is_held(self, index: int) -> bool:
         return any(side is not None and index < len(side) and side[index].held for side in self._sides)
+
+    def asked_by(self) -> int | None:
+        """Which side's offer is in force, and with it the hold or its end; None while an offer is under way that may
+        yet be rejected, and where nothing is anchored."""
+        return None if self._begun or not self.open_sessions else self._offerer
 
     def sound(self) -> list[Watched]:
         """Every open stream of sound, and how both of its directions are doing."""

@@ -135,6 +135,8 @@ class ResponseProcessor:
         if not self._rewrite(branch, response, flow, now):
             return
         self._commit_offer(branch)
+        if call is not None and branch.media is not None and branch.leg is not None and branch.leg is call.answered:
+            self._control.note_hold(call, branch.media, now)
         context.decided = context.answered = True
         if context.request.method == "INVITE" and call is not None:
             self._answered(branch, response, now)

@@ -41,7 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "sip.stream",
         "sip.validation",
     ),
-    ("sip.contact_rules", "sip.endpoint", "sip.gatekeeper", "sip.session_timer"),
+    ("sip.contact_rules", "sip.endpoint", "sip.events", "sip.gatekeeper", "sip.session_timer"),
     ("sip.local_sdp", "sip.quality_verdict"),
     ("sip.local_media",),
     ("sip.local_dialog",),
@@ -61,7 +61,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rtp.outgoing", "rtp.program", "rtp.rtcp_writer", "rtp.session", "rtp.shared_stats"),
     ("rtp.conversation",),
     # drivers: sockets, threads, time
-    ("sip.lasting_thread", "sip.outbox", "sip.quota", "sip.tls"),
+    ("sip.event_bus", "sip.lasting_thread", "sip.outbox", "sip.quota", "sip.tls"),
     ("rtp.channel", "rtp.poller", "rtp.udp", "sip.addresses", "sip.private_file"),
     ("sip.icmp",),
     ("sip.transport",),
@@ -83,7 +83,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("store.sqlite_store",),
     ("store",),
     # HTTP
-    ("api.headers", "api.memory", "api.openapi.schema", "api.outcome", "api.rate_limit", "api.services", "api.views"),
+    (
+        "api.headers",
+        "api.memory",
+        "api.openapi.schema",
+        "api.outcome",
+        "api.problem_watch",
+        "api.rate_limit",
+        "api.services",
+        "api.views",
+    ),
     ("api.audit", "api.errors", "api.openapi.routes", "api.openapi.views"),
     ("api.access", "api.openapi", "api.call_ids", "api.csv_text", "api.health", "api.limits", "api.query"),
     ("api.admin", "api.body", "api.exposition", "api.paging", "api.statistics"),
@@ -133,6 +142,7 @@ DRIVERS = frozenset(
         "rtp.worker_process",
         "sip.addresses",
         "sip.ban_file",
+        "sip.event_bus",
         "sip.engine",
         "sip.icmp",
         "sip.lasting_thread",
@@ -178,7 +188,17 @@ ALLOWED_PACKAGES = {
     "sip": frozenset({"sip", "config"}),
     "rtp": frozenset({"rtp"}),
     "api": frozenset(
-        {"api", "config", "sip.bans", "sip.snapshots", "sip.passwords", "sip.sources", "sip.trace", "rtp.figures"}
+        {
+            "api",
+            "config",
+            "sip.bans",
+            "sip.events",
+            "sip.snapshots",
+            "sip.passwords",
+            "sip.sources",
+            "sip.trace",
+            "rtp.figures",
+        }
     ),
     "store": frozenset({"store", "config", "sip.snapshots", "sip.trace", "sip.trace_codec"}),
     "commands": frozenset({"api.access", "commands", "config", "sip", "startup", "store"}),

@@ -10,6 +10,7 @@ from sip.flow import Flow
 from sip.snapshots import SETUP_BOUNDS_S, TerminationReason
 from sip.timers import TimerQueue
 from tests.support.bench_phone import FakePhone, establish, hang_up
+from tests.support.events import FakeEvents
 from tests.support.harness import CoreHarness
 from tests.support.recorder import EndedCall, FakeRecorder
 
@@ -20,7 +21,7 @@ class Bench:
     def __init__(self) -> None:
         self.timers = TimerQueue()
         self.recorder = FakeRecorder()
-        self.table = CallTable(self.timers, self.recorder)
+        self.table = CallTable(self.timers, self.recorder, FakeEvents())
 
     def add(self, call_id: str, tag: str = "a", to: str = "101", *legs: str) -> Call:
         call = Call(call_id, Party("100", tag, f"<sip:100@h>;tag={tag}", FLOW), to, 0.0, self.table.new_journal())

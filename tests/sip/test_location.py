@@ -10,7 +10,7 @@ from sip import location
 from sip.facts import Departure
 from sip.flow import Flow
 from sip.location import Binding, LocationService
-from sip.snapshots import NumberRecord
+from sip.snapshots import DepartureSnapshot, NumberRecord
 from sip.timers import TimerQueue
 from sip.uri import Uri
 
@@ -22,10 +22,10 @@ WALL_S = 1_700_000_000.0
 class Observer:
     seen: list[tuple[str, Binding]] = field(default_factory=list)
 
-    def bound(self, binding: Binding, now: float) -> None:
+    def bound(self, binding: Binding, now: float, *, is_new: bool) -> None:
         self.seen.append(("bound", binding))
 
-    def unbound(self, binding: Binding) -> None:
+    def unbound(self, binding: Binding, departure: DepartureSnapshot) -> None:
         self.seen.append(("unbound", binding))
 
 

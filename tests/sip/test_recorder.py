@@ -18,6 +18,7 @@ from sip.message import parse_datagram
 from sip.recorder import CLOCK_STEP_S, REFRESH_SLACK_S
 from sip.snapshots import CallState, NumberRecord, StoredBinding, TerminationReason
 from tests.support.bench_phone import FakePhone, establish, hang_up
+from tests.support.events import FakeEvents
 from tests.support.harness import EVERYWHERE, CoreHarness, FakeRelay
 from tests.support.recorder import FakeRecorder
 
@@ -438,7 +439,7 @@ class Desk:
     def __init__(self) -> None:
         self.recorder = FakeRecorder()
         config = Config(sip_host="127.0.0.1", trusted_networks=EVERYWHERE)
-        self.engine = SipEngine(config, FakeRelay(), self.recorder)  # type: ignore[arg-type]
+        self.engine = SipEngine(config, FakeRelay(), self.recorder, FakeEvents())  # type: ignore[arg-type]
         self.wire = Wire()
         self.engine._transports.add(self.wire)
         self._cseq = count(1)

@@ -20,6 +20,7 @@ from sip.flow import Flow
 from sip.message import parse_datagram
 from sip.snapshots import TerminationReason
 from sip.timers import TimerSettings
+from tests.support.events import FakeEvents
 from tests.support.recorder import EndedCall, FakeRecorder
 from tests.support.sip_text import SipText
 
@@ -229,10 +230,12 @@ class CoreHarness:
         self.relay = FakeRelay()
         self.now = STARTED
         self.recorder = FakeRecorder()
+        self.events = FakeEvents()
         self.core = SipCore(
             self.config,
             self.relay,  # type: ignore[arg-type]
             self.recorder,
+            self.events,
             is_own_address,
             timers,
             STARTED_AT - STARTED,
