@@ -15,12 +15,17 @@ LIMIT = 50_000
 MAX_WEIGHT = 32 * 1024 * 1024
 """Bytes that those may hold which have a weight."""
 
+LEISURE_S = 0.25
+"""How long changes wait that nobody waits for; a short call has begun, was answered and is over in one of them."""
+
 
 class Work(Protocol):
     """One change.  A later one with the same `key` says all that an earlier one said.
 
     When there is no more room, those with a `weight`, about how many bytes they hold beyond the usual, are the first to
-    go, and then those that are `renewed`: the phone will say them again of itself."""
+    go, and then those that are `renewed`: the phone will say them again of itself.
+
+    `is_urgent`: somebody may wait until it is written."""
 
     @property
     def key(self) -> tuple[object, ...]: ...
@@ -28,6 +33,8 @@ class Work(Protocol):
     def renewed(self) -> bool: ...
     @property
     def weight(self) -> int: ...
+    @property
+    def is_urgent(self) -> bool: ...
 
     def apply(self, connection: Connection) -> None:
         """Inside a transaction."""
@@ -56,6 +63,8 @@ class Backlog:
         self._lost = 0
         self._failing = False
         self._woken = False
+        self._is_urgent = False
+        self._is_dozing = False
 
     def __len__(self) -> int:
         with self._changed:
@@ -80,13 +89,19 @@ class Backlog:
             self._class(key, work)
             while self._weight > self._max_weight:
                 self._make_room()
-            self._changed.notify_all()
+            # Who sleeps for a moment only is woken only by what is urgent: to wake a thread costs more than to write.
+            if work.is_urgent or self._is_dozing:
+                self._is_urgent |= work.is_urgent
+                self._changed.notify_all()
             return 0 if self._failing else self._last
 
     def wait_stored(self, timeout_s: float) -> bool:
         """Whether everything put so far is written, at the latest after `timeout_s`."""
         with self._changed:
             last = self._last
+            if self._stored_to < last:
+                self._is_urgent = True
+                self._changed.notify_all()
             return self._changed.wait_for(lambda: self._stored_to >= last, timeout_s)
 
     def wake(self) -> None:
@@ -118,17 +133,31 @@ class Backlog:
     # -------------------------------------------------------------------------------------------- store-writer
 
     def wait(self, timeout_s: float) -> bool:
-        """Until there is work, somebody wakes us, or the time is over; whether there is work."""
+        """Until there is urgent work, some that has waited long enough, somebody wakes us, or the time is over; whether
+        there is work."""
+        leisure_s = min(LEISURE_S, timeout_s)
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._woken, timeout_s)
+            if not self._sleep(leisure_s) and not self._waiting:
+                self._is_dozing = True
+                has_work = self._sleep(timeout_s - leisure_s)
+                self._is_dozing = False
+                if has_work:
+                    self._sleep(leisure_s)
             self._woken = False
             return bool(self._waiting)
+
+    def _sleep(self, timeout_s: float) -> bool:
+        """Until there is what ends a sleep, or the time is over; whether there is."""
+        return self._changed.wait_for(
+            lambda: self._is_urgent or self._woken or (self._is_dozing and bool(self._waiting)), timeout_s
+        )
 
     def take(self) -> list[Work]:
         """All that waits.  It is to be settled, by `stored` or `failed`, before more is taken."""
         with self._changed:
             self._taken = self._waiting
             self._clear()
+            self._is_urgent = False
             self._taken_to = self._last
             return list(self._taken.values())
 

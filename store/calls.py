@@ -84,8 +84,9 @@ _PUT_LIVE = upsert("live_call", (*_LIVE_COLUMNS, "server"), _TEXTS, _LIVE_KEY)
 _END_LIVE = f"DELETE FROM live_call WHERE call_id = {TEXT} AND invited_at = ?"  # noqa: S608
 _LIVE = f"SELECT {', '.join(_LIVE_COLUMNS)} FROM live_call WHERE server = {TEXT} ORDER BY call_id, invited_at"  # noqa: S608
 _ADD_CALL = f"{insert('call', (*CALL_COLUMNS, 'mos'), _TEXTS)} RETURNING id"
-_ADD_PARTY = insert("party", ("number", "ended_at", "call"), _TEXTS)
-_ADD_MEDIA = insert("media", ("call", "place", *MEDIA_COLUMNS), _TEXTS)
+# One row, or two in one go: each statement gives the interpreter to another thread and has to get it back.
+_ADD_PARTY = tuple(insert("party", ("number", "ended_at", "call"), _TEXTS, rows) for rows in (1, 2))
+_ADD_MEDIA = tuple(insert("media", ("call", "place", *MEDIA_COLUMNS), _TEXTS, rows) for rows in (1, 2))
 _REMOVE_PARTY = f"DELETE FROM party WHERE number = {TEXT} AND ended_at = ? AND call = ?"  # noqa: S608
 _BEAT = upsert("heartbeat", ("server", "at"), frozenset(), ("server",))
 TAKEN_FOR_DEAD = f"""
@@ -112,6 +113,10 @@ class _OfCall:
     def weight(self) -> int:
         return 0
 
+    @property
+    def is_urgent(self) -> bool:
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class PutCall(_OfCall):
@@ -119,28 +124,44 @@ class PutCall(_OfCall):
 
     server: str = ""
 
+    @property
+    def is_urgent(self) -> bool:
+        return False
+
     def apply(self, connection: Connection) -> None:
         connection.execute(_PUT_LIVE, (*values_of(self.call, _LIVE_COLUMNS), self.server))
 
 
 @dataclass(frozen=True, slots=True)
 class EndCall(_OfCall):
-    """A call is over; `streams` is what was counted of its media."""
+    """A call is over; `streams` is what was counted of its media, `server` has carried it."""
 
     streams: Sequence[StreamFigures]
+    server: str = ""
 
     def apply(self, connection: Connection) -> None:
         call = self.call
-        if not connection.execute(_END_LIVE, (call.call_id, call.invited_at)).rowcount:
+        is_new = not connection.execute(_END_LIVE, (call.call_id, call.invited_at)).rowcount
+        if is_new and self.server:
             # Its server was silent for so long that another one has written that it was cut off.
             _forget(connection, connection.execute(TAKEN_FOR_DEAD, (call.call_id, call.invited_at)).fetchall())
         rated = [stream.mos for stream in self.streams if stream.mos is not None]
         mos = sum(rated) / len(rated) if rated else None
         ((row,),) = connection.execute(_ADD_CALL, (*values_of(call, CALL_COLUMNS), mos)).fetchall()
-        for number in dict.fromkeys((call.from_number, call.to_number)):
-            connection.execute(_ADD_PARTY, (number, call.ended_at, row))
-        for place, stream in enumerate(self.streams):
-            connection.execute(_ADD_MEDIA, (row, place, *values_of(stream, MEDIA_COLUMNS)))
+        numbers = tuple(dict.fromkeys((call.from_number, call.to_number)))
+        _add(connection, _ADD_PARTY, [(number, call.ended_at, row) for number in numbers])
+        _add(
+            connection,
+            _ADD_MEDIA,
+            [(row, place, *values_of(stream, MEDIA_COLUMNS)) for place, stream in enumerate(self.streams)],
+        )
+
+
+def _add(connection: Connection, statements: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Rows; `statements` add one and two."""
+    for first in range(0, len(rows), 2):
+        some = rows[first : first + 2]
+        connection.execute(statements[len(some) - 1], [value for row in some for value in row])
 
 
 # ------------------------------------------------------------------------------------------------ after a crash

@@ -55,7 +55,10 @@ class SqliteConnection(sqlite3.Connection):
     """Takes text with any bytes in it."""
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> sqlite3.Cursor:  # type: ignore[override]
-        return super().execute(sql, [storable(each) if isinstance(each, str) else each for each in values])
+        try:
+            return super().execute(sql, values)
+        except UnicodeEncodeError:
+            return super().execute(sql, [storable(each) if isinstance(each, str) else each for each in values])
 
 
 def connect(path: str) -> sqlite3.Connection:

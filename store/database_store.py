@@ -119,7 +119,7 @@ class DatabaseStore:
         return self._backlog.put(PutCall(call, self._server))
 
     def end_call(self, call: CallSnapshot, streams: Sequence[StreamFigures]) -> int:
-        return self._backlog.put(EndCall(call, streams))
+        return self._backlog.put(EndCall(call, streams, self._server))
 
     def put_trace(self, call: CallSnapshot, source: TraceSource) -> int:
         return self._backlog.put(PutTrace(call, source)) if self._keeps_traces else 0

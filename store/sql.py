@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
+from functools import cache
+from operator import attrgetter
 from typing import Any, Protocol
 
 TEXT = "CAST(? AS TEXT)"
 """The placeholder of text: a database may have to be handed bytes for it."""
+
+
+_PLAIN = frozenset((str, int, float, bytes, type(None)))
 
 
 class Cursor(Protocol):
@@ -30,9 +35,14 @@ class Connection(Protocol):
     def execute(self, sql: str, values: Sequence[Any] = ..., /) -> Cursor: ...
 
 
-def values_of(source: object, columns: Iterable[str]) -> list[object]:
-    """The attributes of those names, as they are bound for `placeholders`."""
-    return [plain(getattr(source, column)) for column in columns]
+def values_of(source: object, columns: tuple[str, ...]) -> list[object]:
+    """The attributes of those names, two at least, as they are bound for `placeholders`."""
+    return [value if value.__class__ in _PLAIN else plain(value) for value in _getter(columns)(source)]
+
+
+@cache
+def _getter(columns: tuple[str, ...]) -> attrgetter[tuple[object, ...]]:
+    return attrgetter(*columns)
 
 
 def plain(value: object) -> object:
@@ -47,9 +57,10 @@ def placeholders(columns: Iterable[str], texts: frozenset[str]) -> str:
     return ", ".join(TEXT if column in texts else "?" for column in columns)
 
 
-def insert(table: str, columns: Sequence[str], texts: frozenset[str]) -> str:
-    """A row more.  The names are our own, so nothing foreign gets into the text; here and below."""
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({placeholders(columns, texts)})"  # noqa: S608
+def insert(table: str, columns: Sequence[str], texts: frozenset[str], rows: int = 1) -> str:
+    """So many rows more.  The names are our own, so nothing foreign gets into the text; here and below."""
+    values = ", ".join([f"({placeholders(columns, texts)})"] * rows)
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values}"  # noqa: S608
 
 
 def upsert(table: str, columns: Sequence[str], texts: frozenset[str], key: Sequence[str]) -> str:

@@ -21,8 +21,8 @@ from store.medium import Medium
 
 log = logging.getLogger(__name__)
 
-GATHER_S = 0.01
-"""How long the first change waits for others to share its transaction."""
+GATHER_S = 0.03
+"""From one transaction to the next, so that many changes share one when there are many."""
 HEARTBEAT_S = 5.0
 """How much later than its last sign of life a server may have died; also what a power cut may cost."""
 PRUNE_S = 3600.0
@@ -135,9 +135,10 @@ class Writer:
         while not self._stopping.is_set():
             if self._pause_s:
                 self._stopping.wait(self._pause_s)
-            elif self._backlog.wait(max(0.0, min(self._beat_due, self._prune_due) - self._clock())):
-                self._stopping.wait(GATHER_S)
+            else:
+                self._backlog.wait(max(0.0, min(self._beat_due, self._prune_due) - self._clock()))
             self.attempt()
+            self._stopping.wait(GATHER_S)
         for _ in range(_LAST_ATTEMPTS):
             if self.attempt():
                 return

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import pytest
+
+import store.backlog
 from store.backlog import Backlog
+
+LIMIT_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -16,6 +23,7 @@ class Note:
     text: str = ""
     renewed: bool = False
     weight: int = 0
+    is_urgent: bool = True
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -130,6 +138,49 @@ def test_waiting_ends_with_work_with_a_wake_or_with_the_time() -> None:
     assert not backlog.wait(60)
     backlog.put(Note("a"))
     assert backlog.wait(60)
+
+
+def written_after(backlog: Backlog, change: Callable[[], object]) -> list[str]:
+    """What a writer takes that begins to wait and then sees that change."""
+    waits = threading.Event()
+    found: list[str] = []
+
+    def write() -> None:
+        waits.set()
+        backlog.wait(10 * LIMIT_S)
+        found.extend(names(backlog))
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    assert waits.wait(LIMIT_S)
+    change()
+    writer.join(LIMIT_S)
+    return found
+
+
+def test_what_nobody_waits_for_has_time_until_something_urgent_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.backlog, "LEISURE_S", 10 * LIMIT_S)
+    backlog = Backlog()
+
+    def change() -> None:
+        backlog.put(Note("begun", is_urgent=False))
+        backlog.put(Note("ended"))
+
+    assert written_after(backlog, change) == ["begun", "ended"]
+
+
+def test_who_waits_for_all_that_was_put_makes_it_urgent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.backlog, "LEISURE_S", 10 * LIMIT_S)
+    backlog = Backlog()
+    backlog.put(Note("begun", is_urgent=False))
+    assert written_after(backlog, lambda: backlog.wait_stored(0)) == ["begun"]
+
+
+def test_it_has_not_longer_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.backlog, "LEISURE_S", 0.001)
+    backlog = Backlog()
+    backlog.put(Note("a", is_urgent=False))
+    assert backlog.wait(10 * LIMIT_S)
 
 
 def test_giving_up_counts_what_is_lost() -> None:

@@ -113,7 +113,7 @@ class TestTakenForDead:
         PutCall(replace(LIVE_CALL, call_id="call-2")).apply(connection)
         assert calls.close_interrupted(connection, "two") == 1
         call = ended_call("call-1", NOON_AT + 70, invited_at=NOON_AT)
-        EndCall(call, (MEDIA,)).apply(connection)
+        EndCall(call, (MEDIA,), "two").apply(connection)
         assert records(connection) == [CallRecord(call, (MEDIA,))]
         assert (count(connection, "party"), count(connection, "live_call")) == (2, 1)
 
@@ -122,7 +122,7 @@ class TestTakenForDead:
         EndCall(ended_call("call-1", NOON_AT, invited_at=NOON_AT), ()).apply(connection)
         PutCall(replace(LIVE_CALL, invited_at=NOON_AT + 1)).apply(connection)
         calls.close_interrupted(connection)
-        EndCall(ended_call("call-1", NOON_AT + 9, invited_at=NOON_AT + 5), ()).apply(connection)
+        EndCall(ended_call("call-1", NOON_AT + 9, invited_at=NOON_AT + 5), (), "two").apply(connection)
         assert len(records(connection)) == 3
 
     def test_it_is_found_by_its_call_id(self, connection: sqlite3.Connection) -> None:
