@@ -104,6 +104,7 @@ class SipEngine:
         self._core = SipCore(config, relay, recorder, events, self._addresses.is_own, settings, wall_offset)
         self._held: deque[tuple[float, Send]] = deque()
         """Answers that wait for the recorder, and since when, the oldest first."""
+        self._recorder = recorder
         self._settled_ticket = 0
         self._guard = SourceGuard(config.sip_rate_limit, self._core.admission.live.__contains__)
         self._undelivered = TokenBucket(_UNDELIVERED_PER_S)
@@ -297,6 +298,7 @@ class SipEngine:
             for effect in effects:
                 if effect.ticket > self._settled_ticket:
                     self._held.append((time.monotonic(), effect))
+                    self._recorder.hurry()
                 else:
                     self._send(effect)
         deadline = core.next_deadline()

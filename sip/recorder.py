@@ -29,6 +29,9 @@ class Recorder(CallRecorder, Protocol):
 
     def remove_binding(self, binding_id: str, server: str = "") -> int: ...
 
+    def hurry(self) -> None:
+        """An answer waits for what was put."""
+
 
 def needs_writing(binding: Binding) -> bool:
     """It is not kept yet, or not as it is reached now, or its time is too far from what was promised to the phone."""

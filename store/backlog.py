@@ -15,17 +15,20 @@ LIMIT = 50_000
 MAX_WEIGHT = 32 * 1024 * 1024
 """Bytes that those may hold which have a weight."""
 
+REST_S = 0.02
+"""From the end of one transaction to the next, so that what comes at short intervals shares one."""
+ENOUGH = 8
+"""Unless so many wait for the next one; with fewer to a transaction a busy server would be slowed down."""
 LEISURE_S = 0.25
-"""How long changes wait that nobody waits for; a short call has begun, was answered and is over in one of them."""
+"""How long changes wait that nobody waits for: the beginning of a call that rings for a while, its answer, and its end
+if it was short, share a transaction."""
 
 
 class Work(Protocol):
     """One change.  A later one with the same `key` says all that an earlier one said.
 
     When there is no more room, those with a `weight`, about how many bytes they hold beyond the usual, are the first to
-    go, and then those that are `renewed`: the phone will say them again of itself.
-
-    `is_urgent`: somebody may wait until it is written."""
+    go, and then those that are `renewed`: the phone will say them again of itself."""
 
     @property
     def key(self) -> tuple[object, ...]: ...
@@ -33,8 +36,6 @@ class Work(Protocol):
     def renewed(self) -> bool: ...
     @property
     def weight(self) -> int: ...
-    @property
-    def is_urgent(self) -> bool: ...
 
     def apply(self, connection: Connection) -> None:
         """Inside a transaction."""
@@ -63,8 +64,10 @@ class Backlog:
         self._lost = 0
         self._failing = False
         self._woken = False
-        self._is_urgent = False
-        self._is_dozing = False
+        self._urgency = 0
+        """How many wait for something that was put."""
+        self._wakes_at = 0
+        """So much urgency ends the sleep of the writer; at 0 any work does."""
 
     def __len__(self) -> int:
         with self._changed:
@@ -89,20 +92,28 @@ class Backlog:
             self._class(key, work)
             while self._weight > self._max_weight:
                 self._make_room()
-            # Who sleeps for a moment only is woken only by what is urgent: to wake a thread costs more than to write.
-            if work.is_urgent or self._is_dozing:
-                self._is_urgent |= work.is_urgent
+            if not self._wakes_at:
                 self._changed.notify_all()
             return 0 if self._failing else self._last
+
+    def hurry(self) -> None:
+        """Somebody waits for something that was put.  Without that a change is written at leisure, since waking the
+        writer for each one costs more than writing it."""
+        with self._changed:
+            self._hurry()
 
     def wait_stored(self, timeout_s: float) -> bool:
         """Whether everything put so far is written, at the latest after `timeout_s`."""
         with self._changed:
             last = self._last
             if self._stored_to < last:
-                self._is_urgent = True
-                self._changed.notify_all()
+                self._hurry()
             return self._changed.wait_for(lambda: self._stored_to >= last, timeout_s)
+
+    def _hurry(self) -> None:
+        self._urgency += 1
+        if self._urgency >= self._wakes_at:
+            self._changed.notify_all()
 
     def wake(self) -> None:
         """Have `wait` return although there is no work."""
@@ -133,23 +144,20 @@ class Backlog:
     # -------------------------------------------------------------------------------------------- store-writer
 
     def wait(self, timeout_s: float) -> bool:
-        """Until there is urgent work, some that has waited long enough, somebody wakes us, or the time is over; whether
-        there is work."""
-        leisure_s = min(LEISURE_S, timeout_s)
+        """Until there is work that is urgent, or has waited long enough, or somebody wakes us, or the time is over;
+        whether there is work."""
         with self._changed:
-            if not self._sleep(leisure_s) and not self._waiting:
-                self._is_dozing = True
-                has_work = self._sleep(timeout_s - leisure_s)
-                self._is_dozing = False
-                if has_work:
-                    self._sleep(leisure_s)
+            is_over = self._sleep(REST_S, ENOUGH) or self._sleep(LEISURE_S, 1) or self._waiting
+            if not is_over and self._sleep(timeout_s - LEISURE_S - REST_S, 0):
+                self._sleep(LEISURE_S, 1)
             self._woken = False
             return bool(self._waiting)
 
-    def _sleep(self, timeout_s: float) -> bool:
-        """Until there is what ends a sleep, or the time is over; whether there is."""
+    def _sleep(self, timeout_s: float, wakes_at: int) -> bool:
+        """Until there is work of that urgency, somebody wakes us, or the time is over; False when it is."""
+        self._wakes_at = wakes_at
         return self._changed.wait_for(
-            lambda: self._is_urgent or self._woken or (self._is_dozing and bool(self._waiting)), timeout_s
+            lambda: self._woken or (bool(self._waiting) and self._urgency >= wakes_at), timeout_s
         )
 
     def take(self) -> list[Work]:
@@ -157,7 +165,7 @@ class Backlog:
         with self._changed:
             self._taken = self._waiting
             self._clear()
-            self._is_urgent = False
+            self._urgency = 0
             self._taken_to = self._last
             return list(self._taken.values())
 

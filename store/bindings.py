@@ -51,10 +51,6 @@ class PutBinding:
     def weight(self) -> int:
         return 0
 
-    @property
-    def is_urgent(self) -> bool:
-        return True
-
     def apply(self, connection: Connection) -> None:
         binding = self.binding
         connection.execute(_PUT, values_of(binding, _COLUMNS))
@@ -80,10 +76,6 @@ class RemoveBinding:
     @property
     def weight(self) -> int:
         return 0
-
-    @property
-    def is_urgent(self) -> bool:
-        return True
 
     def apply(self, connection: Connection) -> None:
         connection.execute(_REMOVE, (self.binding_id, self.server))

@@ -113,20 +113,12 @@ class _OfCall:
     def weight(self) -> int:
         return 0
 
-    @property
-    def is_urgent(self) -> bool:
-        return True
-
 
 @dataclass(frozen=True, slots=True)
 class PutCall(_OfCall):
     """A call began, or one that is live has changed; `server` carries it."""
 
     server: str = ""
-
-    @property
-    def is_urgent(self) -> bool:
-        return False
 
     def apply(self, connection: Connection) -> None:
         connection.execute(_PUT_LIVE, (*values_of(self.call, _LIVE_COLUMNS), self.server))

@@ -86,6 +86,9 @@ class DatabaseStore:
     def on_settled(self, listener: Settled) -> None:
         self._writer.on_settled(listener)
 
+    def hurry(self) -> None:
+        self._backlog.hurry()
+
     def flush(self, timeout_s: float) -> bool:
         return self._backlog.wait_stored(timeout_s)
 

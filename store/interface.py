@@ -1,7 +1,7 @@
 """What the server asks of whatever keeps its state; `store.database_store.DatabaseStore` implements it.
 
-`put_binding`, `remove_binding`, `put_call`, `end_call` and `put_trace` never wait and never fail: they may be called
-under the core lock.  All else may wait for the disk, and must not.  Wall times are seconds since the epoch, UTC.
+`put_binding`, `remove_binding`, `put_call`, `end_call`, `put_trace` and `hurry` never wait and never fail: they may be
+called under the core lock.  All else may wait for the disk, and must not.  Wall times are seconds since the epoch, UTC.
 """
 
 from __future__ import annotations
@@ -60,6 +60,9 @@ class Store(Protocol):
 
     def on_settled(self, listener: Settled) -> None:
         """Call `listener` after each attempt to write.  To be said before `start`."""
+
+    def hurry(self) -> None:
+        """Have what was put written soon: an answer waits for it."""
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything put so far is stored; whether it is."""

@@ -50,10 +50,6 @@ class PutTrace:
     def weight(self) -> int:
         return self.source.size
 
-    @property
-    def is_urgent(self) -> bool:
-        return False
-
     def apply(self, connection: Connection) -> None:
         call = self.call
         row = connection.execute(FIND_CALL, (call.call_id, call.invited_at)).fetchone()

@@ -21,8 +21,6 @@ from store.medium import Medium
 
 log = logging.getLogger(__name__)
 
-GATHER_S = 0.03
-"""From one transaction to the next, so that many changes share one when there are many."""
 HEARTBEAT_S = 5.0
 """How much later than its last sign of life a server may have died; also what a power cut may cost."""
 PRUNE_S = 3600.0
@@ -138,7 +136,6 @@ class Writer:
             else:
                 self._backlog.wait(max(0.0, min(self._beat_due, self._prune_due) - self._clock()))
             self.attempt()
-            self._stopping.wait(GATHER_S)
         for _ in range(_LAST_ATTEMPTS):
             if self.attempt():
                 return

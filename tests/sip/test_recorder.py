@@ -476,6 +476,7 @@ def desk() -> Desk:
 def test_an_answer_waits_until_its_ticket_is_settled(desk: Desk, stored: bool) -> None:
     desk.register()
     assert desk.wire.lines() == []
+    assert desk.recorder.hurries == 1, "the recorder knows that somebody waits"
 
     desk.engine.on_settled(1, stored)
 

@@ -23,7 +23,6 @@ class Note:
     text: str = ""
     renewed: bool = False
     weight: int = 0
-    is_urgent: bool = True
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -158,29 +157,45 @@ def written_after(backlog: Backlog, change: Callable[[], object]) -> list[str]:
     return found
 
 
-def test_what_nobody_waits_for_has_time_until_something_urgent_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def endless_leisure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store.backlog, "LEISURE_S", 10 * LIMIT_S)
+
+
+@pytest.mark.usefixtures("endless_leisure")
+def test_what_nobody_waits_for_has_time_until_somebody_waits_for_something() -> None:
     backlog = Backlog()
 
     def change() -> None:
-        backlog.put(Note("begun", is_urgent=False))
+        backlog.put(Note("answered"))
         backlog.put(Note("ended"))
+        backlog.hurry()
 
-    assert written_after(backlog, change) == ["begun", "ended"]
+    assert written_after(backlog, change) == ["answered", "ended"]
 
 
-def test_who_waits_for_all_that_was_put_makes_it_urgent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store.backlog, "LEISURE_S", 10 * LIMIT_S)
+@pytest.mark.usefixtures("endless_leisure")
+def test_who_waits_for_all_that_was_put_makes_it_urgent() -> None:
     backlog = Backlog()
-    backlog.put(Note("begun", is_urgent=False))
+    backlog.put(Note("begun"))
     assert written_after(backlog, lambda: backlog.wait_stored(0)) == ["begun"]
 
 
-def test_it_has_not_longer_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store.backlog, "LEISURE_S", 0.001)
+def test_between_two_transactions_only_many_that_wait_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.backlog, "REST_S", 10 * LIMIT_S)
     backlog = Backlog()
-    backlog.put(Note("a", is_urgent=False))
-    assert backlog.wait(10 * LIMIT_S)
+
+    def change() -> None:
+        for number in range(store.backlog.ENOUGH):
+            backlog.put(Note(str(number)))
+            backlog.hurry()
+
+    assert written_after(backlog, change) == [str(number) for number in range(store.backlog.ENOUGH)]
+
+
+def test_what_nobody_waits_for_is_written_in_the_end() -> None:
+    backlog = Backlog()
+    assert written_after(backlog, lambda: backlog.put(Note("begun"))) == ["begun"]
 
 
 def test_giving_up_counts_what_is_lost() -> None:

@@ -34,6 +34,7 @@ class FakeRecorder:
     puts: int = 0
     """How often a trace was put."""
     tickets: int = 0
+    hurries: int = 0
 
     def put_binding(self, binding: StoredBinding, registrations: int) -> int:
         self.bindings[binding.binding_id] = binding
@@ -57,6 +58,9 @@ class FakeRecorder:
         self.traces[call.call_id, call.invited_at] = source
         self.puts += 1
         return self._next()
+
+    def hurry(self) -> None:
+        self.hurries += 1
 
     def rows(self) -> list[EndedCall]:
         """What was written of each ended call, oldest first."""
