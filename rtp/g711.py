@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 MAX_DBM0 = 3.17
-"""Of a sine that just fits (ITU-T G.711 note to table 2: 3.17 dBm0 for the mu-law)."""
+"""Of a sine that just fits: its peak is the virtual decision value of table 2a, 8159 (ITU-T G.711 3)."""
 
 _MU_BIAS = 0x84
 _MU_CLIP = 32_635
@@ -64,5 +64,5 @@ def energy(payload: bytes, *, is_a_law: bool) -> float:
 
 def dbm0(mean_square: float) -> float:
     """Level of a signal by its energy; a sine as loud as can be has `MAX_DBM0`."""
-    loudest = from_mu_law(mu_law(32_767)) ** 2 / 2
+    loudest = (4 * 8159) ** 2 / 2
     return MAX_DBM0 + 10 * math.log10(max(mean_square, 1.0) / loudest)

@@ -12,7 +12,7 @@ from api.memory import memory_bytes
 from api.services import HealthSnapshot
 from api.statistics import PERIODS_LAST_S
 from rtp.figures import RelayTotals
-from sip.snapshots import CallState, CallTotals, TimelinePoint
+from sip.snapshots import CallState, CallTotals, DirectionResult, QualityResult, TimelinePoint, Verdict
 
 
 def test_call_figures(services, client, make) -> None:
@@ -212,3 +212,26 @@ def test_a_period_that_is_none_is_named(client) -> None:
     answer = client.get("/api/statistics/timeline?period=year")
     assert (answer.status_code, answer.json["parameter"]) == (400, "period")
     assert "today, last7Days, last30Days" in answer.json["detail"]
+
+
+def test_results_of_the_quality_test(services, client, make) -> None:
+    heard = DirectionResult(Verdict.FAIR, "fair: ...", 490, 10, 2.0408, 3.21987, 3.8765, None, -17.249)
+    unheard = DirectionResult(Verdict.UNKNOWN, "unknown: ...", 500, None, None, None, None, 12.3456, None)
+    services.tested = [QualityResult("call-1", "*44", "100", make.now_at, heard, unheard)]
+    answer = client.get("/api/test-calls")
+    assert answer.headers["X-Total-Count"] == "1"
+    (result,) = answer.json
+    assert (result["callId"], result["number"], result["fromNumber"]) == ("call-1", "*44", "100")
+    assert result["toServer"] == {
+        "verdict": "fair",
+        "text": "fair: ...",
+        "packets": 490,
+        "lost": 10,
+        "lostPercent": 2.04,
+        "jitter": 3.22,
+        "mos": 3.88,
+        "roundTrip": None,
+        "loudest": -17.2,
+    }
+    assert (result["toPhone"]["verdict"], result["toPhone"]["lost"]) == ("unknown", None)
+    assert result["toPhone"]["roundTrip"] == 0.0123

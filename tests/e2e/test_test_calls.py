@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
+import pytest
+
 from rtp.g711 import dbm0, energy
-from tests.support.office import Office
+from rtp.packet import RtpHeader
+from rtp.sounds import KEYS, MELODY, sound
+from sip import service_numbers
+from tests.support.office import Office, eventually
 from tests.support.phone_call import OutgoingCall
 from tests.support.rtp import RtpPacket
 
@@ -18,6 +25,18 @@ def dial(office: Office, number: str, phone_number: str = "100") -> OutgoingCall
 
 def hear(call: OutgoingCall) -> RtpPacket:
     return RtpPacket.parse(call.media.receive())
+
+
+def steps(packets: list[RtpPacket]) -> list[tuple[int, int]]:
+    """How sequence numbers and timestamps go on after the first packet."""
+    first = packets[0]
+    return [
+        (
+            (packet.sequence_number - first.sequence_number) & 0xFFFF,
+            (packet.rtp_timestamp - first.rtp_timestamp) & 0xFFFFFFFF,
+        )
+        for packet in packets
+    ]
 
 
 def test_echo_plays_a_beep_and_then_sends_back_what_comes(office: Office) -> None:
@@ -42,13 +61,7 @@ def test_echo_plays_a_beep_and_then_sends_back_what_comes(office: Office) -> Non
     assert [packet.payload_type for packet in heard] == [packet.payload_type for packet in talk]
     assert {packet.ssrc for packet in heard} == {beep[0].ssrc}
     assert heard[0].sequence_number == (beep[-1].sequence_number + 1) & 0xFFFF
-    for one, other in ((talk, heard),):
-        assert [packet.sequence_number - one[0].sequence_number for packet in one] == [
-            (packet.sequence_number - other[0].sequence_number) & 0xFFFF for packet in other
-        ]
-        assert [packet.rtp_timestamp - one[0].rtp_timestamp for packet in one] == [
-            (packet.rtp_timestamp - other[0].rtp_timestamp) & 0xFFFFFFFF for packet in other
-        ]
+    assert steps(heard) == steps(talk)
     caller, server = office.open_streams()
     assert (caller["sender"], caller["packets"], caller["lost"]) == ("caller", len(talk), 1)
     assert (server["sender"], server["packets"], server["codec"]) == ("callee", 10 + len(talk), "PCMU")
@@ -56,3 +69,39 @@ def test_echo_plays_a_beep_and_then_sends_back_what_comes(office: Office) -> Non
     ended = office.last_ended()
     assert (ended["toNumber"], ended["terminationReason"], ended["endedBy"]) == ("*43", "normal", "caller")
     assert [each["packets"] for each in ended["media"]] == [len(talk), 10 + len(talk)]
+
+
+def test_the_tone_plays_and_each_key_is_heard(office: Office) -> None:
+    call = dial(office, "*41")
+    assert hear(call).payload == sound(MELODY[0], is_a_law=False)[:160]
+    call.media.send(RtpPacket(EVENTS, 1, 160, 7, bytes((5, 0x0A, 0, 160))).to_bytes())
+    start = sound(KEYS["5"], is_a_law=False)[:160]
+    for _ in range(50):
+        if hear(call).payload == start:
+            break
+    else:
+        pytest.fail("the key was not heard")
+    assert hear(call).payload == sound(KEYS["5"], is_a_law=False)[160:320]
+    call.hang_up()
+    assert office.last_ended()["toNumber"] == "*41"
+
+
+def test_the_quality_test_tells_how_both_directions_were(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_numbers, "MEASURE_S", 0.5)
+    call = dial(office, "*44")
+    heard = RtpHeader.parse(call.media.receive())
+    call.media.send(*call.media.make_packets(10))
+    block = struct.pack("!IIIIII", heard.ssrc, 3, heard.sequence_number, 16, 0, 0)
+    call.media.send_rtcp(struct.pack("!BBHI", 0x81, 201, 7, call.media.ssrc) + block)
+
+    (result,) = eventually(lambda: office.api.get("/api/test-calls"), "the result of the test")
+
+    assert (result["number"], result["fromNumber"]) == ("*44", "100")
+    to_server, to_phone = result["toServer"], result["toPhone"]
+    assert (to_server["packets"], to_server["lost"], to_server["verdict"]) == (10, 0, "good")
+    assert to_server["loudest"] > -20
+    assert (to_phone["lost"], to_phone["jitter"]) == (3, 2.0)
+    assert to_phone["packets"] > 10
+    assert "packets lost" in to_phone["text"]
+    call.hang_up()
+    office.last_ended()

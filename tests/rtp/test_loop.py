@@ -218,3 +218,95 @@ def test_commands_posted_after_the_end_run_at_close() -> None:
     loop.post(lambda: ran.append(True))
     loop.close()
     assert ran == [True]
+
+
+# ------------------------------------------------------------------------------------------------ timers
+
+
+def test_a_timer_calls_with_the_time_of_the_round_in_the_order_of_the_times(loop: RelayLoop) -> None:
+    called: list[tuple[str, float]] = []
+    done = threading.Event()
+
+    def set_all() -> None:
+        loop.call_at(5.0, lambda now: called.append(("second", now)))
+        loop.call_at(4.0, lambda now: called.append(("first", now)))
+        loop.call_at(5.0, lambda now: (called.append(("third", now)), done.set()))
+        loop.call_at(6.0, lambda now: called.append(("not yet", now)))
+
+    loop.post(set_all)
+    assert done.wait(TIMEOUT_S)
+    assert called == [("first", 5.0), ("second", 5.0), ("third", 5.0)]
+
+
+def test_a_timer_that_fails_costs_no_other(loop: RelayLoop, caplog: pytest.LogCaptureFixture) -> None:
+    done = threading.Event()
+
+    def fail(_now: float) -> None:
+        raise ValueError("on purpose")
+
+    loop.post(lambda: (loop.call_at(4.0, fail), loop.call_at(4.5, lambda _now: done.set())))
+    assert done.wait(TIMEOUT_S)
+    assert "fault number 1" in caplog.text
+
+
+class ScriptedPoller:
+    """Notes how long the loop would have waited; time passes by as much."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.waits: list[float | None] = []
+        self.on_poll: Callable[[], None] = lambda: None
+
+    def poll(self, timeout: float | None = None) -> list[tuple[int, int]]:
+        self.waits.append(timeout)
+        self.now += timeout or 0.0
+        self.on_poll()
+        return []
+
+    def register(self, fd: int) -> None: ...
+    def unregister(self, fd: int) -> None: ...
+    def close(self) -> None: ...
+
+
+def test_the_loop_sleeps_until_the_next_timer_and_without_one_for_ever() -> None:
+    poller = ScriptedPoller()
+    loop = RelayLoop(lambda: poller.now, poller)
+    called: list[float] = []
+
+    def again(now: float) -> None:
+        called.append(now)
+        if len(called) < 3:
+            loop.call_at(now + 0.25, again)
+
+    def stop_when_idle() -> None:
+        if poller.waits[-1] is None:
+            loop.stop()
+
+    loop.call_at(100.5, again)
+    poller.on_poll = stop_when_idle
+    loop.run()
+    loop.close()
+    assert poller.waits == [
+        0.5,
+        0.25,
+        0.25,
+        None,
+    ]
+    assert called == [100.5, 100.75, 101.0]
+
+
+def test_a_timer_set_by_a_timer_waits_for_the_next_round() -> None:
+    poller = ScriptedPoller()
+    loop = RelayLoop(lambda: poller.now, poller)
+    rounds: list[int] = []
+
+    def late(_now: float) -> None:
+        rounds.append(len(poller.waits))
+        if len(rounds) == 2:
+            loop.stop()
+        loop.call_at(50.0, late)
+
+    loop.call_at(50.0, late)
+    loop.run()
+    loop.close()
+    assert rounds == [1, 2, 3]
