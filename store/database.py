@@ -1,9 +1,8 @@
 """The SQLite file (`store.medium.Medium`): opening, checking, setting aside, and the connections to it.
 
 A connection for writing, used by one thread at a time (the one that opens, afterwards `store-writer`), and a pool of
-connections for reading, each lent to one thread at a time; in WAL mode a reader sees the state of the moment in which
-it began and never waits for the writer.  `_lock`, a leaf, guards the pool.  In memory there is one connection for all,
-and `_alone` sees to it that they take turns.
+connections for reading; in WAL mode a reader sees the state of the moment in which it began and never waits for the
+writer.  In memory there is one connection for all, and `_alone` sees to it that they take turns.
 
 Invariant: a file that is open has passed the check and has the tables of this version.
 
@@ -26,6 +25,7 @@ from typing import Any
 from config import ConfigError
 from store import schema, trouble
 from store.lock import DirectoryLock
+from store.pool import Pool
 from store.sql import Connection
 from store.text import from_stored, storable
 
@@ -84,9 +84,7 @@ class Database:
         self._directory_lock = DirectoryLock(path.with_name(LOCK_NAME)) if path is not None else None
         self._writer: sqlite3.Connection | None = None
         self._alone = threading.Lock()
-        self._lock = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
-        self._generation = 0
+        self._readers = Pool(self._new_reader)
         self._set_aside_as = ""
         self._opened: tuple[int, int] | None = None
 
@@ -128,6 +126,7 @@ class Database:
                 raise
             self.set_aside(now_at, str(error))
             self._writer = self._open_file(self._path)
+        self._readers.keep()
 
     def _open_file(self, path: Path) -> sqlite3.Connection:
         """Raises `sqlite3.DatabaseError` with the code of a damage when the file makes no sense."""
@@ -168,13 +167,11 @@ class Database:
             self._directory_lock.release()
 
     def _close_connections(self) -> None:
-        with self._lock:
-            idle, self._idle = self._idle, []
-            self._generation += 1
+        self._readers.clear()
         writer, self._writer = self._writer, None
-        for connection in (*idle, *([writer] if writer is not None else [])):
+        if writer is not None:
             with contextlib.suppress(sqlite3.Error):
-                connection.close()
+                writer.close()
 
     def set_aside(self, now_at: float, why: str) -> None:
         """Give the file, and what belongs to it, a name that says that it is damaged.  Raises `OSError`."""
@@ -244,15 +241,10 @@ class Database:
             with self._alone:
                 yield self._open_writer()
             return
-        connection, generation = self._borrow(self._path)
-        try:
+        with self._readers.lend() as connection:
             connection.execute("BEGIN")
             yield connection
             connection.execute("ROLLBACK")
-        except BaseException:
-            connection.close()
-            raise
-        self._give_back(connection, generation)
 
     def _open_writer(self) -> sqlite3.Connection:
         writer = self._writer
@@ -260,22 +252,12 @@ class Database:
             raise sqlite3.OperationalError("the database isn't open")
         return writer
 
-    def _borrow(self, path: Path) -> tuple[sqlite3.Connection, int]:
-        with self._lock:
-            generation = self._generation
-            if self._idle:
-                return self._idle.pop(), generation
-        connection = self._connect(f"{path.absolute().as_uri()}?mode=rw")
+    def _new_reader(self) -> sqlite3.Connection:
+        assert self._path is not None
+        connection = self._connect(f"{self._path.absolute().as_uri()}?mode=rw")
         connection.execute(f"PRAGMA busy_timeout = {_READ_WAIT_MS}")
         connection.execute("PRAGMA query_only = ON")
-        return connection, generation
-
-    def _give_back(self, connection: sqlite3.Connection, generation: int) -> None:
-        with self._lock:
-            if generation == self._generation and self._writer is not None:
-                self._idle.append(connection)
-                return
-        connection.close()
+        return connection
 
 
 def check(connection: sqlite3.Connection, pragma: str, limit_s: float) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from sip.timers import TimerSettings
 from tests.support.office import ErrorCollector, Office, office_config, server_threads
+from tests.support.postgres import Cluster
 from tests.support.tls import TlsFiles
 
 
@@ -70,6 +71,14 @@ def pytest_collection_finish() -> None:
 def tls_files(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
     """A certificate for localhost, made once."""
     return TlsFiles.make(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server, started by the first test that asks for it."""
+    cluster = Cluster()
+    yield cluster
+    cluster.close()
 
 
 @pytest.fixture

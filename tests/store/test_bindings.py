@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 
 from sip.snapshots import NumberRecord
 from store.bindings import PutBinding, RemoveBinding, drop_expired, live_bindings, number_records
+from store.sql import Connection
 from tests.support.stored import BINDING, NOON_AT
 
 
-def test_a_binding_comes_back_as_it_went_in(connection: sqlite3.Connection) -> None:
+def test_a_binding_comes_back_as_it_went_in(connection: Connection) -> None:
     plain = replace(BINDING, binding_id="b-2", behind_nat=False, password_mark="", connection=4)
     PutBinding(BINDING, 1).apply(connection)
     PutBinding(plain, 2).apply(connection)
     assert live_bindings(connection, NOON_AT) == [BINDING, plain]
 
 
-def test_hostile_text_comes_back_to_the_byte(connection: sqlite3.Connection) -> None:
+def test_hostile_text_comes_back_to_the_byte(connection: Connection) -> None:
     hostile = replace(BINDING, user_agent="\udcff'; DROP TABLE binding; --\x00", contact="sip:100@\udc80", call_id="☎")
     PutBinding(hostile, 1).apply(connection)
     assert live_bindings(connection, NOON_AT) == [hostile]
 
 
-def test_a_refresh_replaces_the_binding_even_when_its_contact_has_changed(connection: sqlite3.Connection) -> None:
+def test_a_refresh_replaces_the_binding_even_when_its_contact_has_changed(connection: Connection) -> None:
     refreshed = replace(BINDING, contact="sip:100@192.168.1.10;transport=UDP", cseq=8, expires_at=NOON_AT + 7200)
     PutBinding(BINDING, 1).apply(connection)
     PutBinding(refreshed, 2).apply(connection)
     assert live_bindings(connection, NOON_AT) == [refreshed]
 
 
-def test_a_removed_binding_is_gone_and_its_number_remembered(connection: sqlite3.Connection) -> None:
+def test_a_removed_binding_is_gone_and_its_number_remembered(connection: Connection) -> None:
     PutBinding(BINDING, 1).apply(connection)
     RemoveBinding("b-1").apply(connection)
     assert live_bindings(connection, NOON_AT) == []
     assert number_records(connection).keys() == {"100"}
 
 
-def test_each_server_gets_its_own(connection: sqlite3.Connection) -> None:
+def test_each_server_gets_its_own(connection: Connection) -> None:
     other = replace(BINDING, binding_id="b-2", server="two")
     PutBinding(BINDING, 1).apply(connection)
     PutBinding(other, 2).apply(connection)
@@ -45,7 +45,7 @@ def test_each_server_gets_its_own(connection: sqlite3.Connection) -> None:
     assert live_bindings(connection, NOON_AT, "two") == [other]
 
 
-def test_a_binding_that_has_moved_is_not_changed_by_the_server_it_has_left(connection: sqlite3.Connection) -> None:
+def test_a_binding_that_has_moved_is_not_changed_by_the_server_it_has_left(connection: Connection) -> None:
     moved = replace(BINDING, server="two", last_seen_at=NOON_AT + 1)
     PutBinding(BINDING, 1).apply(connection)
     PutBinding(moved, 2).apply(connection)
@@ -59,14 +59,14 @@ def test_a_binding_that_has_moved_is_not_changed_by_the_server_it_has_left(conne
     assert live_bindings(connection, NOON_AT) == []
 
 
-def test_a_clock_that_was_set_back_keeps_no_refresh_from_being_written(connection: sqlite3.Connection) -> None:
+def test_a_clock_that_was_set_back_keeps_no_refresh_from_being_written(connection: Connection) -> None:
     earlier = replace(BINDING, last_seen_at=NOON_AT - 3600, cseq=8)
     PutBinding(BINDING, 1).apply(connection)
     PutBinding(earlier, 2).apply(connection)
     assert live_bindings(connection, NOON_AT) == [earlier]
 
 
-def test_an_expired_binding_is_not_given_and_can_be_dropped(connection: sqlite3.Connection) -> None:
+def test_an_expired_binding_is_not_given_and_can_be_dropped(connection: Connection) -> None:
     late = replace(BINDING, binding_id="b-2", expires_at=NOON_AT + 3600.5)
     PutBinding(BINDING, 1).apply(connection)
     PutBinding(late, 2).apply(connection)
@@ -75,13 +75,13 @@ def test_an_expired_binding_is_not_given_and_can_be_dropped(connection: sqlite3.
     assert live_bindings(connection, NOON_AT) == [late]
 
 
-def test_counts_and_times_of_a_number_go_on(connection: sqlite3.Connection) -> None:
+def test_counts_and_times_of_a_number_go_on(connection: Connection) -> None:
     PutBinding(BINDING, 5).apply(connection)
     PutBinding(replace(BINDING, registered_at=NOON_AT + 10, last_seen_at=NOON_AT + 20), 6).apply(connection)
     assert number_records(connection) == {"100": NumberRecord("100", NOON_AT - 60.0, NOON_AT + 20, 6)}
 
 
-def test_the_same_change_twice_counts_once(connection: sqlite3.Connection) -> None:
+def test_the_same_change_twice_counts_once(connection: Connection) -> None:
     for change in (PutBinding(BINDING, 5), PutBinding(BINDING, 5), PutBinding(BINDING, 4)):
         change.apply(connection)
     assert number_records(connection)["100"].registrations == 5

@@ -10,20 +10,21 @@ import pytest
 from sip.snapshots import CallRecord, CallState, HistoryQuery, TerminationReason
 from store import calls, history
 from store.calls import EndCall, PutCall
+from store.sql import Connection
 from tests.support.stored import LIVE_CALL, MEDIA, NOON_AT, ended_call
 
 ALL = HistoryQuery(None, None, None, 100, 0)
 
 
-def records(connection: sqlite3.Connection) -> list[CallRecord]:
+def records(connection: Connection) -> list[CallRecord]:
     return history.next_records(connection, ALL, None, 100)[0]
 
 
-def count(connection: sqlite3.Connection, table: str) -> int:
+def count(connection: Connection, table: str) -> int:
     return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
-def test_a_call_comes_back_as_it_went_in(connection: sqlite3.Connection) -> None:
+def test_a_call_comes_back_as_it_went_in(connection: Connection) -> None:
     call = ended_call("call-1", NOON_AT, ringing_at=NOON_AT - 65)
     back = replace(MEDIA, side=1, mos=None, codec=None, from_address=None, first_packet_at=None)
     EndCall(call, (MEDIA, back)).apply(connection)
@@ -31,13 +32,13 @@ def test_a_call_comes_back_as_it_went_in(connection: sqlite3.Connection) -> None
 
 
 @pytest.mark.parametrize("reason", TerminationReason)
-def test_every_reason_can_be_kept(connection: sqlite3.Connection, reason: TerminationReason) -> None:
+def test_every_reason_can_be_kept(connection: Connection, reason: TerminationReason) -> None:
     call = ended_call("call-1", NOON_AT, answered=False, termination_reason=reason)
     EndCall(call, ()).apply(connection)
     assert records(connection) == [CallRecord(call, ())]
 
 
-def test_hostile_text_comes_back_to_the_byte(connection: sqlite3.Connection) -> None:
+def test_hostile_text_comes_back_to_the_byte(connection: Connection) -> None:
     call = ended_call("\udcff\x00'", NOON_AT, from_number="\udc80", to_number="100%", reason_text="☎\udcfe")
     EndCall(call, ()).apply(connection)
     assert records(connection) == [CallRecord(call, ())]
@@ -45,7 +46,7 @@ def test_hostile_text_comes_back_to_the_byte(connection: sqlite3.Connection) -> 
     assert of_caller.calls == (call,)
 
 
-def test_the_end_of_a_call_closes_its_live_row_and_no_other(connection: sqlite3.Connection) -> None:
+def test_the_end_of_a_call_closes_its_live_row_and_no_other(connection: Connection) -> None:
     later = replace(LIVE_CALL, invited_at=NOON_AT + 1.0)
     for call in (LIVE_CALL, later):
         PutCall(call).apply(connection)
@@ -60,7 +61,7 @@ def test_beginning_and_end_are_about_the_same_subject() -> None:
     assert (put.renewed, end.renewed) == (False, False)
 
 
-def test_the_rating_of_a_call_is_the_mean_of_its_directions(connection: sqlite3.Connection) -> None:
+def test_the_rating_of_a_call_is_the_mean_of_its_directions(connection: Connection) -> None:
     EndCall(ended_call("rated", NOON_AT), (MEDIA, replace(MEDIA, mos=3.3), replace(MEDIA, mos=None))).apply(connection)
     EndCall(ended_call("unrated", NOON_AT + 1), (replace(MEDIA, mos=None),)).apply(connection)
     (rated,), (unrated,) = connection.execute("SELECT mos FROM call ORDER BY id").fetchall()
@@ -69,7 +70,7 @@ def test_the_rating_of_a_call_is_the_mean_of_its_directions(connection: sqlite3.
 
 
 class TestAfterACrash:
-    def test_a_live_call_is_closed_at_the_last_sign_of_life(self, connection: sqlite3.Connection) -> None:
+    def test_a_live_call_is_closed_at_the_last_sign_of_life(self, connection: Connection) -> None:
         answered = replace(LIVE_CALL, state=CallState.ESTABLISHED, answered_at=NOON_AT + 5, status=200)
         PutCall(LIVE_CALL).apply(connection)
         PutCall(answered).apply(connection)
@@ -90,14 +91,14 @@ class TestAfterACrash:
         assert calls.close_interrupted(connection) == 0
 
     def test_a_call_younger_than_the_last_sign_of_life_ends_when_it_was_last_heard_of(
-        self, connection: sqlite3.Connection
+        self, connection: Connection
     ) -> None:
         calls.beat(connection, NOON_AT - 3)
         PutCall(replace(LIVE_CALL, ringing_at=NOON_AT + 1)).apply(connection)
         calls.close_interrupted(connection)
         assert records(connection)[0].call.ended_at == NOON_AT + 1
 
-    def test_without_any_sign_of_life_too(self, connection: sqlite3.Connection) -> None:
+    def test_without_any_sign_of_life_too(self, connection: Connection) -> None:
         PutCall(LIVE_CALL).apply(connection)
         calls.close_interrupted(connection)
         assert records(connection)[0].call.ended_at == NOON_AT
@@ -106,9 +107,7 @@ class TestAfterACrash:
 class TestTakenForDead:
     """A server that was silent for a while ends its calls after another one has closed them."""
 
-    def test_the_end_that_its_server_tells_replaces_the_one_that_was_assumed(
-        self, connection: sqlite3.Connection
-    ) -> None:
+    def test_the_end_that_its_server_tells_replaces_the_one_that_was_assumed(self, connection: Connection) -> None:
         PutCall(LIVE_CALL, "two").apply(connection)
         PutCall(replace(LIVE_CALL, call_id="call-2")).apply(connection)
         assert calls.close_interrupted(connection, "two") == 1
@@ -117,7 +116,7 @@ class TestTakenForDead:
         assert records(connection) == [CallRecord(call, (MEDIA,))]
         assert (count(connection, "party"), count(connection, "live_call")) == (2, 1)
 
-    def test_what_did_end_stays(self, connection: sqlite3.Connection) -> None:
+    def test_what_did_end_stays(self, connection: Connection) -> None:
         """A number that comes again, and a call that was cut off before."""
         EndCall(ended_call("call-1", NOON_AT, invited_at=NOON_AT), ()).apply(connection)
         PutCall(replace(LIVE_CALL, invited_at=NOON_AT + 1)).apply(connection)
@@ -125,13 +124,13 @@ class TestTakenForDead:
         EndCall(ended_call("call-1", NOON_AT + 9, invited_at=NOON_AT + 5), (), "two").apply(connection)
         assert len(records(connection)) == 3
 
-    def test_it_is_found_by_its_call_id(self, connection: sqlite3.Connection) -> None:
-        steps = connection.execute(f"EXPLAIN QUERY PLAN {calls.TAKEN_FOR_DEAD}", ("call-1", NOON_AT))
+    def test_it_is_found_by_its_call_id(self, sqlite: sqlite3.Connection) -> None:
+        steps = sqlite.execute(f"EXPLAIN QUERY PLAN {calls.TAKEN_FOR_DEAD}", ("call-1", NOON_AT))
         assert [row[3] for row in steps] == ["SEARCH call USING INDEX call_of_id (call_id=? AND invited_at=?)"]
 
 
 class TestPruning:
-    def test_the_oldest_go_first_with_all_that_belongs_to_them(self, connection: sqlite3.Connection) -> None:
+    def test_the_oldest_go_first_with_all_that_belongs_to_them(self, connection: Connection) -> None:
         for number in range(5):
             EndCall(ended_call(f"call-{number}", NOON_AT + number), (MEDIA,)).apply(connection)
         assert calls.prune(connection, NOON_AT + 4, most=3) == 3
@@ -141,7 +140,7 @@ class TestPruning:
         assert calls.prune(connection, NOON_AT + 4, most=3) == 0
         assert [record.call.call_id for record in records(connection)] == ["call-4"]
 
-    def test_a_call_to_oneself_has_one_party(self, connection: sqlite3.Connection) -> None:
+    def test_a_call_to_oneself_has_one_party(self, connection: Connection) -> None:
         EndCall(ended_call("call-1", NOON_AT, to_number="100"), ()).apply(connection)
         assert count(connection, "party") == 1
         calls.prune(connection, NOON_AT + 1, most=10)

@@ -11,11 +11,12 @@ import pytest
 from sip.snapshots import CallSnapshot, HistoryQuery, TerminationReason
 from store import history
 from store.calls import EndCall
+from store.sql import Connection
 from tests.support.stored import MEDIA, NOON_AT, ended_call
 
 
 @pytest.fixture
-def calls(connection: sqlite3.Connection) -> list[CallSnapshot]:
+def calls(connection: Connection) -> list[CallSnapshot]:
     """Twelve calls, the newest first; every third is between 102 and 103, two end at the same moment."""
     made = []
     for each in range(12):
@@ -37,40 +38,36 @@ def query(
 
 
 class TestPage:
-    def test_newest_first_with_the_total_of_all(
-        self, connection: sqlite3.Connection, calls: list[CallSnapshot]
-    ) -> None:
+    def test_newest_first_with_the_total_of_all(self, connection: Connection, calls: list[CallSnapshot]) -> None:
         page = history.page(connection, query(limit=5, offset=2))
         assert list(page.calls) == calls[2:7]
         assert page.total == 12
 
-    def test_the_media_of_each_call_stand_at_its_place(
-        self, connection: sqlite3.Connection, calls: list[CallSnapshot]
-    ) -> None:
+    def test_the_media_of_each_call_stand_at_its_place(self, connection: Connection, calls: list[CallSnapshot]) -> None:
         page = history.page(connection, query(limit=3))
         assert [[each.packets for each in media] for media in page.media] == [[11], [10], [9]]
         assert page.media[0][0].call_id == calls[0].call_id
 
     def test_pages_make_up_the_whole_even_where_calls_ended_together(
-        self, connection: sqlite3.Connection, calls: list[CallSnapshot]
+        self, connection: Connection, calls: list[CallSnapshot]
     ) -> None:
         pages = [history.page(connection, query(limit=1, offset=offset)).calls[0] for offset in range(12)]
         assert pages == calls
 
-    def test_since_is_within_and_until_is_not(self, connection: sqlite3.Connection, calls: list[CallSnapshot]) -> None:
+    def test_since_is_within_and_until_is_not(self, connection: Connection, calls: list[CallSnapshot]) -> None:
         page = history.page(connection, query(since_at=NOON_AT + 2, until_at=NOON_AT + 4))
         assert [call.ended_at for call in page.calls] == [NOON_AT + 3, NOON_AT + 2]
         assert page.total == 2
 
     @pytest.mark.parametrize("extension", ["102", "103"])
     def test_of_one_extension_whether_it_called_or_was_called(
-        self, connection: sqlite3.Connection, calls: list[CallSnapshot], extension: str
+        self, connection: Connection, calls: list[CallSnapshot], extension: str
     ) -> None:
         page = history.page(connection, query(extension=extension, limit=2, offset=1))
         assert [call.call_id for call in page.calls] == ["call-6", "call-3"]
         assert page.total == 4
 
-    def test_of_one_extension_within_a_time(self, connection: sqlite3.Connection, calls: list[CallSnapshot]) -> None:
+    def test_of_one_extension_within_a_time(self, connection: Connection, calls: list[CallSnapshot]) -> None:
         page = history.page(connection, query(NOON_AT + 3, NOON_AT + 9, "102"))
         assert [call.call_id for call in page.calls] == ["call-6", "call-3"]
         assert page.total == 2
@@ -78,21 +75,17 @@ class TestPage:
     @pytest.mark.parametrize(
         "empty", [query(extension="109"), query(since_at=NOON_AT + 100), query(until_at=NOON_AT), query(limit=0)]
     )
-    def test_nothing_found(
-        self, connection: sqlite3.Connection, calls: list[CallSnapshot], empty: HistoryQuery
-    ) -> None:
+    def test_nothing_found(self, connection: Connection, calls: list[CallSnapshot], empty: HistoryQuery) -> None:
         assert history.page(connection, empty).calls == ()
 
-    def test_beyond_the_end_there_is_only_the_total(
-        self, connection: sqlite3.Connection, calls: list[CallSnapshot]
-    ) -> None:
+    def test_beyond_the_end_there_is_only_the_total(self, connection: Connection, calls: list[CallSnapshot]) -> None:
         page = history.page(connection, query(offset=100))
         assert (page.calls, page.media, page.total) == ((), (), 12)
 
 
 class TestAllOfThem:
     @pytest.mark.parametrize("most", [1, 5, 12, 100])
-    def test_piece_by_piece(self, connection: sqlite3.Connection, calls: list[CallSnapshot], most: int) -> None:
+    def test_piece_by_piece(self, connection: Connection, calls: list[CallSnapshot], most: int) -> None:
         found, place = [], None
         while True:
             records, place = history.next_records(connection, query(limit=1, offset=3), place, most)
@@ -101,9 +94,7 @@ class TestAllOfThem:
                 break
         assert found == calls
 
-    def test_a_call_that_ends_meanwhile_shifts_nothing(
-        self, connection: sqlite3.Connection, calls: list[CallSnapshot]
-    ) -> None:
+    def test_a_call_that_ends_meanwhile_shifts_nothing(self, connection: Connection, calls: list[CallSnapshot]) -> None:
         _, place = history.next_records(connection, query(), None, 6)
         EndCall(ended_call("new", NOON_AT + 50), ()).apply(connection)
         records, _ = history.next_records(connection, query(), place, 6)
@@ -111,7 +102,7 @@ class TestAllOfThem:
 
 
 class TestSums:
-    def test_of_a_period(self, connection: sqlite3.Connection, calls: list[CallSnapshot]) -> None:
+    def test_of_a_period(self, connection: Connection, calls: list[CallSnapshot]) -> None:
         cut_off = ended_call("cut", NOON_AT + 20, termination_reason=TerminationReason.MEDIA_TIMEOUT)
         EndCall(cut_off, (replace(MEDIA, mos=None),)).apply(connection)
         figures = history.period_figures(connection, 1, NOON_AT + 6)
@@ -122,12 +113,12 @@ class TestSums:
         assert figures.average_mos == pytest.approx(4.3)
         assert figures.answer_rate == pytest.approx(4 / 7)
 
-    def test_of_no_calls(self, connection: sqlite3.Connection) -> None:
+    def test_of_no_calls(self, connection: Connection) -> None:
         figures = history.period_figures(connection, 30, NOON_AT)
         assert (figures.calls, figures.talk_s, figures.by_reason) == (0, 0.0, {})
         assert (figures.average_mos, figures.answer_rate) == (None, None)
 
-    def test_a_clock_that_was_set_back_makes_no_negative_talk(self, connection: sqlite3.Connection) -> None:
+    def test_a_clock_that_was_set_back_makes_no_negative_talk(self, connection: Connection) -> None:
         EndCall(ended_call("odd", NOON_AT, answered_at=NOON_AT + 30), ()).apply(connection)
         assert history.period_figures(connection, 1, NOON_AT - 1).talk_s == 0.0
 
@@ -218,12 +209,12 @@ class TestPlans:
         ],
     )
     def test_of_the_history(
-        self, connection: sqlite3.Connection, sql: str, values: tuple[object, ...], access: str
+        self, sqlite: sqlite3.Connection, sql: str, values: tuple[object, ...], access: str
     ) -> None:
-        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+        steps = [row[3] for row in sqlite.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
         assert any(step.startswith(access) for step in steps), steps
         assert [step for step in steps if step.startswith("SCAN") or "TEMP B-TREE" in step] == []
 
-    def test_of_the_sums_only_their_own_days_are_read(self, connection: sqlite3.Connection) -> None:
-        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {history.SUMS}", (NOON_AT,))]
+    def test_of_the_sums_only_their_own_days_are_read(self, sqlite: sqlite3.Connection) -> None:
+        steps = [row[3] for row in sqlite.execute(f"EXPLAIN QUERY PLAN {history.SUMS}", (NOON_AT,))]
         assert any(step.startswith("SEARCH call USING INDEX call_ended (ended_at>?)") for step in steps), steps
