@@ -48,6 +48,7 @@ _HOSTNAME = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z]
 _REALM = re.compile(r"[!#-\[\]-~](?:[ !#-\[\]-~]{0,62}[!#-\[\]-~])?")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _DIALLED = re.compile(r"[0-9*#]{1,16}")
+_SERVER_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
@@ -104,12 +105,13 @@ def _parse_listen_host(text: str) -> str:
 
 
 def _parse_advertised_address(text: str) -> str:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        if text and not (len(text) < 254 and _HOSTNAME.fullmatch(text)):
-            raise
+    if not text or (len(text) < 254 and _HOSTNAME.fullmatch(text)):
         return text
+    return _parse_ip_address(text)
+
+
+def _parse_ip_address(text: str) -> str:
+    address = ipaddress.ip_address(text)
     if address.is_unspecified or address.is_multicast:
         raise ValueError(text)
     return str(address)
@@ -129,6 +131,22 @@ def _parse_path(text: str) -> Path:
     if not text.isprintable():
         raise ValueError(text)
     return Path(text)
+
+
+def _parse_database_url(text: str) -> str:
+    if text and not (text.startswith(("postgresql://", "postgres://")) and text.isprintable()):
+        raise ValueError(text)
+    return text
+
+
+def _parse_server_name(text: str) -> str:
+    if text and not _SERVER_NAME.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def _parse_peer_address(text: str) -> str:
+    return _parse_ip_address(text) if text else ""
 
 
 def _parse_data_dir(text: str) -> Path:
@@ -326,6 +344,22 @@ class Config:
         "./data",
         _Kind(_parse_data_dir, "the path of a directory"),
         f"Directory for what the server keeps; empty or {IN_MEMORY} = it keeps nothing when it ends.",
+    )
+    database_url: str = _setting(
+        "",
+        _Kind(_parse_database_url, "empty, or postgresql://user:password@host:port/database"),
+        "PostgreSQL database, which several servers may share; empty = one SQLite file in DATA_DIR.",
+        secret=True,
+    )
+    server_name: str = _setting(
+        "",
+        _Kind(_parse_server_name, "up to 63 letters, digits, dots and hyphens, or empty"),
+        "Name of this server among those on one DATABASE_URL, each its own; empty = the name of the machine.",
+    )
+    peer_address: str = _setting(
+        "",
+        _Kind(_parse_peer_address, "an IP address that the other servers can reach (not 0.0.0.0 or ::), or empty"),
+        "IP address at which those servers reach this one's SIP_PORT; empty = the one it reaches the database from.",
     )
     expires_default: int = _setting(
         "3600",

@@ -56,7 +56,7 @@ from sip.timers import TimerSettings
 from sip.tls import load_certificate
 from sip.trace import CallTrace
 from startup import EPHEMERAL_PORTS, Greeting, banner, call_capacity, raise_descriptor_limit
-from store import StoreError, open_store
+from store import StoreError, open_storage
 
 __version__ = "0.1.0"
 
@@ -81,11 +81,12 @@ class SipServer:
         self.config = config
         first, last = (config.rtp_port, config.rtp_port_max) if config.rtp_port else EPHEMERAL_PORTS
         self._relay = RtpRelay(config.rtp_host, first, last, config.rtp_workers)
-        self._store = open_store(config)
+        storage = open_storage(config)
+        self._store = storage.store
         self.events = EventBus()
         self._engine = SipEngine(config, self._relay, self._store, self.events, timers)
         self._store.on_settled(self._engine.on_settled)
-        self._safekeeping = Safekeeping(config, self._engine)
+        self._safekeeping = Safekeeping(config, self._engine, storage.passwords, storage.bans)
         self._problem_watch = ProblemWatch(self.events)
         self._is_draining = False
         self._faults = FaultLog(log)
@@ -123,15 +124,12 @@ class SipServer:
 
     def start(self) -> None:
         """Raises `ConfigError`, one line, when a port is taken or a setting can't be used on this machine."""
-        config = self.config
-        token = load_or_create_token(config)
-        self._safekeeping.load()
-        try:
-            self._engine.bind()
-        except OSError as error:
-            raise _bind_error("SIP_PORT", config.sip_port, "SIP_HOST", config.sip_host, error) from error
+        token = load_or_create_token(self.config)
         self._started_at = time.time()
         try:
+            self._store.start()
+            self._safekeeping.load()
+            self._bind()
             self._restore()
             self._relay.start()
             self._http = self._start_http(token)
@@ -144,9 +142,15 @@ class SipServer:
         self.events.emit(EventType.SERVER_STARTED, self._started_at, {"version": __version__, **ports})
         log.info("ready: SIP on port %d, HTTP API on port %d", self.sip_port, self.api_port)
 
+    def _bind(self) -> None:
+        config = self.config
+        try:
+            self._engine.bind()
+        except OSError as error:
+            raise _bind_error("SIP_PORT", config.sip_port, "SIP_HOST", config.sip_host, error) from error
+
     def _restore(self) -> None:
         """Take up what an earlier run has left."""
-        self._store.start()
         kept = self._store.bindings(self._started_at)
         count = self._engine.restore(kept, self._store.number_records().values())
         if kept:

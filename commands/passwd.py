@@ -11,8 +11,9 @@ import sys
 
 from config import Config, ConfigError
 from sip.numbering import NumberPlan
-from sip.password_file import PasswordStore
+from sip.password_store import PasswordStore
 from sip.passwords import generate, weakness
+from store import open_passwords
 
 NAME = "passwd"
 
@@ -29,12 +30,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, config: Config) -> int:
-    store = PasswordStore(config)
+    with open_passwords(config) as keeper:
+        return _run(PasswordStore(config, keeper), arguments, config)
+
+
+def _run(store: PasswordStore, arguments: argparse.Namespace, config: Config) -> int:
     if arguments.list:
         return _list(store, config)
     plan = NumberPlan(config.ext_min, config.ext_max)
     number: str = arguments.number or ""
-    if store.path is None:
+    if not store.keeps:
         raise ConfigError("DATA_DIR keeps nothing: set EXT_PASSWORDS or EXT_PASSWORDS_FILE instead")
     if not number:
         return _refuse("which number? Try: python sipserver.py passwd 100")

@@ -10,6 +10,7 @@ import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from config import IN_MEMORY
 from sip.bans import ban_source
@@ -23,8 +24,28 @@ _FORMAT = 1
 _MAX_SIZE = 16 * 1024 * 1024
 
 
+class BanChanges(NamedTuple):
+    """What somebody else has done: bans made or changed, and addresses that are listened to again."""
+
+    made: tuple[BanSnapshot, ...]
+    lifted: tuple[str, ...]
+
+
+class BanKeeper(Protocol):
+    """Where bans outlive the process."""
+
+    def load(self) -> tuple[BanSnapshot, ...]:
+        """What was saved last; nothing when it can't be read."""
+
+    def save(self, bans: tuple[BanSnapshot, ...]) -> None:
+        """All of them, instead of those saved last.  Raises `OSError`; these stay then."""
+
+    def changed(self) -> BanChanges | None:
+        """What others have changed since the last call of anything here.  Raises `OSError`."""
+
+
 class BanFile:
-    """Reads and writes the list; `BanList.revision` says when there is something to write.
+    """Implements `BanKeeper`; `BanList.revision` says when there is something to write.
 
     Where DATA_DIR keeps nothing it does neither.
     """
@@ -60,6 +81,9 @@ class BanFile:
             return
         text = json.dumps({"format": _FORMAT, "bans": [asdict(ban) for ban in bans]}, indent=1)
         replace_private(self._path, text.encode())
+
+    def changed(self) -> None:
+        """A file has one server."""
 
 
 def _set_aside(path: Path, error: Exception) -> None:

@@ -238,7 +238,7 @@ class BanList:
         log.info("the ban of %s is over", source)
 
     def restore(self, snapshots: Iterable[BanSnapshot], now: float, now_at: float) -> None:
-        """Take over what `snapshots` gave before a restart; comes before anything else.
+        """Take over what `snapshots` gave before a restart, or in another server.
 
         A ban by failures ends no later than if it began now, so that a wall clock that was set back in between bans
         nobody for years.
@@ -254,3 +254,17 @@ class BanList:
                 bans, self._next_end = self._by_people, min(self._next_end, until)
             if len(bans) < self._max_bans:
                 bans[ban_source(each.address)] = _Ban(each.since_at - offset, until, each.reason, each.failures)
+        # What comes from other servers is not in order with what there is.
+        self._by_failures = dict(sorted(self._by_failures.items(), key=lambda item: item[1].until))
+
+    def follow(self, made: Iterable[BanSnapshot], lifted: Iterable[str], now: float, now_at: float) -> None:
+        """Do as another server has done, which has it written down already."""
+        for address in lifted:
+            source = ban_source(address)
+            for table in (self._suspects, self._by_people, self._by_failures):
+                table.pop(source, None)
+            log.info("the ban of %s is over on all servers", source)
+        made = tuple(made)
+        self.restore(made, now, now_at)
+        for ban in made:
+            log.warning("%s is banned by another server: %s", ban.address, ban.reason)

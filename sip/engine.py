@@ -420,6 +420,11 @@ class SipEngine:
             self._core.admission.bans.restore(bans, time.monotonic(), time.time())
             return self._core.admission.bans.revision
 
+    def follow_bans(self, made: Iterable[BanSnapshot], lifted: Iterable[str]) -> None:
+        """Do as another server has done."""
+        with self._lock:
+            self._core.admission.bans.follow(made, lifted, time.monotonic(), time.time())
+
     def bans_to_save(self) -> tuple[int, tuple[BanSnapshot, ...]]:
         """The revision of the list, and the list without what is over."""
         with self._lock:

@@ -1,8 +1,7 @@
-"""What guards the door and must outlast the process: passwords and bans, between their files and the engine.
+"""What guards the door and must outlast the process: passwords and bans, between where they are kept and the engine.
 
-A driver: it reads and writes files and takes the core lock through the engine, never both at once.  The main thread
-loads, HTTP workers change, the thread `housekeeper` calls `tick`; the leaf lock `_saving` is held while bans are
-written.
+A driver: it reads and writes, and takes the core lock through the engine, never both at once.  The main thread loads,
+HTTP workers change, the thread `housekeeper` calls `tick`; `_saving` is held while bans are written or looked at.
 """
 
 from __future__ import annotations
@@ -11,21 +10,22 @@ import logging
 import threading
 
 from config import Config
-from sip.ban_file import BanFile
+from sip.ban_file import BanKeeper
 from sip.engine import SipEngine
-from sip.password_file import PasswordStore
+from sip.kept_passwords import PasswordKeeper
+from sip.password_store import PasswordStore
 from sip.snapshots import BanSnapshot
 
 log = logging.getLogger(__name__)
 
 
 class Safekeeping:
-    """Invariant: what the engine goes by is what the files say, but for changes of the last second."""
+    """Invariant: what the engine goes by is what is kept, but for changes of the last second."""
 
-    def __init__(self, config: Config, engine: SipEngine) -> None:
+    def __init__(self, config: Config, engine: SipEngine, passwords: PasswordKeeper, bans: BanKeeper) -> None:
         self._engine = engine
-        self._passwords = PasswordStore(config)
-        self._bans = BanFile(config.data_dir)
+        self._passwords = PasswordStore(config, passwords)
+        self._bans = bans
         self._saving = threading.Lock()
         self._saved_revision = 0
         self._save_failed = False
@@ -36,7 +36,7 @@ class Safekeeping:
         self._saved_revision = self._engine.restore_bans(self._bans.load())
 
     def tick(self) -> None:
-        """Once a second: follow the password file, save the bans if they have changed."""
+        """Once a second: follow the passwords and bans that others have changed, save the bans if we have."""
         try:
             credentials = self._passwords.reload_if_changed()
             if credentials is not None:
@@ -44,6 +44,17 @@ class Safekeeping:
                 log.info("passwords have changed; %d registrations made with the old ones ended", ended)
         finally:
             self.save_bans()
+            self._follow_bans()
+
+    def _follow_bans(self) -> None:
+        with self._saving:
+            try:
+                changes = self._bans.changed()
+            except OSError:
+                # Saving fails for the same reason, and says so.
+                return
+            if changes is not None:
+                self._engine.follow_bans(changes.made, changes.lifted)
 
     def save_bans(self) -> None:
         """A list that can't be written is kept and tried again."""

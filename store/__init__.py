@@ -1,21 +1,87 @@
 """State that outlives the process: registrations, the call history, and the statistics that come from it.
 
-`interface` says what the server asks of it, the other modules keep it in one SQLite file.  The thread `store-writer`
-alone changes that file; everybody else reads (`store.database`).
+`interface` says what the server asks of it, the other modules keep it in one SQLite file or in a PostgreSQL database.
+The thread `store-writer` alone changes it; everybody else reads.  In PostgreSQL also passwords and bans are kept, which
+are files otherwise.
 """
 
 from __future__ import annotations
 
-from config import IN_MEMORY, Config
+import contextlib
+import platform
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from config import IN_MEMORY, Config, ConfigError
+from sip.ban_file import BanFile, BanKeeper
+from sip.kept_passwords import PasswordKeeper, passwords_in
 from store.database import FILE_NAME
 from store.interface import Store, StoreError, TraceLimits
 from store.sqlite_store import SqliteStore
 
-__all__ = ["Store", "StoreError", "open_store"]
+if TYPE_CHECKING:
+    from store.postgres import PostgresDatabase
+
+__all__ = ["Storage", "Store", "StoreError", "open_passwords", "open_storage"]
+
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9.-]+")
+_MAX_NAME = 63
 
 
-def open_store(config: Config) -> Store:
-    """The store that the settings ask for, not yet started."""
-    path = None if str(config.data_dir) == IN_MEMORY else config.data_dir / FILE_NAME
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where a server keeps what is to outlive it."""
+
+    store: Store
+    passwords: PasswordKeeper
+    bans: BanKeeper
+
+
+def open_storage(config: Config) -> Storage:
+    """What the settings ask for; its store is not yet started.  Raises `ConfigError`."""
     limits = TraceLimits(config.trace_days, config.trace_max_mb * 1024 * 1024)
-    return SqliteStore(path, config.history_days, limits)
+    if not config.database_url:
+        path = None if str(config.data_dir) == IN_MEMORY else config.data_dir / FILE_NAME
+        return Storage(SqliteStore(path, config.history_days, limits), passwords_in(config), BanFile(config.data_dir))
+    database = _postgres(config, server_name(config))
+    from store.postgres_keepers import PostgresBans, PostgresPasswords
+    from store.postgres_store import PostgresStore
+
+    store = PostgresStore(database, config.history_days, limits)
+    return Storage(store, PostgresPasswords(database, config.auth_realm), PostgresBans(database))
+
+
+@contextlib.contextmanager
+def open_passwords(config: Config) -> Iterator[PasswordKeeper]:
+    """The passwords that a server with these settings would go by.  Raises `ConfigError`."""
+    if not config.database_url:
+        yield passwords_in(config)
+        return
+    database = _postgres(config, "")
+    from store.postgres_keepers import PostgresPasswords
+
+    try:
+        database.open(0.0)
+        yield PostgresPasswords(database, config.auth_realm)
+    except database.faults as error:
+        raise ConfigError(database.explained(error)) from error
+    finally:
+        database.close()
+
+
+def server_name(config: Config) -> str:
+    """What this server is called in a database that several share."""
+    name = config.server_name or _NOT_IN_A_NAME.sub("-", platform.node())[:_MAX_NAME].strip(".-")
+    return name or "sipserver"
+
+
+def _postgres(config: Config, server: str) -> PostgresDatabase:
+    try:
+        from store.postgres import PostgresDatabase
+    except ImportError as error:
+        raise ConfigError(
+            "DATABASE_URL needs psycopg, which is not installed: python -m pip install -r requirements-postgres.txt"
+        ) from error
+    return PostgresDatabase(config.database_url, server)

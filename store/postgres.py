@@ -17,10 +17,11 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
+from psycopg import conninfo
 from psycopg.adapt import Buffer
 from psycopg.types.string import StrDumper, TextLoader
 
-from config import ConfigError
+from config import ConfigError, wrong_value
 from store import postgres_schema, postgres_trouble
 from store.pool import Pool
 from store.postgres_trouble import NameTaken
@@ -117,6 +118,12 @@ class PostgresDatabase:
     def __init__(
         self, url: str, server: str, connect: Connect = connect, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        """Raises `ConfigError` when the URL makes no sense."""
+        try:
+            conninfo.conninfo_to_dict(url)
+        except psycopg.Error:
+            # What it says may hold a part of the password.
+            raise wrong_value("DATABASE_URL", "***", "postgresql://user:password@host:port/database") from None
         self._url = url
         self._server = server
         self._connect = connect
@@ -210,6 +217,11 @@ class PostgresDatabase:
 
     def problems(self) -> tuple[str, ...]:
         return ()
+
+    def explained(self, error: Exception) -> str:
+        """What is wrong with DATABASE_URL, on one line, for whoever has set it."""
+        words = " ".join(str(error).split()) or type(error).__name__
+        return f"DATABASE_URL: {self.clause(error)} ({words})"
 
     clause = staticmethod(postgres_trouble.clause)
     is_passing = staticmethod(postgres_trouble.is_passing)

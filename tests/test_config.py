@@ -51,6 +51,9 @@ DEFAULTS: dict[str, object] = {
     "LOG_MAX_FILES": 5,
     "APP_ENV": "production",
     "DATA_DIR": Path("data"),
+    "DATABASE_URL": "",
+    "SERVER_NAME": "",
+    "PEER_ADDRESS": "",
     "EXPIRES_DEFAULT": 3600,
     "EXPIRES_MIN": 60,
     "EXPIRES_MAX": 86400,
@@ -138,6 +141,10 @@ GOOD: list[tuple[str, str, object]] = [
     ("LOG_MAX_FILES", "1", 1),
     ("LOG_MAX_FILES", "1000", 1000),
     ("APP_ENV", "Development", "development"),
+    ("DATABASE_URL", "postgresql://sip:secret@db.example:5433/sip", "postgresql://sip:secret@db.example:5433/sip"),
+    ("DATABASE_URL", "postgres:///sip?host=/run/postgresql", "postgres:///sip?host=/run/postgresql"),
+    ("SERVER_NAME", "office-1.example", "office-1.example"),
+    ("PEER_ADDRESS", "2001:DB8:0::1", "2001:db8::1"),
     ("DATA_DIR", "/srv/sip", Path("/srv/sip")),
     ("DATA_DIR", "", Path(config.IN_MEMORY)),
     ("DATA_DIR", '""', Path(config.IN_MEMORY)),
@@ -233,6 +240,11 @@ BAD: list[tuple[str, str, str]] = [
     ("BAN_AFTER", "10001", "a number from 0 to 10000 (0 = never)"),
     ("BAN_WINDOW", "0", SECONDS),
     ("BAN_TIME", "31536001", "whole seconds from 1 to 31536000"),
+    ("SERVER_NAME", "two words", "up to 63 letters, digits, dots and hyphens, or empty"),
+    ("SERVER_NAME", "a~b", "up to 63 letters, digits, dots and hyphens, or empty"),
+    ("SERVER_NAME", "x" * 64, "up to 63 letters, digits, dots and hyphens, or empty"),
+    ("PEER_ADDRESS", "office-1", "an IP address that the other servers can reach (not 0.0.0.0 or ::), or empty"),
+    ("PEER_ADDRESS", "0.0.0.0", "an IP address that the other servers can reach (not 0.0.0.0 or ::), or empty"),
     ("HISTORY_DAYS", "36501", "a number of days from 0 to 36500 (0 = for ever)"),
     ("TRACE_DAYS", "36501", "a number of days from 0 to 36500 (0 = none is kept)"),
     ("TRACE_MAX_MB", "0", "whole megabytes from 1 to 1000000"),
@@ -308,7 +320,15 @@ def test_bad_value_is_one_line_with_name_value_and_what_is_allowed(name: str, te
 
 
 def test_every_variable_that_can_be_wrong_is_refused_here() -> None:
-    tested_apart = {"API_TOKEN", "DATA_DIR", "EXT_PASSWORDS", "EXT_PASSWORDS_FILE", "TLS_CERT", "TLS_KEY"}
+    tested_apart = {
+        "API_TOKEN",
+        "DATABASE_URL",
+        "DATA_DIR",
+        "EXT_PASSWORDS",
+        "EXT_PASSWORDS_FILE",
+        "TLS_CERT",
+        "TLS_KEY",
+    }
     assert {name for name, _, _ in BAD} | tested_apart == DEFAULTS.keys()
 
 
@@ -323,7 +343,15 @@ def test_bad_passwords_are_refused_without_being_shown(text: str) -> None:
     assert refusal({"EXT_PASSWORDS": text}) == f"EXT_PASSWORDS=***: must be {allowed}"
 
 
-@pytest.mark.parametrize("env", [{"API_TOKEN": "s3cret"}, {"EXT_PASSWORDS": "100:s3cret"}])
+@pytest.mark.parametrize("text", ["mysql://sip:s3cret@db/sip", "sip", "postgresql://db/a\tb"])
+def test_a_database_url_is_refused_without_being_shown(text: str) -> None:
+    allowed = "empty, or postgresql://user:password@host:port/database"
+    assert refusal({"DATABASE_URL": text}) == f"DATABASE_URL=***: must be {allowed}"
+
+
+@pytest.mark.parametrize(
+    "env", [{"API_TOKEN": "s3cret"}, {"EXT_PASSWORDS": "100:s3cret"}, {"DATABASE_URL": "postgresql://a:s3cret@db/a"}]
+)
 def test_secrets_are_not_in_the_text_form_of_the_config(env: dict[str, str]) -> None:
     assert "s3cret" not in repr(load(env))
 

@@ -37,5 +37,5 @@ def test_loading_the_file_gives_the_defaults() -> None:
 
 def test_no_secret_has_a_default() -> None:
     secrets = [setting for setting in config.SETTINGS if setting.secret]
-    assert [setting.name for setting in secrets] == ["API_TOKEN", "EXT_PASSWORDS"]
-    assert [setting.default for setting in secrets] == ["", ""]
+    assert [setting.name for setting in secrets] == ["DATABASE_URL", "API_TOKEN", "EXT_PASSWORDS"]
+    assert [setting.default for setting in secrets] == ["", "", ""]

@@ -10,8 +10,9 @@ from config import Config, ConfigError
 from sip.credentials import PasswordDigests
 from sip.digest import Algorithm, user_digest
 from sip.numbering import NumberPlan
-from sip.password_file import PasswordStore
+from sip.password_store import PasswordStore
 from sip.passwords import weakness
+from store import open_passwords
 
 _WORDS = """
 123 1234 12345 123456 1234567 12345678 123456789 1234567890 123123 123321 654321 987654321 0000 00000 000000 00000000
@@ -50,8 +51,9 @@ class Passwords:
 
 
 def read(config: Config) -> Passwords:
-    """Raises `ConfigError` when the files can't be used; the server would not start with them either."""
-    credentials = PasswordStore(config).load()
+    """Raises `ConfigError` when they can't be used; the server would not start with them either."""
+    with open_passwords(config) as keeper:
+        credentials = PasswordStore(config, keeper).load()
     known = {number: found for number in credentials.numbers() if (found := credentials.digests(number)) is not None}
     weak = {
         number: fault

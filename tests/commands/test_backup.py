@@ -10,7 +10,7 @@ import pytest
 
 from commands import backup, restore
 from config import IN_MEMORY, Config, ConfigError
-from store import open_store
+from store import open_storage
 from store.database import FILE_NAME
 from tests.support.stored import BINDING, NOON_AT
 
@@ -26,7 +26,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def put_phone(config: Config, binding_id: str) -> None:
-    store = open_store(config)
+    store = open_storage(config).store
     store.start()
     store.put_binding(replace(BINDING, binding_id=binding_id, expires_at=4e9), 1)
     assert store.flush(LIMIT_S)
@@ -34,7 +34,7 @@ def put_phone(config: Config, binding_id: str) -> None:
 
 
 def phones(config: Config) -> list[str]:
-    store = open_store(config)
+    store = open_storage(config).store
     store.start()
     found = [binding.binding_id for binding in store.bindings(NOON_AT)]
     store.stop()
@@ -66,7 +66,7 @@ def test_there_and_back(config: Config, tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_a_running_server_is_saved_but_not_restored(config: Config, tmp_path: Path) -> None:
-    store = open_store(config)
+    store = open_storage(config).store
     store.start()
     assert run_backup(config, str(tmp_path / "copy.db")) == 0
     with pytest.raises(ConfigError, match="a server is running on it"):

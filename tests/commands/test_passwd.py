@@ -15,7 +15,8 @@ import pytest
 from commands import COMMANDS, passwd
 from config import Config
 from sip.credentials import Credentials, PasswordDigests
-from sip.password_file import PASSWORD_FILE, PasswordStore
+from sip.kept_passwords import PASSWORD_FILE, passwords_in
+from sip.password_store import PasswordStore
 from tests.support.program import LIMIT_S, PROGRAM, Ended, run_here
 
 GOOD = "correct horse 7"
@@ -48,7 +49,8 @@ class Office:
 
     def has(self, number: str, password: str) -> bool:
         other = Credentials("sipserver", {number: PasswordDigests.of(number, "sipserver", password)})
-        credentials = PasswordStore(replace(Config(), data_dir=self.directory / "data")).load()
+        config = replace(Config(), data_dir=self.directory / "data")
+        credentials = PasswordStore(config, passwords_in(config)).load()
         return number in credentials and number not in credentials.changed_since(other)
 
     @property

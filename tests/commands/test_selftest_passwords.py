@@ -12,7 +12,8 @@ from commands.selftest import passwords
 from commands.selftest.verdict import Finding, Level
 from config import Config, ConfigError
 from sip.credentials import PasswordDigests
-from sip.password_file import PASSWORD_FILE, PasswordStore
+from sip.kept_passwords import PASSWORD_FILE, passwords_in
+from sip.password_store import PasswordStore
 from sip.passwords import generate
 
 GOOD = "sea-gull-17"
@@ -31,8 +32,8 @@ def check(config: Config) -> dict[str, Finding]:
     "password", ["101", "101101", "password101", "101123", "1234", "Password", "yealink", "qwerty123"]
 )
 def test_a_password_that_everybody_tries_is_found(config: Config, password: str) -> None:
-    PasswordStore(config).set("100", GOOD)
-    PasswordStore(config).set("101", password)
+    PasswordStore(config, passwords_in(config)).set("100", GOOD)
+    PasswordStore(config, passwords_in(config)).set("101", password)
     found = check(config)["weak-passwords"]
     assert (found.level, found.title) == (Level.DANGER, "Easy to guess: the password of 101")
     assert password == "101" or password not in found.meaning
@@ -40,7 +41,7 @@ def test_a_password_that_everybody_tries_is_found(config: Config, password: str)
 
 @pytest.mark.parametrize("algorithm", ["SHA-256", "MD5"])
 def test_either_digest_alone_gives_it_away(config: Config, algorithm: str) -> None:
-    PasswordStore(config).set("100", GOOD)
+    PasswordStore(config, passwords_in(config)).set("100", GOOD)
     path = config.data_dir / PASSWORD_FILE
     content = json.loads(path.read_text())
     weak = PasswordDigests.of("100", config.auth_realm, "1234")
@@ -59,7 +60,7 @@ def test_passwords_in_the_settings_are_judged_by_the_house_rules_too(config: Con
 
 def test_good_passwords_are_good(config: Config) -> None:
     for number in ("100", "101", "102", "103"):
-        PasswordStore(config).set(number, generate())
+        PasswordStore(config, passwords_in(config)).set(number, generate())
     found = check(config)
     assert {name: each.level for name, each in found.items()} == {
         "weak-passwords": Level.OK,
@@ -70,7 +71,7 @@ def test_good_passwords_are_good(config: Config) -> None:
 
 @pytest.mark.parametrize(("auth_required", "level"), [(False, Level.WARNING), (True, Level.OK)])
 def test_numbers_without_a_password_are_named(config: Config, auth_required: bool, level: Level) -> None:
-    PasswordStore(config).set("101", GOOD)
+    PasswordStore(config, passwords_in(config)).set("101", GOOD)
     found = check(replace(config, auth_required=auth_required))["missing-passwords"]
     assert found.level is level
     assert "100, 102, 103" in found.title + found.meaning
@@ -83,8 +84,8 @@ def test_no_password_at_all_is_not_a_weak_one(config: Config) -> None:
 
 
 def test_the_digests_of_kept_and_given_passwords_are_known(config: Config) -> None:
-    PasswordStore(config).set("100", GOOD)
-    PasswordStore(config).set("101", "an old one, kept")
+    PasswordStore(config, passwords_in(config)).set("100", GOOD)
+    PasswordStore(config, passwords_in(config)).set("101", "an old one, kept")
     config = replace(config, ext_passwords=(("101", "the new one, given"),))
     assert passwords.read(config).known == {
         "100": PasswordDigests.of("100", config.auth_realm, GOOD),

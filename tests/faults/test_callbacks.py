@@ -142,7 +142,7 @@ def test_housekeeping_saves_bans_though_passwords_can_not_be_looked_at(
 ) -> None:
     office = start()
     with monkeypatch.context() as patch:
-        patch.setattr("sip.password_file.PasswordStore.reload_if_changed", boom)
+        patch.setattr("sip.password_store.PasswordStore.reload_if_changed", boom)
         office.server._engine.add_ban("203.0.113.7", None, "a scanner")
         eventually((office.config.data_dir / "bans.json").exists, "the file of the bans")
     eventually(lambda: lines.take("housekeeping met a fault"), "the line about it")

@@ -92,7 +92,7 @@ def test_passwords(start: Callable[..., Office], monkeypatch: pytest.MonkeyPatch
     path = "/api/extensions/100/password"
     assert office.api.request("PUT", path, {"password": "correct horse battery"}).status in (200, 201, 204)
     with monkeypatch.context() as patch:
-        patch.setattr("sip.password_file.replace_private", _failing(number))
+        patch.setattr("sip.kept_passwords.replace_private", _failing(number))
         answer = office.api.request("PUT", path, {"password": "another long password"})
         assert answer.status == 409
         assert fault(number).strerror in answer.json["detail"]

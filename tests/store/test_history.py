@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from sip.snapshots import CallSnapshot, HistoryQuery, TerminationReason
-from store import history
-from store.calls import EndCall
+from store import history, traces
+from store.calls import TAKEN_FOR_DEAD, EndCall
+from store.postgres import PostgresConnection
 from store.sql import Connection
 from tests.support.stored import MEDIA, NOON_AT, ended_call
 
@@ -147,7 +148,7 @@ class TestSums:
 
 class TestTimeline:
     def test_of_today_by_the_hours_that_have_begun(
-        self, connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+        self, connection: Connection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for number, ended_at in enumerate((NOON_AT - 3601, NOON_AT - 3600, NOON_AT - 1, NOON_AT + 60)):
             EndCall(ended_call(f"call-{number}", ended_at), (MEDIA,)).apply(connection)
@@ -158,9 +159,7 @@ class TestTimeline:
         assert (points[-1].answered, points[-1].average_mos) == (1, pytest.approx(MEDIA.mos))
         assert (points[0].calls, points[0].answered, points[0].average_mos) == (0, 0, None)
 
-    def test_of_the_last_days_by_local_days(
-        self, connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_of_the_last_days_by_local_days(self, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
         """In Berlin 29 March 2026 had 23 hours: its end is 22:00 UTC, its beginning 23:00 UTC of the day before."""
         end_at = 1_774_821_600.0  # 30 March 2026, 00:00 in Berlin
         unanswered = {"answered_at": None, "termination_reason": TerminationReason.BUSY}
@@ -172,8 +171,8 @@ class TestTimeline:
         assert [(point.calls, point.answered) for point in points[-3:]] == [(1, 0), (2, 0), (1, 0)]
         assert points[-1].since_at == end_at
 
-    def test_each_point_is_one_stretch_of_an_index(self, connection: sqlite3.Connection) -> None:
-        plan = connection.execute(f"EXPLAIN QUERY PLAN {history.SUMS_BETWEEN}", (0.0, 1.0)).fetchall()
+    def test_each_point_is_one_stretch_of_an_index(self, sqlite: sqlite3.Connection) -> None:
+        plan = sqlite.execute(f"EXPLAIN QUERY PLAN {history.SUMS_BETWEEN}", (0.0, 1.0)).fetchall()
         assert [row[-1] for row in plan] == ["SEARCH call USING INDEX call_ended (ended_at>? AND ended_at<?)"]
 
 
@@ -218,3 +217,44 @@ class TestPlans:
     def test_of_the_sums_only_their_own_days_are_read(self, sqlite: sqlite3.Connection) -> None:
         steps = [row[3] for row in sqlite.execute(f"EXPLAIN QUERY PLAN {history.SUMS}", (NOON_AT,))]
         assert any(step.startswith("SEARCH call USING INDEX call_ended (ended_at>?)") for step in steps), steps
+
+
+# Twenty thousand calls of a month.
+_CALLS = """
+INSERT INTO call (call_id, from_number, to_number, invited_at, ended_at, from_address, to_address, status,
+    termination_reason, reason_text, ended_by)
+SELECT 'call-' || each, (100 + mod(each, 40))::text, (140 + mod(each, 40))::text, ?, ? + each * 129.6, '', '', 200,
+    'normal', '', 'caller'
+FROM generate_series(1, 20000) AS each
+"""
+_PARTIES = "INSERT INTO party (number, ended_at, call) SELECT from_number, ended_at, id FROM call"
+_MEDIA = "INSERT INTO media SELECT id, 0, 'audio', 0, '', 1, '', 1, 1, 1, 1, 0, 0, 0, 0, 0, 0.0 FROM call"
+_TRACES = "INSERT INTO trace (call, ended_at, format, size, data) SELECT id, ended_at, 1, 9, ''::bytea FROM call"
+
+
+def test_postgresql_too_reads_nothing_but_what_is_asked_for(postgres: PostgresConnection) -> None:
+    postgres.execute(_CALLS, (NOON_AT, NOON_AT))
+    postgres.execute(_PARTIES)
+    postgres.execute(_MEDIA)
+    postgres.execute(_TRACES)
+    for table in ("call", "party", "media", "trace"):
+        postgres.execute(f"ANALYZE {table}")
+    late_at = NOON_AT + 2_580_000
+    statements: list[tuple[str, tuple[object, ...], str]] = [
+        (history.PLACES_OF_ALL, (NOON_AT, late_at, 0, 50, 0), "call_ended"),
+        (history.COUNT_ALL, (late_at,), "call_ended"),
+        (history.PLACES_OF_NUMBER, ("100", NOON_AT, late_at, 0, 50, 0), "party_pkey"),
+        (history.COUNT_OF_NUMBER, ("100", NOON_AT), "party_pkey"),
+        (history.CALLS + "(?, ?)", (1, 2), "call_pkey"),
+        (history.MEDIA + "(?, ?)" + history.IN_MEDIA_ORDER, (1, 2), "media_pkey"),
+        (history.SUMS, (late_at,), "call_ended"),
+        (history.SUMS_BETWEEN, (late_at, late_at + 3600), "call_ended"),
+        (TAKEN_FOR_DEAD, ("call-1", NOON_AT), "call_of_id"),
+        (traces.FIND_CALL, ("call-1", NOON_AT), "call_of_id"),
+        (traces.FIND_NEWEST, ("call-1", NOON_AT, late_at), "call_of_id"),
+        (traces.OLDEST, (5,), "trace_kept"),
+    ]
+    for sql, values, index in statements:
+        plan = "\n".join(row[0] for row in postgres.execute(f"EXPLAIN {sql}", values))
+        assert index in plan
+        assert "Seq Scan" not in plan, plan

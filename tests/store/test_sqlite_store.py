@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +12,13 @@ import pytest
 
 from config import IN_MEMORY, Config, ConfigError
 from sip.snapshots import CallRecord, HistoryQuery, NumberRecord, TerminationReason
-from store import StoreError, open_store
-from store.database import FILE_NAME
-from store.database_store import ROWS_AT_ONCE
+from store import StoreError, open_storage
+from store.database import FILE_NAME, Database
+from store.database_store import ROWS_AT_ONCE, DatabaseStore
 from store.interface import Store
-from store.sqlite_store import SqliteStore
+from store.medium import Medium
+from store.postgres import PostgresDatabase
+from tests.support.postgres import Cluster
 from tests.support.stored import BINDING, LIVE_CALL, MEDIA, NOON_AT, Clock, ended_call
 
 LIMIT_S = 20.0
@@ -25,34 +27,49 @@ ALL = HistoryQuery(None, None, None, 50, 0)
 
 
 class Starter:
-    """Starts stores on one data directory, or in memory; each is stopped before the next begins."""
+    """Starts stores in one place; each is stopped before the next begins."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, database: Callable[[], Medium], path: Path | None = None) -> None:
         self.path = path
         self.clock = Clock()
-        self.store: SqliteStore | None = None
+        self.store: DatabaseStore | None = None
+        self._database = database
+
+    def make(self) -> DatabaseStore:
+        self.stop()
+        clocks = {"clock": self.clock.monotonic, "wall_clock": self.clock.wall}
+        self.store = DatabaseStore(self._database(), 365, server="", **clocks)
+        return self.store
 
     def start(self) -> Store:
-        self.stop()
-        self.store = SqliteStore(self.path, 365, clock=self.clock.monotonic, wall_clock=self.clock.wall)
-        self.store.start()
-        return self.store
+        store = self.make()
+        store.start()
+        return store
 
     def stop(self) -> None:
         if self.store is not None:
             self.store.stop()
 
 
-@pytest.fixture(params=["file", "memory"])
+def on_file(path: Path) -> Starter:
+    return Starter(lambda: Database(path), path)
+
+
+@pytest.fixture(params=["file", "memory", "postgres"])
 def starter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Starter]:
-    starter = Starter(tmp_path / "data" / FILE_NAME if request.param == "file" else None)
+    if request.param == "postgres":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        url = cluster.url(cluster.new_database())
+        starter = Starter(lambda: PostgresDatabase(url, ""))
+    else:
+        starter = on_file(tmp_path / "data" / FILE_NAME) if request.param == "file" else Starter(lambda: Database(None))
     yield starter
     starter.stop()
 
 
 @pytest.fixture
 def on_disk(tmp_path: Path) -> Iterator[Starter]:
-    starter = Starter(tmp_path / "data" / FILE_NAME)
+    starter = on_file(tmp_path / "data" / FILE_NAME)
     yield starter
     starter.stop()
 
@@ -97,11 +114,11 @@ class TestInEachPlace:
         assert [(each.days, each.calls, each.talk_s) for each in figures] == [(1, 1, 60), (7, 2, 120), (30, 3, 180)]
 
     def test_those_who_wait_are_told(self, starter: Starter) -> None:
-        starter.store = SqliteStore(starter.path, 365)
+        store = starter.make()
         told: list[tuple[int, bool]] = []
-        starter.store.on_settled(lambda ticket, stored: told.append((ticket, stored)))
-        starter.store.start()
-        ticket = starter.store.put_call(LIVE_CALL)
+        store.on_settled(lambda ticket, stored: told.append((ticket, stored)))
+        store.start()
+        ticket = store.put_call(LIVE_CALL)
         starter.stop()
         assert told == [(ticket, True)]
 
@@ -166,7 +183,8 @@ class TestOnDisk:
     def test_a_second_server_on_the_same_directory_is_refused(self, on_disk: Starter) -> None:
         on_disk.start()
         with pytest.raises(ConfigError, match="a server is running on it"):
-            Starter(on_disk.path).start()
+            assert on_disk.path is not None
+            on_file(on_disk.path).start()
 
     def test_what_can_not_be_read_is_said_in_plain_words(
         self, on_disk: Starter, caplog: pytest.LogCaptureFixture
@@ -183,14 +201,14 @@ class TestOnDisk:
 
 class TestSettings:
     def test_the_file_is_in_the_data_directory(self, tmp_path: Path) -> None:
-        store = open_store(replace(Config(), data_dir=tmp_path))
+        store = open_storage(replace(Config(), data_dir=tmp_path)).store
         store.start()
         store.stop()
         assert (tmp_path / FILE_NAME).exists()
 
     def test_in_memory_nothing_is_made(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
-        store = open_store(replace(Config(), data_dir=Path(IN_MEMORY)))
+        store = open_storage(replace(Config(), data_dir=Path(IN_MEMORY))).store
         store.start()
         store.put_binding(BINDING, 1)
         assert store.flush(LIMIT_S)

@@ -12,6 +12,7 @@ from sip.trace import TraceEntry, TraceRecord, TraceSource, record_of
 from sip.trace_codec import UnreadableTrace, pack, unpack
 from store import calls, traces
 from store.calls import EndCall
+from store.sql import Connection
 from store.traces import PutTrace
 from tests.support.stored import MEDIA, NOON_AT, ended_call
 from tests.support.traces import MEDIA_KEY, PASSWORD_PROOF, SOURCE, decided
@@ -19,12 +20,12 @@ from tests.support.traces import MEDIA_KEY, PASSWORD_PROOF, SOURCE, decided
 CALL = ended_call("call-1", NOON_AT)
 
 
-def put(connection: sqlite3.Connection, call: CallSnapshot, source: TraceSource = SOURCE) -> None:
+def put(connection: Connection, call: CallSnapshot, source: TraceSource = SOURCE) -> None:
     EndCall(call, (replace(MEDIA, call_id=call.call_id),)).apply(connection)
     PutTrace(call, source).apply(connection)
 
 
-def kept(connection: sqlite3.Connection) -> list[str]:
+def kept(connection: Connection) -> list[str]:
     sql = "SELECT call_id FROM call JOIN trace ON call = id WHERE data IS NOT NULL ORDER BY id"
     return [name for (name,) in connection.execute(sql)]
 
@@ -48,7 +49,7 @@ def test_other_bytes_are_no_record() -> None:
             unpack(data)
 
 
-def test_all_about_a_call_is_found_by_its_call_id(connection: sqlite3.Connection) -> None:
+def test_all_about_a_call_is_found_by_its_call_id(connection: Connection) -> None:
     put(connection, CALL)
     trace = traces.find(connection, "call-1", None)
     assert trace is not None
@@ -61,7 +62,7 @@ def test_all_about_a_call_is_found_by_its_call_id(connection: sqlite3.Connection
 
 
 def test_of_several_calls_with_one_call_id_the_newest_or_the_one_that_was_invited_then(
-    connection: sqlite3.Connection,
+    connection: Connection,
 ) -> None:
     for invited_at in (100.0124, 100.0136, 90.0):
         put(connection, replace(CALL, invited_at=invited_at), TraceSource(dropped=int(invited_at * 10_000)))
@@ -73,14 +74,14 @@ def test_of_several_calls_with_one_call_id_the_newest_or_the_one_that_was_invite
     assert [found(at) for at in (None, 90.0, 100.012, 100.013, 100.014)] == [1000136, 900000, 1000124, 1000136, None]
 
 
-def test_the_call_id_may_hold_any_bytes(connection: sqlite3.Connection) -> None:
+def test_the_call_id_may_hold_any_bytes(connection: Connection) -> None:
     for call_id in ("a/b?c%2F", "\udcff\x01'--", "юг"):
         put(connection, replace(CALL, call_id=call_id))
         trace = traces.find(connection, call_id, None)
         assert trace is not None and trace.call.call_id == call_id
 
 
-def test_what_is_put_later_replaces_what_was_put_before(connection: sqlite3.Connection) -> None:
+def test_what_is_put_later_replaces_what_was_put_before(connection: Connection) -> None:
     put(connection, CALL)
     PutTrace(CALL, TraceSource((decided(0.0, "later"),))).apply(connection)
     trace = traces.find(connection, "call-1", None)
@@ -88,19 +89,19 @@ def test_what_is_put_later_replaces_what_was_put_before(connection: sqlite3.Conn
     assert PutTrace(CALL, SOURCE).key == PutTrace(CALL, TraceSource()).key != EndCall(CALL, ()).key
 
 
-def test_a_trace_of_a_call_that_is_not_in_the_history_is_dropped(connection: sqlite3.Connection) -> None:
+def test_a_trace_of_a_call_that_is_not_in_the_history_is_dropped(connection: Connection) -> None:
     PutTrace(CALL, SOURCE).apply(connection)
     assert connection.execute("SELECT count(*) FROM trace").fetchone() == (0,)
 
 
-def test_a_call_without_a_trace_has_its_figures(connection: sqlite3.Connection) -> None:
+def test_a_call_without_a_trace_has_its_figures(connection: Connection) -> None:
     EndCall(CALL, (MEDIA,)).apply(connection)
     trace = traces.find(connection, "call-1", None)
     assert trace is not None
     assert (trace.media, trace.entries, trace.is_kept, trace.forgotten_at) == ((MEDIA,), (), False, None)
 
 
-def test_old_traces_are_forgotten_and_it_is_known_when(connection: sqlite3.Connection) -> None:
+def test_old_traces_are_forgotten_and_it_is_known_when(connection: Connection) -> None:
     for number in range(5):
         put(connection, ended_call(f"call-{number}", NOON_AT + number))
     assert traces.forget(connection, NOON_AT + 3, 1_000_000, NOON_AT + 60, 2) == 2
@@ -116,7 +117,7 @@ def test_old_traces_are_forgotten_and_it_is_known_when(connection: sqlite3.Conne
     ]
 
 
-def test_the_oldest_traces_make_room_for_the_others(connection: sqlite3.Connection) -> None:
+def test_the_oldest_traces_make_room_for_the_others(connection: Connection) -> None:
     for number in range(5):
         put(connection, ended_call(f"call-{number}", NOON_AT + number))
     size = len(pack(record_of(SOURCE)))
@@ -126,7 +127,7 @@ def test_the_oldest_traces_make_room_for_the_others(connection: sqlite3.Connecti
     assert connection.execute(traces.KEPT_BYTES).fetchone() == (3 * size,)
 
 
-def test_a_call_that_leaves_the_history_takes_its_trace_along(connection: sqlite3.Connection) -> None:
+def test_a_call_that_leaves_the_history_takes_its_trace_along(connection: Connection) -> None:
     for number in range(2):
         put(connection, ended_call(f"call-{number}", NOON_AT + number))
     assert calls.prune(connection, NOON_AT + 1, 10) == 1
@@ -144,9 +145,9 @@ def test_a_call_that_leaves_the_history_takes_its_trace_along(connection: sqlite
     ],
 )
 def test_nothing_is_searched_for_without_an_index(
-    connection: sqlite3.Connection, sql: str, values: tuple[object, ...], index: str
+    sqlite: sqlite3.Connection, sql: str, values: tuple[object, ...], index: str
 ) -> None:
-    steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+    steps = [row[3] for row in sqlite.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
     assert len(steps) == 1 and index in steps[0]
 
 

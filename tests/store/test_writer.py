@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,8 +19,11 @@ from store.bindings import PutBinding
 from store.calls import EndCall, PutCall
 from store.database import FILE_NAME, SIDE_FILES, Database, connect
 from store.interface import TraceLimits
+from store.medium import Medium
+from store.postgres import PostgresDatabase
 from store.traces import PutTrace
 from store.writer import HEARTBEAT_S, PRUNE_BATCH, PRUNE_S, Writer
+from tests.support.postgres import Cluster
 from tests.support.stored import BINDING, DAY_S, LIVE_CALL, NOON_AT, Clock, Disk, ended_call, rows
 from tests.support.traces import decided
 
@@ -34,11 +38,13 @@ class Bench:
     ) -> None:
         self.path = path
         self.disk = Disk()
+        self.database = Database(path, self.disk.connect)
+        self._begin(self.database, limit, history_days, TraceLimits(trace_days, trace_bytes))
+
+    def _begin(self, database: Medium, limit: int, history_days: int, limits: TraceLimits) -> None:
         self.clock = Clock()
         self.backlog = Backlog(limit)
-        self.database = Database(path, self.disk.connect)
-        limits = TraceLimits(trace_days, trace_bytes)
-        self.writer = Writer(self.database, self.backlog, history_days, limits, self.clock.monotonic, self.clock.wall)
+        self.writer = Writer(database, self.backlog, history_days, limits, self.clock.monotonic, self.clock.wall)
         self.settled: list[tuple[int, bool]] = []
         self.writer.on_settled(lambda ticket, stored: self.settled.append((ticket, stored)))
 
@@ -53,18 +59,56 @@ class Bench:
     def put_phone(self, number: int) -> int:
         return self.backlog.put(PutBinding(replace(BINDING, binding_id=f"b-{number}"), number))
 
+    def rows(self, sql: str) -> list[Any]:
+        """What a stranger reads."""
+        return rows(self.path, sql)
+
     def count(self, table: str) -> int:
-        return int(rows(self.path, f"SELECT count(*) FROM {table}")[0][0])
+        return int(self.rows(f"SELECT count(*) FROM {table}")[0][0])
+
+
+class PostgresBench(Bench):
+    """The same on PostgreSQL, whose faults are the tests' own."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        limit: int = 100,
+        history_days: int = 365,
+        trace_days: int = 7,
+        trace_bytes: int = 100_000,
+    ) -> None:
+        self._cluster = cluster
+        self.name = cluster.new_database()
+        limits = TraceLimits(trace_days, trace_bytes)
+        self._begin(PostgresDatabase(cluster.url(self.name), ""), limit, history_days, limits)
+
+    def rows(self, sql: str) -> list[Any]:
+        return self._cluster.execute(self.name, sql)
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    yield from making(lambda **settings: Bench(tmp_path / "data" / FILE_NAME, **settings))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def make_any(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    """What is tested with it works in every database."""
+    if request.param == "sqlite":
+        yield from making(lambda **settings: Bench(tmp_path / "data" / FILE_NAME, **settings))
+        return
+    cluster: Cluster = request.getfixturevalue("cluster")
+    yield from making(lambda **settings: PostgresBench(cluster, **settings))
+
+
+def making(kind: Callable[..., Bench]) -> Iterator[Callable[..., Bench]]:
     made: list[Bench] = []
 
     def make_bench(**settings: int) -> Bench:
         for bench in made:
             bench.writer.stop()
-        made.append(Bench(tmp_path / "data" / FILE_NAME, **settings))
+        made.append(kind(**settings))
         made[-1].writer.open()
         return made[-1]
 
@@ -76,6 +120,11 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
 @pytest.fixture
 def bench(make: Callable[..., Bench]) -> Bench:
     return make()
+
+
+@pytest.fixture
+def any_bench(make_any: Callable[..., Bench]) -> Bench:
+    return make_any()
 
 
 class TestWriting:
@@ -94,27 +143,27 @@ class TestWriting:
         ]
 
     def test_one_change_that_can_never_be_stored_does_not_keep_back_the_others(
-        self, bench: Bench, caplog: pytest.LogCaptureFixture
+        self, any_bench: Bench, caplog: pytest.LogCaptureFixture
     ) -> None:
-        bench.put_phone(1)
-        bench.backlog.put(PutBinding(replace(BINDING, binding_id="bad", cseq=2**70), 2))
-        last = bench.put_phone(3)
-        assert bench.writer.attempt()
-        assert bench.count("binding") == 2
-        assert bench.backlog.lost == 1
-        assert bench.settled == [(last, True)]
+        any_bench.put_phone(1)
+        any_bench.backlog.put(PutBinding(replace(BINDING, binding_id="bad", cseq=2**70), 2))
+        last = any_bench.put_phone(3)
+        assert any_bench.writer.attempt()
+        assert any_bench.count("binding") == 2
+        assert any_bench.backlog.lost == 1
+        assert any_bench.settled == [(last, True)]
         assert "('binding', 'bad')" in caplog.text
-        assert bench.writer.problems() == ("1 changes of registrations and calls were never stored",)
+        assert any_bench.writer.problems() == ("1 changes of registrations and calls were never stored",)
 
-    def test_a_listener_that_raises_hinders_nobody(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_listener_that_raises_hinders_nobody(self, any_bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
         def broken(_ticket: int, _stored: bool) -> None:
             raise ZeroDivisionError
 
         others: list[int] = []
-        bench.writer.on_settled(broken)
-        bench.writer.on_settled(lambda ticket, _stored: others.append(ticket))
-        bench.put_phone(1)
-        assert bench.writer.attempt()
+        any_bench.writer.on_settled(broken)
+        any_bench.writer.on_settled(lambda ticket, _stored: others.append(ticket))
+        any_bench.put_phone(1)
+        assert any_bench.writer.attempt()
         assert others == [1]
         assert "a listener failed" in caplog.text
 
@@ -266,19 +315,48 @@ class TestFaults:
         assert bench.writer.pause_s == 0.0
 
     def test_a_fault_of_our_own_is_outlived_too(
-        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self, any_bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         def broken(*_: object) -> int:
             raise ZeroDivisionError
 
-        bench.put_phone(1)
+        any_bench.put_phone(1)
         with monkeypatch.context() as patch:
             patch.setattr("store.calls.prune", broken)
-            assert not bench.writer.attempt()
+            assert not any_bench.writer.attempt()
         assert "ZeroDivisionError" in caplog.text
-        assert bench.count("binding") == 1
+        assert any_bench.count("binding") == 1
+        assert any_bench.writer.attempt()
+        assert any_bench.writer.problems() == ()
+
+
+class TestPostgresAway:
+    """The database goes away while the server works, and comes back."""
+
+    def test_work_is_kept_meanwhile_and_stored_afterwards(
+        self, cluster: Cluster, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        bench = PostgresBench(cluster)
+        bench.writer.open()
+        bench.put_phone(1)
+        assert bench.writer.attempt()
+        cluster.refuse(bench.name)
+        tickets = [bench.put_phone(number) for number in (2, 3)]
+        for _ in range(3):
+            assert not bench.writer.attempt()
+        (problem,) = bench.writer.problems()
+        assert problem.startswith(
+            "registrations and calls can't be stored, and are kept in memory for now: the database"
+        )
+        assert bench.settled[1:] == [(tickets[-1], False)] * 3
+        assert bench.put_phone(4) == 0
+        cluster.admit(bench.name)
         assert bench.writer.attempt()
         assert bench.writer.problems() == ()
+        assert bench.count("binding") == 4
+        assert bench.settled[-1] == (4, True)
+        bench.writer.stop()
+        assert "registrations and calls are stored again" in caplog.text
 
 
 class TestDamage:
@@ -329,34 +407,34 @@ class TestDamage:
 
 class TestSignsOfLife:
     def beats(self, bench: Bench) -> list[float]:
-        return [at for (at,) in rows(bench.path, "SELECT at FROM heartbeat")]
+        return [at for (at,) in bench.rows("SELECT at FROM heartbeat")]
 
-    def test_they_come_while_a_call_is_live(self, bench: Bench) -> None:
-        bench.backlog.put(PutCall(LIVE_CALL))
-        bench.writer.attempt()
-        assert self.beats(bench) == [NOON_AT]
-        bench.clock.advance(HEARTBEAT_S - 1)
-        bench.writer.attempt()
-        assert self.beats(bench) == [NOON_AT]
-        bench.clock.advance(1)
-        bench.writer.attempt()
-        assert self.beats(bench) == [NOON_AT + HEARTBEAT_S]
+    def test_they_come_while_a_call_is_live(self, any_bench: Bench) -> None:
+        any_bench.backlog.put(PutCall(LIVE_CALL))
+        any_bench.writer.attempt()
+        assert self.beats(any_bench) == [NOON_AT]
+        any_bench.clock.advance(HEARTBEAT_S - 1)
+        any_bench.writer.attempt()
+        assert self.beats(any_bench) == [NOON_AT]
+        any_bench.clock.advance(1)
+        any_bench.writer.attempt()
+        assert self.beats(any_bench) == [NOON_AT + HEARTBEAT_S]
 
-    def test_an_idle_server_writes_nothing(self, bench: Bench) -> None:
+    def test_an_idle_server_writes_nothing(self, any_bench: Bench) -> None:
         for _ in range(3):
-            bench.clock.advance(HEARTBEAT_S)
-            bench.writer.attempt()
-        assert self.beats(bench) == []
+            any_bench.clock.advance(HEARTBEAT_S)
+            any_bench.writer.attempt()
+        assert self.beats(any_bench) == []
 
-    def test_what_was_written_is_brought_to_the_disk_with_the_next_one(self, bench: Bench) -> None:
-        bench.writer.attempt()
-        bench.clock.advance(1)
-        bench.put_phone(1)
-        bench.writer.attempt()
-        assert self.beats(bench) == []
-        bench.clock.advance(HEARTBEAT_S)
-        bench.writer.attempt()
-        assert self.beats(bench) == [NOON_AT + 1 + HEARTBEAT_S]
+    def test_what_was_written_is_brought_to_the_disk_with_the_next_one(self, any_bench: Bench) -> None:
+        any_bench.writer.attempt()
+        any_bench.clock.advance(1)
+        any_bench.put_phone(1)
+        any_bench.writer.attempt()
+        assert self.beats(any_bench) == []
+        any_bench.clock.advance(HEARTBEAT_S)
+        any_bench.writer.attempt()
+        assert self.beats(any_bench) == [NOON_AT + 1 + HEARTBEAT_S]
 
 
 class TestPruning:
@@ -364,15 +442,15 @@ class TestPruning:
         for number in range(count):
             bench.backlog.put(EndCall(ended_call(f"call-{number}", ended_at), ()))
 
-    def test_old_calls_go_batch_by_batch(self, make: Callable[..., Bench]) -> None:
-        bench = make(limit=10_000, history_days=30)
+    def test_old_calls_go_batch_by_batch(self, make_any: Callable[..., Bench]) -> None:
+        bench = make_any(limit=10_000, history_days=30)
         self.put_calls(bench, PRUNE_BATCH + 10, NOON_AT - 30 * DAY_S - 1)
         bench.backlog.put(EndCall(ended_call("young", NOON_AT - 30 * DAY_S + 60), ()))
         bench.writer.attempt()
         assert bench.count("call") == 11
         bench.clock.advance(0.05)
         bench.writer.attempt()
-        assert rows(bench.path, "SELECT call_id FROM call") == [("young",)]
+        assert bench.rows("SELECT call_id FROM call") == [("young",)]
         bench.clock.advance(PRUNE_S - 1)
         bench.writer.attempt()
         assert bench.count("call") == 1
@@ -380,8 +458,8 @@ class TestPruning:
         bench.writer.attempt()
         assert bench.count("call") == 0
 
-    def test_for_ever_is_for_ever(self, make: Callable[..., Bench]) -> None:
-        bench = make(history_days=0)
+    def test_for_ever_is_for_ever(self, make_any: Callable[..., Bench]) -> None:
+        bench = make_any(history_days=0)
         self.put_calls(bench, 1, 1.0)
         bench.writer.attempt()
         bench.clock.advance(PRUNE_S)
@@ -394,36 +472,36 @@ class TestPruning:
         bench.backlog.put(PutTrace(call, TraceSource((decided(0.0, "x" * 300),))))
 
     def traces(self, bench: Bench) -> int:
-        return int(rows(bench.path, "SELECT count(*) FROM trace WHERE forgotten_at IS NULL")[0][0])
+        return int(bench.rows("SELECT count(*) FROM trace WHERE forgotten_at IS NULL")[0][0])
 
-    def test_old_traces_go_before_their_calls(self, make: Callable[..., Bench]) -> None:
-        bench = make(trace_days=7)
+    def test_old_traces_go_before_their_calls(self, make_any: Callable[..., Bench]) -> None:
+        bench = make_any(trace_days=7)
         self.put_trace(bench, 0, NOON_AT - 7 * DAY_S - 1)
         self.put_trace(bench, 1, NOON_AT - 7 * DAY_S + 1)
         bench.writer.attempt()
         assert (bench.count("call"), self.traces(bench)) == (2, 1)
 
-    def test_traces_keep_to_their_size_without_waiting_for_the_hour(self, make: Callable[..., Bench]) -> None:
-        bench = make(trace_bytes=1_000)
+    def test_traces_keep_to_their_size_without_waiting_for_the_hour(self, make_any: Callable[..., Bench]) -> None:
+        bench = make_any(trace_bytes=1_000)
         for number in range(20):
             self.put_trace(bench, number, NOON_AT + number)
             bench.writer.attempt()
-        size = int(rows(bench.path, "SELECT sum(size) FROM trace")[0][0])
+        size = int(bench.rows("SELECT sum(size) FROM trace")[0][0])
         assert 0 < size <= 1_000
         assert self.traces(bench) < 20 == bench.count("trace")
 
 
 class TestThread:
-    def test_it_writes_what_is_put_and_ends_with_nothing_left(self, bench: Bench) -> None:
-        bench.writer.start()
+    def test_it_writes_what_is_put_and_ends_with_nothing_left(self, any_bench: Bench) -> None:
+        any_bench.writer.start()
         for number in range(10):
-            bench.put_phone(number)
-        assert bench.backlog.wait_stored(LIMIT_S)
-        bench.put_phone(10)
-        bench.writer.stop()
-        assert bench.count("binding") == 11
+            any_bench.put_phone(number)
+        assert any_bench.backlog.wait_stored(LIMIT_S)
+        any_bench.put_phone(10)
+        any_bench.writer.stop()
+        assert any_bench.count("binding") == 11
         assert "store-writer" not in {thread.name for thread in threading.enumerate()}
-        bench.writer.stop()
+        any_bench.writer.stop()
 
     def test_it_goes_on_after_a_fault(self, bench: Bench) -> None:
         other = connect(str(bench.path))

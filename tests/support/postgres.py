@@ -99,6 +99,7 @@ class Cluster:
             "full_page_writes": "off",
             "shared_buffers": "16MB",
             "autovacuum": "off",
+            "deadlock_timeout": "10ms",
         }
         arguments = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with (self.directory / "log").open("ab") as log:
@@ -117,15 +118,6 @@ class Cluster:
             self._server.send_signal(how)
             self._server.wait(LIMIT_S)
             self._server = None
-
-    def freeze(self) -> None:
-        """Its machine does not answer any more, until it is thawed."""
-        assert self._server is not None
-        children = subprocess.run(
-            ["pgrep", "-P", str(self._server.pid)], check=True, capture_output=True, text=True
-        ).stdout.split()
-        for pid in (self._server.pid, *map(int, children)):
-            os.kill(pid, signal.SIGSTOP)
 
     def close(self) -> None:
         self.stop(signal.SIGQUIT)
@@ -175,3 +167,14 @@ class Cluster:
             connection.execute("SET search_path = sipserver")
             cursor = connection.execute(sql)
             return cursor.fetchall() if cursor.description else []
+
+    def refuse(self, database: str) -> None:
+        """End the connections to that database and take no new ones, as one that is away does."""
+        self.execute("postgres", f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+        self.execute(
+            "postgres", f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
+        )
+
+    def admit(self, database: str) -> None:
+        """The database is back."""
+        self.execute("postgres", f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")

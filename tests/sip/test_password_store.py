@@ -1,4 +1,5 @@
-"""sip/password_file.py: where passwords come from, how they are kept, and that a damaged file opens nothing."""
+"""sip/password_store.py, sip/kept_passwords.py: where passwords come from, how they are kept, and that a damaged file
+opens nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ import pytest
 
 from config import IN_MEMORY, Config, ConfigError
 from sip.credentials import Credentials, PasswordDigests
-from sip.password_file import PASSWORD_FILE, PasswordStore
+from sip.kept_passwords import PASSWORD_FILE, passwords_in
+from sip.password_store import PasswordStore
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -23,7 +25,8 @@ posix_only = pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX
 
 
 def store(directory: Path, **settings: Any) -> PasswordStore:
-    return PasswordStore(replace(Config(), data_dir=directory / "data", **settings))
+    config = replace(Config(), data_dir=directory / "data", **settings)
+    return PasswordStore(config, passwords_in(config))
 
 
 def kept(directory: Path) -> Path:
@@ -97,9 +100,10 @@ def test_set_replaces_and_remove_takes_away(tmp_path: Path) -> None:
 
 
 def test_without_a_data_directory_passwords_last_until_the_end(tmp_path: Path) -> None:
-    passwords = PasswordStore(replace(Config(), data_dir=Path(IN_MEMORY)))
+    config = replace(Config(), data_dir=Path(IN_MEMORY))
+    passwords = PasswordStore(config, passwords_in(config))
     passwords.set("100", "correct horse")
-    assert passwords.path is None
+    assert not passwords.keeps
     assert has(passwords.load(), "100", "correct horse")
     assert passwords.reload_if_changed() is None
     assert not Path(IN_MEMORY).exists()
@@ -194,8 +198,8 @@ def test_two_processes_do_not_undo_each_other(tmp_path: Path) -> None:
 def test_many_processes_at_once_lose_nothing(tmp_path: Path) -> None:
     script = (
         "import sys; from dataclasses import replace; from pathlib import Path; from config import Config;"
-        "from sip.password_file import PasswordStore;"
-        "store = PasswordStore(replace(Config(), data_dir=Path(sys.argv[1])));"
+        "from sip.kept_passwords import passwords_in; from sip.password_store import PasswordStore;"
+        "config = replace(Config(), data_dir=Path(sys.argv[1])); store = PasswordStore(config, passwords_in(config));"
         "[store.set(str(number), 'correct horse') for number in range(int(sys.argv[2]), int(sys.argv[2]) + 5)]"
     )
     arguments = [sys.executable, "-c", script, str(tmp_path / "data")]
