@@ -28,8 +28,10 @@ from queue import SimpleQueue
 from typing import Any, TextIO
 
 from config import AUDIT_LOG_NAME, ERROR_LOG_NAME, Config, wrong_value
+from faults import FaultLog
+from lasting_thread import LastingThread
 
-PROJECT_LOGGERS = ("api", "config", "log_setup", "rtp", "sip", "store", "sipserver")
+PROJECT_LOGGERS = ("api", "config", "lasting_thread", "log_setup", "rtp", "sip", "store", "sipserver")
 """These log from LOG_LEVEL on; any other library only what the root logger lets through (warnings and worse)."""
 
 AUDIT_LOGGER = "api.audit"
@@ -189,8 +191,8 @@ class LogFigures:
     dropped: int = 0
     errors: int = 0
     failing: int = 0
-    is_running: bool = True
-    """False when the thread that writes has ended though there is something to write for."""
+    problems: tuple[str, ...] = ()
+    """What the thread that writes has met, as clauses without capital and full stop."""
 
 
 class _Entrance(QueueHandler):
@@ -373,12 +375,16 @@ class _Writer(QueueListener):
         self._stopping = threading.Event()
         self._dropped = 0
         self._errors = 0
+        self._faults = FaultLog(logging.getLogger(__name__), "log-writer")
+        self._problems: Callable[[], tuple[str, ...]] = tuple
 
     def start(self) -> None:
         self._stopping.clear()
-        super().start()
-        if self._thread is not None:
-            self._thread.name = "log-writer"
+        # It also goes on after a fault when it is told to stop: what is in the queue before the last word is written.
+        thread = LastingThread("log-writer", self._monitor, lambda: False)  # type: ignore[attr-defined]
+        self._thread = thread
+        self._problems = thread.problems
+        thread.start()
 
     def stop(self) -> None:
         self._stopping.set()
@@ -420,8 +426,8 @@ class _Writer(QueueListener):
         """Any thread; what is being counted this moment may be missing."""
         failing = sum(isinstance(handler, _JsonFileHandler) and handler.failed for handler in self.outlets)
         dropped = self._dropped + self._entrance.dropped
-        is_running = self._thread is not None and self._thread.is_alive()
-        return LogFigures(self._lines.qsize() + len(self._gathered), dropped, self._errors, failing, is_running)
+        queued = self._lines.qsize() + len(self._gathered)
+        return LogFigures(queued, dropped, self._errors, failing, self._problems())
 
     def _gather(self, record: logging.LogRecord) -> None:
         self._errors += record.levelno >= logging.ERROR
@@ -456,6 +462,7 @@ class _Writer(QueueListener):
         return lines
 
     def _tell_fault(self, record: logging.LogRecord) -> None:
+        self._faults.count()
         with contextlib.suppress(Exception):  # where stderr is closed, there is nobody to tell
             self._fallback.handleError(record)
 

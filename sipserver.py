@@ -27,15 +27,15 @@ from api.problem_watch import ProblemWatch
 from api.server import HttpServer
 from api.services import HealthSnapshot, Internals
 from config import Config, ConfigError, dotenv_warnings, load, wrong_value
+from faults import FaultLog, fault_counts
 from interpreter import Collector
+from lasting_thread import LastingThread
 from log_setup import log_figures, start_logging
 from rtp.figures import RelayTotals, StreamSnapshot
 from rtp.relay import RtpRelay
 from sip.engine import SipEngine
 from sip.event_bus import EventBus
 from sip.events import NO_DATA, EventType
-from sip.faults import FaultLog
-from sip.lasting_thread import LastingThread
 from sip.numbering import NumberPlan
 from sip.safekeeping import Safekeeping
 from sip.snapshots import (
@@ -89,7 +89,7 @@ class SipServer:
         self._safekeeping = Safekeeping(config, self._engine, storage.passwords, storage.bans)
         self._problem_watch = ProblemWatch(self.events)
         self._is_draining = False
-        self._faults = FaultLog(log)
+        self._faults = FaultLog(log, "housekeeper")
         self._stopped = threading.Event()
         self._housekeeper = LastingThread("housekeeper", self._keep_house, self._stopped.is_set)
         self._http: HttpServer | None = None
@@ -239,8 +239,10 @@ class SipServer:
         return self._engine.calls()
 
     def clear_calls(self) -> int:
-        with self._kept():
-            return self._engine.clear_calls()
+        ended = self._engine.clear_calls()
+        if ended:
+            self._store.flush(_OWN_WRITES_S)
+        return ended
 
     def end_call(self, call_id: str) -> bool:
         return self._engine.end_call(call_id)
@@ -347,6 +349,7 @@ class SipServer:
             log_errors=logs.errors,
             log_files_failing=logs.failing,
             store_pending=self._store.pending(),
+            faults=fault_counts(),
         )
 
     def _threads(self) -> dict[str, bool]:
@@ -366,18 +369,20 @@ class SipServer:
     def _hindrances(self) -> Iterator[str]:
         """What is wrong though phones can register and call."""
         yield from self._engine.problems()
+        yield from self._relay.problems()
         if shortage := self._relay.shortage():
             yield f"one more call would have no sound: {shortage}"
         yield from self._store.problems()
         yield from self._safekeeping.problems()
         yield from self._housekeeper.problems()
+        if self._http is not None:
+            yield from self._http.problems()
         logs = log_figures()
         if logs.failing:
             yield f"{logs.failing} log files can't be written; their lines go to stderr"
         if logs.dropped:
             yield f"{logs.dropped} log lines were never written"
-        if not logs.is_running:
-            yield "the thread that writes the log has ended"
+        yield from logs.problems
 
 
 @contextlib.contextmanager

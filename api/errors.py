@@ -15,8 +15,10 @@ from flask import Flask, Response, g, json, request
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed
 
 from api.views import clean
+from faults import FaultLog
 
 log = logging.getLogger(__name__)
+_faults = FaultLog(log, "http")
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -121,5 +123,6 @@ def _on_http_error(error: HTTPException) -> Response:
 
 def _on_fault(error: BaseException) -> Response:
     fault_id = new_fault_id()
+    _faults.count()  # each is told: whoever got the id may ask for it
     log.error("fault %s: %s %s", fault_id, request.method, request.path, exc_info=error)
     return _on_problem(fault_problem(fault_id))

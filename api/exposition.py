@@ -99,6 +99,12 @@ class _ServerCollector(Collector):
             ("thread",),
             _by_label(inside.threads),
         )
+        yield self._counter(
+            "sipserver_faults_total",
+            "Faults that the server has met and got over, by the place that they ended in; the log tells of each kind.",
+            ("place",),
+            _by_label(inside.faults),
+        )
         yield _gauge(
             "sipserver_store_pending_changes",
             "Changes that wait to be written to the database.",

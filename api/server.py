@@ -25,6 +25,7 @@ from waitress.task import ErrorTask  # type: ignore[import-untyped]
 from api import limits
 from api.errors import MEDIA_TYPE, Problem, fault_problem, new_fault_id, problem, sentences
 from api.headers import SECURITY_HEADERS
+from lasting_thread import LastingThread
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -83,7 +84,7 @@ class HttpServer:
         self._port = port
         self._new_codec = new_codec
         self._server: Any = None
-        self._thread: threading.Thread | None = None
+        self._thread: LastingThread | None = None
 
     @property
     def host(self) -> str:
@@ -117,7 +118,7 @@ class HttpServer:
         )
         self._server.channel_class = _Channel if self._new_codec is None else partial(_TlsChannel, self._new_codec)
         self._server.accept = _patient(self._server.accept)
-        self._thread = threading.Thread(target=self._run, args=(self._server,), name="http", daemon=True)
+        self._thread = LastingThread("http", partial(_serve, self._server), lambda: self._server is None)
         self._thread.start()
 
     def stop(self) -> None:
@@ -135,12 +136,14 @@ class HttpServer:
         if not thread.is_alive() and not server.task_dispatcher.threads:
             server.trigger.close()
 
-    @staticmethod
-    def _run(server: Any) -> None:
-        try:
-            server.run()
-        except Exception:
-            log.exception("the HTTP server has stopped")
+    def problems(self) -> tuple[str, ...]:
+        """What its thread has met, as clauses without capital and full stop."""
+        return () if self._thread is None else self._thread.problems()
+
+
+def _serve(server: Any) -> None:
+    """Until every socket is closed.  Not waitress's own `run`, which takes SystemExit for the end of the program."""
+    wasyncore.loop(timeout=server.adj.asyncore_loop_timeout, map=server._map, use_poll=server.adj.asyncore_use_poll)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -63,6 +63,8 @@ class Internals:
 
     `log_queued` lines wait to be written; `log_dropped` (counter) never were; `log_errors` (counter) were of level
     error; `log_files_failing` can't be written now. `store_pending` changes wait to be stored.
+
+    `faults` (counters): those of the program itself, by the place that they ended in.
     """
 
     server_transactions: int = 0
@@ -84,6 +86,7 @@ class Internals:
     log_errors: int = 0
     log_files_failing: int = 0
     store_pending: int = 0
+    faults: Mapping[str, int] = field(default_factory=dict)
 
 
 class Services(Protocol):

@@ -17,6 +17,7 @@ from contextlib import suppress
 from functools import partial
 from heapq import heappop, heappush
 
+from faults import FaultLog
 from rtp.poller import Poller, new_poller
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,6 @@ Command = Callable[[], None]
 Handler = Callable[[float], object]
 
 MAX_DATAGRAM = 65536
-_FAULT_LOG_INTERVAL_S = 10.0
 _MAX_WAITING = 64
 
 
@@ -45,8 +45,7 @@ class RelayLoop:
         self._may_sleep = False
         self._is_stopping = False
         self._thread_id: int | None = None
-        self._last_fault_at: float | None = None
-        self._faults = 0
+        self._faults = FaultLog(log, "rtp-relay")
         self._wake_rx, self._wake_tx = socket.socketpair()
         for end in (self._wake_rx, self._wake_tx):
             end.setblocking(False)
@@ -94,15 +93,19 @@ class RelayLoop:
 
     # the loop's thread
 
+    def is_stopping(self) -> bool:
+        return self._is_stopping
+
     def run(self) -> None:
-        """Serve until `stop`. A fault in a handler costs the packet it met, never the loop."""
+        """Serve until `stop`. A fault in a handler costs the packet it met, never the loop; one that ends the thread
+        itself gets through, and `run` may be called anew."""
         self._thread_id = threading.get_ident()
         try:
             while not self._is_stopping:
                 try:
                     self._serve()
-                except Exception:  # noqa: BLE001 - logged by _log_fault, at a rate packets cannot drive
-                    self._log_fault()
+                except Exception as error:  # noqa: BLE001 - logged, at a rate that packets cannot drive
+                    self._faults.note(error, self.clock(), "the media relay drops a packet or a command")
         finally:
             self._thread_id = None
 
@@ -186,15 +189,6 @@ class RelayLoop:
     def _on_wake(self, _now: float) -> None:
         with suppress(BlockingIOError):
             self._wake_rx.recv(4096)
-
-    def _log_fault(self) -> None:
-        """One line with a traceback at most every ten seconds: packets must not be able to fill the disk."""
-        self._faults += 1
-        now = self.clock()
-        if self._last_fault_at is not None and now - self._last_fault_at < _FAULT_LOG_INTERVAL_S:
-            return
-        self._last_fault_at = now
-        log.exception("media relay: fault number %d, the packet or command is dropped", self._faults)
 
 
 def _ignore(_now: float) -> None:

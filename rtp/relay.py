@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from lasting_thread import LastingThread
 from rtp.crew import Crew
 from rtp.endpoint import RtpEndpoint
 from rtp.figures import RelayTotals, StreamSnapshot
@@ -49,14 +50,14 @@ class RtpRelay:
         self._fell_short = False
         self._place: Place | None = None
         self._crew: Crew | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: LastingThread | None = None
 
     def start(self) -> None:
         """Start the thread `rtp-relay`."""
         assert self._thread is None
         loop = RelayLoop(self._clock)
         self._crew = Crew(loop, self._wanted_workers)
-        self._thread = threading.Thread(target=loop.run, name="rtp-relay", daemon=True)
+        self._thread = LastingThread("rtp-relay", loop.run, loop.is_stopping)
         self._thread.start()
         loop.post(self._crew.start)
         with self._lock:
@@ -81,6 +82,10 @@ class RtpRelay:
     def is_running(self) -> bool:
         """The relay thread lives."""
         return self._thread is not None and self._thread.is_alive()
+
+    def problems(self) -> tuple[str, ...]:
+        """What hinders it though it runs, in plain words."""
+        return () if self._thread is None else self._thread.problems()
 
     def workers_running(self) -> int:
         """How many worker processes are up."""

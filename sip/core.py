@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from config import Config
+from faults import FaultLog
 from sip.admission import Admission
 from sip.call_control import CallControl
 from sip.calls import Call, CallTable
@@ -114,6 +115,7 @@ class SipCore:
         self._banner = (("Server", config.server_header),) if config.server_header else ()
         self._kept_by = wall_offset
         """By which clock the times of what is kept were made."""
+        self._faults = FaultLog(log, "sip")
         self._promised = 0
         """Ticket of what the REGISTER at hand has changed."""
         self._effects: list[Send] = []
@@ -378,8 +380,9 @@ class SipCore:
         except ParseError as error:
             response = make_response(request, error.status, error.reason, to_tag=self._exchange.identity.new_tag())
             transaction.respond(response, now)
-        except Exception:
-            log.exception("%s of call %s met a fault of the server", request.method, request.call_id)
+        except Exception as error:  # noqa: BLE001 - logged, at a rate that packets cannot drive
+            text = "%s of call %s met a fault of the server"
+            self._faults.note(error, now, text, request.method, request.call_id)
             self._give_up(transaction, request, now)
 
     def _give_up(self, transaction: ServerTransaction, request: Request, now: float) -> None:

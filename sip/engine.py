@@ -16,17 +16,17 @@ from itertools import chain
 from math import inf
 
 from config import Config, wrong_value
+from faults import FaultLog
+from lasting_thread import LastingThread
 from sip.addresses import AddressBook, is_wildcard
 from sip.core import Send, SipCore
 from sip.credentials import Credentials
 from sip.endpoint import EndpointRelay
 from sip.errors import ParseError
 from sip.events import EventSink
-from sip.faults import FaultLog
 from sip.flood import REGISTERED_FACTOR, SourceGuard, TokenBucket
 from sip.flow import Flow
 from sip.icmp import Undelivered
-from sip.lasting_thread import LastingThread
 from sip.message import Request, Response
 from sip.patience import StreamLimits
 from sip.quota import ConnectionQuota
@@ -108,7 +108,7 @@ class SipEngine:
         self._settled_ticket = 0
         self._guard = SourceGuard(config.sip_rate_limit, self._core.admission.live.__contains__)
         self._undelivered = TokenBucket(_UNDELIVERED_PER_S)
-        self._faults = FaultLog(log)
+        self._faults = FaultLog(log, "sip")
         self._transports = TransportTable()
         self._udp: UdpTransport | None = None
         self._streams: list[TcpTransport] = []

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Final, Generic, TypeVar
 
-from sip.faults import FaultLog
+from faults import FaultLog
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class TimerQueue:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
-        self._faults = FaultLog(logger)
+        self._faults = FaultLog(logger, "sip-timer")
         self._cancelled = 0
         self._started = 0
 

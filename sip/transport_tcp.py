@@ -15,11 +15,11 @@ import threading
 import time
 from collections.abc import Callable
 
+from faults import FaultLog
+from lasting_thread import LastingThread
 from sip.addresses import AddressBook, family_of, is_wildcard, normalise
 from sip.codec import Codec, Plain
-from sip.faults import FaultLog
 from sip.flow import Flow
-from sip.lasting_thread import LastingThread
 from sip.patience import StreamLimits
 from sip.quota import ConnectionQuota
 from sip.tcp_connection import LAST_WORDS_S, TcpConnection
@@ -59,7 +59,7 @@ class TcpTransport:
         self._lock = threading.Lock()
         self._connections: dict[int, TcpConnection] = {}
         self._leaving: list[TcpConnection] = []
-        self._faults = FaultLog(log)
+        self._faults = FaultLog(log, f"sip-{self.name.lower()}")
         self._is_closed_to_new = False
         self._stopping = threading.Event()
         self._thread = LastingThread(f"sip-{self.name.lower()}-accept", self._run, self._stopping.is_set)

@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 
+from faults import FaultLog
+from lasting_thread import LastingThread
 from sip.addresses import AddressBook, family_of, is_wildcard, normalise
 from sip.errors import ParseError
-from sip.faults import FaultLog
 from sip.flow import Flow
 from sip.icmp import Undelivered, ask_for_errors, read_errors
-from sip.lasting_thread import LastingThread
 from sip.message import parse_datagram
 from sip.transport import OnMalformed, OnMessage, OnUndelivered
 
@@ -69,7 +69,7 @@ class UdpTransport:
         self.port: int = self._socket.getsockname()[1]
         self._wake_host = ("::1" if self._dual_stack else "127.0.0.1") if is_wildcard(host) else host
         self._flows: dict[tuple[str, int], Flow] = {}
-        self._faults = FaultLog(log)
+        self._faults = FaultLog(log, "sip-udp")
         self._is_deaf = False
         self._stopping = threading.Event()
         self._thread = LastingThread("sip-udp", self._run, self._stopping.is_set)

@@ -192,7 +192,7 @@ class Database:
         with self.writing() as connection:
             check(connection, "quick_check", CHECK_LIMIT_S)
 
-    def after_fault(self, error: Exception, now_at: float) -> None:
+    def after_fault(self, error: BaseException, now_at: float) -> None:
         if trouble.is_damage(error) and self._path is not None:
             self.set_aside(now_at, str(error))
         elif trouble.needs_reopening(error):

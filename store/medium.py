@@ -51,7 +51,7 @@ class Medium(Protocol):
     def announce(self, connection: Connection, keys: Sequence[tuple[object, ...]]) -> None:
         """At the end of a transaction: tell the other servers on the same database what has changed in it."""
 
-    def after_fault(self, error: Exception, now_at: float) -> None:
+    def after_fault(self, error: BaseException, now_at: float) -> None:
         """Do away with what a fault has spoilt.  Raises `OSError`."""
 
     def problems(self) -> tuple[str, ...]:

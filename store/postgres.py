@@ -211,7 +211,7 @@ class PostgresDatabase:
     def examine(self) -> None:
         """PostgreSQL looks after its files itself."""
 
-    def after_fault(self, error: Exception, now_at: float) -> None:
+    def after_fault(self, error: BaseException, now_at: float) -> None:
         if postgres_trouble.needs_reopening(error):
             self.leave()
 

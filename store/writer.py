@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 
 from config import ConfigError
+from faults import FaultLog
+from lasting_thread import LastingThread
 from store import calls, traces
 from store.backlog import Backlog, Work
 from store.bindings import drop_expired
@@ -61,7 +63,8 @@ class Writer:
         self._server = server
         self._listeners: list[Settled] = []
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread: LastingThread | None = None
+        self._faults = FaultLog(log, "store-writer")
         self._trouble = ""
         self._pause_s = 0.0
         self._beat_due = 0.0
@@ -88,8 +91,8 @@ class Writer:
         if lost := self._backlog.lost:
             found.append(f"{lost} changes of registrations and calls were never stored")
         found += self._database.problems()
-        if self._thread is not None and not self.is_alive and not self._stopping.is_set():
-            found.append("the thread that stores registrations and calls has ended")
+        if self._thread is not None:
+            found += self._thread.problems()
         return tuple(found)
 
     def check_soon(self) -> None:
@@ -112,7 +115,7 @@ class Writer:
             self._note(error)
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread = LastingThread("store-writer", self._run, self._stopping.is_set)
         self._thread.start()
 
     def stop(self) -> None:
@@ -147,7 +150,7 @@ class Writer:
         """Do what is due; whether that went well.  Never raises."""
         try:
             self._work(self._clock(), self._wall_clock())
-        except Exception as error:  # noqa: BLE001 - the thread outlives whatever happens in it
+        except BaseException as error:  # noqa: BLE001 - what was taken from the backlog must go back to it
             self._failed(error)
             return False
         self._recover()
@@ -215,7 +218,7 @@ class Writer:
             except Exception as error:
                 if self._database.is_passing(error):
                     raise
-                log.exception("a change can't be stored and is lost: %r", work.key)
+                self._faults.note(error, self._clock(), "a change can't be stored and is lost: %r", work.key)
                 lost += 1
         return lost
 
@@ -241,7 +244,7 @@ class Writer:
 
     # -------------------------------------------------------------------------------------------- faults
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         self._note(error)
         settled = self._backlog.failed()
         try:
@@ -250,8 +253,9 @@ class Writer:
             self._note(second)
         self._tell(settled, stored=False)
 
-    def _note(self, error: Exception) -> None:
+    def _note(self, error: BaseException) -> None:
         """Logged once for each kind of fault, not once for each attempt."""
+        self._faults.count()
         trouble = self._database.clause(error)
         if trouble != self._trouble:
             log.error("registrations and calls can't be stored for now: %s", trouble, exc_info=error)
@@ -267,5 +271,5 @@ class Writer:
         for listener in self._listeners:
             try:
                 listener(ticket, stored)
-            except Exception:
-                log.exception("a listener failed")
+            except Exception as error:  # noqa: BLE001 - it is the listener's fault, and the others are told
+                self._faults.note(error, self._clock(), "who waited for a write could not be told")

@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("config", "interpreter"),
+    ("config", "faults", "interpreter"),
+    ("lasting_thread",),
     ("log_setup",),
     # SIP, pure
     (
@@ -25,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "sip.numbering",
         "sip.returned",
     ),
-    ("sip.attempts", "sip.faults"),
+    ("sip.attempts",),
     ("sip.passwords",),
     ("sip.snapshots", "sip.sources", "sip.timers"),
     ("sip.bans", "sip.diary", "sip.flood", "sip.masking", "sip.multipart", "sip.uri"),
@@ -61,7 +62,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rtp.outgoing", "rtp.program", "rtp.rtcp_writer", "rtp.session", "rtp.shared_stats"),
     ("rtp.conversation",),
     # drivers: sockets, threads, time
-    ("sip.event_bus", "sip.lasting_thread", "sip.outbox", "sip.quota", "sip.tls"),
+    ("sip.event_bus", "sip.outbox", "sip.quota", "sip.tls"),
     ("rtp.channel", "rtp.poller", "rtp.udp", "sip.addresses", "sip.private_file"),
     ("sip.icmp",),
     ("sip.transport",),
@@ -145,7 +146,6 @@ DRIVERS = frozenset(
         "sip.event_bus",
         "sip.engine",
         "sip.icmp",
-        "sip.lasting_thread",
         "sip.kept_passwords",
         "sip.password_store",
         "sip.private_file",
@@ -182,7 +182,12 @@ BANNED = frozenset(
 )
 """What a pure file must not import."""
 
+FOR_ALL = frozenset({"faults", "lasting_thread"})
+"""What every thread needs, whatever it does."""
+
 ALLOWED_PACKAGES = {
+    "faults": frozenset[str](),
+    "lasting_thread": frozenset[str](),
     "config": frozenset[str](),
     "interpreter": frozenset[str](),
     "log_setup": frozenset({"config"}),
@@ -269,7 +274,7 @@ def test_imports_lead_downward(module: str) -> None:
 
 @pytest.mark.parametrize("module", sorted(SOURCES))
 def test_no_package_imports_its_neighbour(module: str) -> None:
-    allowed = ALLOWED_PACKAGES[module.partition(".")[0]]
+    allowed = ALLOWED_PACKAGES[module.partition(".")[0]] | FOR_ALL
     assert [name for name in own_imports(module) if not {name, name.partition(".")[0]} & allowed] == []
 
 

@@ -335,14 +335,22 @@ def test_a_fault_outside_of_flask_is_json_with_an_id_too(caplog) -> None:
     assert body["id"] in caplog.text
 
 
-def test_an_end_of_the_server_that_nobody_asked_for_is_logged(caplog) -> None:
-    class Broken:
-        def run(self) -> None:
-            raise ZeroDivisionError
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
+def test_what_ends_its_thread_does_not_end_the_server(server, caplog, error: type[BaseException]) -> None:
+    assert server.problems() == ()
 
-    HttpServer._run(Broken())
-    [record] = caplog.records
-    assert (record.levelname, record.exc_info[0]) == ("ERROR", ZeroDivisionError)
+    readable, left = server._server.readable, iter([error()])
+
+    def fail_once() -> bool:
+        if fault := next(left, None):
+            raise fault
+        return readable()
+
+    server._server.readable = fail_once
+    server._server.trigger.pull_trigger()
+    assert get(server, "/healthz")[0] == 200
+    assert [problem.split(" met")[0] for problem in server.problems()] == ["the thread http"]
+    assert "the thread http met a fault and begins anew" in caplog.text
 
 
 def test_more_descriptors_than_select_can_watch_do_not_stop_the_server(app) -> None:

@@ -37,7 +37,11 @@ def told() -> dict[str, set[str]]:
         totals=CallTotals(0, 0, 0, 0.0, {}),
         media=[STREAM],
         inside=Internals(
-            refused_requests={"wrong": 1}, connections={"tcp": 1}, threads={"sip-udp": True}, setup_bounds_s=()
+            refused_requests={"wrong": 1},
+            connections={"tcp": 1},
+            threads={"sip-udp": True},
+            setup_bounds_s=(),
+            faults={"sip-udp": 1},
         ),
     )
     text = create_app(services, Config(), version="1").test_client().get("/metrics").text

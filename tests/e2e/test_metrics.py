@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Callable
 
 from log_setup import start_logging
 from tests.support.office import Office, eventually
 
 
-def scrape(office: Office) -> dict[str, float]:
-    connection = http.client.HTTPConnection("127.0.0.1", office.server.api_port, timeout=5)
-    try:
-        connection.request("GET", "/metrics")
-        response = connection.getresponse()
-        lines = response.read().decode().splitlines()
-        assert response.status == 200
-    finally:
-        connection.close()
-    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
-
-
 def test_a_call_from_its_set_up_to_its_end(office: Office) -> None:
     alice, bob = office.phones("100", "101")
-    before = scrape(office)
+    before = office.api.metrics()
     call, _ = office.connect(alice, bob)
 
-    during = scrape(office)
+    during = office.api.metrics()
     assert before["sipserver_registered_numbers"] == 2
     assert during['sipserver_calls_in_progress{state="established"}'] == 1
     assert during["sipserver_call_attempts_total"] == before["sipserver_call_attempts_total"] + 1
@@ -37,7 +24,7 @@ def test_a_call_from_its_set_up_to_its_end(office: Office) -> None:
 
     call.hang_up()
     office.last_ended()
-    after = scrape(office)
+    after = office.api.metrics()
     assert after['sipserver_calls_ended_total{reason="normal"}'] == 1
     assert after["sipserver_rtp_port_pairs_in_use"] == 0
 
@@ -48,7 +35,7 @@ def test_threads_connections_and_refusals(start_office: Callable[..., Office]) -
     stranger = office.unregistered("999")
     stranger.send_register(60)
     found = eventually(
-        lambda: (figures := scrape(office))["sipserver_registrations_failed_total"] and figures, "the refusal"
+        lambda: (figures := office.api.metrics())["sipserver_registrations_failed_total"] and figures, "the refusal"
     )
     assert found["sipserver_registrations_failed_total"] == 1
     assert found['sipserver_sip_connections{transport="tcp"}'] == 1
@@ -61,6 +48,6 @@ def test_threads_connections_and_refusals(start_office: Callable[..., Office]) -
 def test_figures_of_the_log(office: Office) -> None:
     logs = start_logging(office.config, console=False)
     try:
-        assert scrape(office)["sipserver_log_files_failing"] == 0
+        assert office.api.metrics()["sipserver_log_files_failing"] == 0
     finally:
         logs.stop()

@@ -46,3 +46,4 @@ def test_hours_forward_and_back(
     assert f"{step_s:.0f} s" in line or f"{step_s - 1:.0f} s" in line
     phones_register_and_call(office)
     office.connect(alice, bob)
+    office.close()  # before the clock is set back, which would be told too

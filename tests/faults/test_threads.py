@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from log_setup import start_logging
+from log_setup import _Writer, start_logging
 from sip.core import SipCore
 from sip.transport_tcp import TcpTransport
 from tests.support.faulty import LogLines, phones_register_and_call, problems, wait_for_problem
 from tests.support.office import Office, eventually, office_config
+
+LIMIT_S = 20.0
 
 
 def leave(*_: object) -> None:
@@ -75,39 +77,73 @@ def test_the_housekeeper(start: Callable[..., Office], lines: LogLines, monkeypa
     eventually(lambda: once.calls >= 2, "the next round")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_the_relay_is_not_ready_without_its_thread(start: Callable[..., Office]) -> None:
+def test_the_relay(start: Callable[..., Office], lines: LogLines) -> None:
+    """Calls go on: what they hear is a pause of a tenth of a second."""
     office = start()
+    alice, bob = office.phones("100", "101")
+    call, ring = office.connect(alice, bob)
     place = office.server._relay._place
     assert place is not None
     place.loop.post(leave)
+    is_told(office, lines, "rtp-relay")
 
-    eventually(lambda: office.api.request("GET", "/healthz").status == 503, "the bad news")
-    assert "the media relay has stopped" in office.api.request("GET", "/healthz").json["problems"][0]
-    office.phone("100")
+    packets = call.media.make_packets(3)
+    call.media.send(*packets)
+    assert [ring.media.receive() for _ in packets] == packets
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_the_store(start: Callable[..., Office], lines: LogLines, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Phones still call, and are answered after the pause that a hanging disk costs."""
+    """What it had to write is written by the loop that begins anew."""
     office = start()
-    monkeypatch.setattr(office.server._store._writer, "attempt", leave)  # type: ignore[attr-defined]
+    writer = office.server._store._writer  # type: ignore[attr-defined]
+    once = Once(writer.attempt)
+    monkeypatch.setattr(writer, "attempt", once)
     office.phone("100", t1_s=0.1)
-    wait_for_problem(office, "the thread that stores registrations and calls has ended")
-    phones_register_and_call(office)
-    office.close()
-    assert len(lines.take("could not be stored")) == 1
+    is_told(office, lines, "store-writer")
+    assert office.server._store.flush(LIMIT_S)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_the_log_writer(start: Callable[..., Office], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    handle = start_logging(office_config(tmp_path), console=False)
+def test_the_server_of_the_api(start: Callable[..., Office], lines: LogLines) -> None:
+    office = start()
+    http = office.server._http
+    assert http is not None
+    http._server.readable = Once(http._server.readable)
+    http._server.trigger.pull_trigger()
+    is_told(office, lines, "http")
+
+
+def test_the_log_writer(
+    start: Callable[..., Office], lines: LogLines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = office_config(tmp_path)
+    handle = start_logging(config, console=False)
     try:
         office = start()
         assert problems(office) == []
-        monkeypatch.setattr("log_setup._Writer.handle", leave)
+        once = Once(_Writer.handle)
+        monkeypatch.setattr(_Writer, "handle", lambda *arguments: once(*arguments))
         office.phone("100")
-        wait_for_problem(office, "the thread that writes the log has ended")
-        phones_register_and_call(office)
+        is_told(office, lines, "log-writer")
     finally:
         handle.stop()
+    assert "108 to 109 ended" in config.log_file.read_text()
+
+
+def test_faults_are_counted_by_place(
+    start: Callable[..., Office], lines: LogLines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = start()
+    before = faults_told(office)
+    assert set(before) >= {"sip", "sip-udp", "sip-tcp", "sip-timer", "rtp-relay", "store-writer", "http"}
+    once = Once(office.server._safekeeping.tick)
+    monkeypatch.setattr(office.server._safekeeping, "tick", once)
+    is_told(office, lines, "housekeeper")
+    after = faults_told(office)
+    more = {place: after[place] - before[place] for place in after}
+    assert {place: count for place, count in more.items() if count} == {"housekeeper": 1}
+
+
+def faults_told(office: Office) -> dict[str, float]:
+    """By place."""
+    name = "sipserver_faults_total"
+    return {key.split('"')[1]: count for key, count in office.api.metrics().items() if key.startswith(name)}

@@ -54,7 +54,7 @@ def test_the_worker_copies_what_the_server_no_longer_hears(lent, rtp: Make, monk
         lent.caller.send(rtp(number))
         assert lent.callee.receive() == rtp(number)
         assert lent.session.figures()[0].packets == number + 1
-    assert lent.relay._place.loop._faults == 0
+    assert lent.relay._place.loop._faults.met == 0
 
 
 def test_figures_are_those_of_one_stream_however_often_it_moves(lent, rtp: Make) -> None:
@@ -125,7 +125,7 @@ def test_the_same_description_again_moves_nothing(lent, rounds: Callable, monkey
     lent.session.set_peer(1, lent.callee.address, lent.callee.rtcp_address, lent.callee.hosts, {})
     rounds(lent.relay, 0)
     assert is_lent(lent.session)
-    assert lent.relay._place.loop._faults == 0
+    assert lent.relay._place.loop._faults.met == 0
 
 
 def test_a_workers_death_costs_no_packet_and_is_told(lent, rtp: Make, caplog: pytest.LogCaptureFixture) -> None:

@@ -121,7 +121,7 @@ def test_a_closed_session_ignores_what_is_still_said_of_it(call) -> None:
     call.session.close()
     call.announce()
     call.settle()
-    assert call.relay._place.loop._faults == 0
+    assert call.relay._place.loop._faults.met == 0
 
 
 def test_closing_under_traffic_harms_nobody(relay: RtpRelay, phone: Callable, rtp: Make) -> None:
@@ -135,7 +135,7 @@ def test_closing_under_traffic_harms_nobody(relay: RtpRelay, phone: Callable, rt
         for each in (caller, callee):
             each.send(*(rtp(n) for n in range(number % 7)))
         session.close()
-    assert relay._place.loop._faults == 0
+    assert relay._place.loop._faults.met == 0
     assert relay.snapshot() == ()
 
 

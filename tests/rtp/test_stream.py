@@ -64,4 +64,4 @@ def test_a_packet_that_comes_with_the_end_wakes_nothing(call, rtp: Make) -> None
     call.relay._place.loop.post(lambda: wake_up(5.0))
     call.settle(0)
     assert call.session.close() is final
-    assert call.relay._place.loop._faults == 0
+    assert call.relay._place.loop._faults.met == 0

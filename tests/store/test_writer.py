@@ -14,7 +14,7 @@ import pytest
 
 from config import ConfigError
 from sip.trace import TraceSource
-from store.backlog import Backlog
+from store.backlog import Backlog, Work
 from store.bindings import PutBinding
 from store.calls import EndCall, PutCall
 from store.database import FILE_NAME, SIDE_FILES, Database, connect
@@ -165,7 +165,7 @@ class TestWriting:
         any_bench.put_phone(1)
         assert any_bench.writer.attempt()
         assert others == [1]
-        assert "a listener failed" in caplog.text
+        assert "who waited for a write could not be told" in caplog.text
 
 
 @dataclass(frozen=True)
@@ -524,9 +524,32 @@ class TestThread:
         other.close()
         assert "1 changes of registrations and calls could not be stored" in caplog.text
 
-    def test_a_thread_that_has_ended_is_a_problem(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(bench.writer, "_run", lambda: None)
+    def test_what_ends_the_thread_costs_no_change(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It had been taken from the backlog already."""
+        write, left = bench.writer._write, iter([SystemExit(), None])
+
+        def leave_once(works: list[Work]) -> None:
+            if error := next(left, None):
+                raise error
+            write(works)
+
+        monkeypatch.setattr(bench.writer, "_write", leave_once)
         bench.writer.start()
-        assert bench.writer._thread is not None
-        bench.writer._thread.join(LIMIT_S)
-        assert bench.writer.problems() == ("the thread that stores registrations and calls has ended",)
+        bench.put_phone(1)
+        assert bench.backlog.wait_stored(LIMIT_S)
+        assert bench.count("binding") == 1
+
+    def test_the_thread_begins_anew(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        attempt, left = bench.writer.attempt, iter([SystemExit()])
+
+        def leave_once() -> bool:
+            if error := next(left, None):
+                raise error
+            return attempt()
+
+        monkeypatch.setattr(bench.writer, "attempt", leave_once)
+        bench.writer.start()
+        bench.put_phone(1)
+        assert bench.backlog.wait_stored(LIMIT_S)
+        (problem,) = bench.writer.problems()
+        assert problem.startswith("the thread store-writer met a fault and was restarted, 1 times")

@@ -42,6 +42,18 @@ class ApiClient:
         finally:
             connection.close()
 
+    def metrics(self) -> dict[str, float]:
+        """What Prometheus would read, by name with labels."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._server.api_port, timeout=TIMEOUT_S)
+        try:
+            connection.request("GET", "/metrics")
+            response = connection.getresponse()
+            lines = response.read().decode().splitlines()
+            assert response.status == 200
+        finally:
+            connection.close()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
     def get(self, path: str) -> Any:
         """The JSON of a 200."""
         answer = self.request("GET", path)

@@ -11,9 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from sip.faults import FaultLog
+from faults import FaultLog
 
 log = logging.getLogger(__name__)
+
+TOLD_FOR_S = 3600.0
+"""How long a new beginning counts as a problem; then it is history, which the log and the count of faults keep."""
 
 _PAUSE_S = 0.1
 """Before the loop begins anew, so that a fault that stays does not take the interpreter from the calls."""
@@ -26,9 +29,10 @@ class LastingThread(threading.Thread):
         super().__init__(name=name, daemon=True)
         self.restarts = 0
         """How often the loop has begun anew."""
+        self._restarted_at = 0.0
         self._loop = loop
         self._is_stopping = is_stopping
-        self._faults = FaultLog(log)
+        self._faults = FaultLog(log, name)
 
     def run(self) -> None:
         while True:
@@ -40,10 +44,12 @@ class LastingThread(threading.Thread):
                 return
             if self._is_stopping():
                 return
+            self._restarted_at = time.monotonic()
             self.restarts += 1
             time.sleep(_PAUSE_S)
 
     def problems(self) -> tuple[str, ...]:
-        if not self.restarts:
+        """As clauses without capital and full stop."""
+        if not self.restarts or time.monotonic() - self._restarted_at > TOLD_FOR_S:
             return ()
         return (f"the thread {self.name} met a fault and was restarted, {self.restarts} times by now; see the log",)
