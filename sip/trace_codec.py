@@ -24,6 +24,10 @@ _LEVEL = 3
 """Of zlib: two thirds of the work of the default for a twentieth more bytes."""
 
 _SAMPLE_FIELDS = tuple(each.name for each in fields(QualitySample))
+_STREAM_FIELDS = tuple(each.name for each in fields(StreamDescription))
+_SIDE_FIELDS = tuple(each.name for each in fields(SideDescription))
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class UnreadableTrace(ValueError):
@@ -34,11 +38,11 @@ def pack(record: TraceRecord) -> bytes:
     values = {
         "entries": [_entry_values(entry) for entry in record.entries],
         "dropped": record.dropped,
-        "streams": [asdict(stream) for stream in record.streams],
+        "streams": [_stream_values(stream) for stream in record.streams],
         "quality": [_quality_values(each) for each in record.quality],
         "headers": [{**asdict(each), "records": base64.b64encode(each.records).decode()} for each in record.headers],
     }
-    return zlib.compress(json.dumps(values, separators=(",", ":")).encode(), _LEVEL)
+    return zlib.compress(_encode(values).encode(), _LEVEL)
 
 
 def unpack(data: bytes) -> TraceRecord:
@@ -71,6 +75,15 @@ def _entry(values: list[Any]) -> TraceEntry:
         return TraceEntry(at, EntryKind(kind), text=text, fact=fact, details=details or NO_DETAILS)
     transport, local, remote, size, data = others
     return TraceEntry(at, EntryKind(kind), transport, tuple(local), tuple(remote), size, data.encode("latin-1"))
+
+
+def _stream_values(stream: StreamDescription) -> dict[str, Any]:
+    """`asdict` of all fields, at a tenth of the time."""
+    values = {name: getattr(stream, name) for name in _STREAM_FIELDS}
+    for name in ("caller", "callee"):
+        if (side := values[name]) is not None:
+            values[name] = {each: getattr(side, each) for each in _SIDE_FIELDS}
+    return values
 
 
 def _stream(values: dict[str, Any]) -> StreamDescription:

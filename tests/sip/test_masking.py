@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from sip.masking import masked_message, masked_text
@@ -146,3 +148,12 @@ def test_endless_text_is_masked_in_linear_time(start, unit) -> None:
     shown = masked_text(start + unit * 100_000 + "\r\nAuthorization: Basic s3cret")
     assert shown.startswith(start.strip())
     assert "s3cret" not in shown
+
+
+def test_the_quick_look_passes_nothing_that_the_patterns_would_mask() -> None:
+    pieces = ["sip:", "SIPS:", "://", ":", "@", "<", ">", " ", "\t", "\xa0", "\x85", '"', "a", "b" * 120, ";p="]
+    pieces += ["\r\n", "k=", "\nk=x", "INLINE:ab", "a=ice-pwd:z", "\na=key-mgmt:z", "\nAuthorization: x"]
+    chance = random.Random(7)
+    for _ in range(3_000):
+        text = "".join(chance.choices(pieces, k=chance.randrange(1, 12)))
+        assert masked_message(text.encode("latin-1")).decode("latin-1") == masked_text(text), text
