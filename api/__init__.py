@@ -27,11 +27,12 @@ from api import (
     registrations,
     statistics,
     testcalls,
+    traces,
 )
 from api.access import Gate
 from api.audit import READING_METHODS, AuditTrail
 from api.body import check_type
-from api.call_ids import CallIdConverter
+from api.call_ids import CallIdConverter, CallIdPaths
 from api.errors import Problem, register_errors
 from api.headers import SECURITY_HEADERS
 from api.limits import check_size
@@ -62,6 +63,7 @@ def create_app(
     # A redirect to the path without doubled slashes would be an error that isn't JSON.
     app.url_map.merge_slashes = False
     app.url_map.converters["callid"] = CallIdConverter
+    app.wsgi_app = CallIdPaths(app.wsgi_app)  # type: ignore[method-assign]
     attach(app, Context(services, config, version, clock, wall_clock))
     register_errors(app)
     _install_door(app, Gate(config, token), config.api_rate_limit, clock)
@@ -69,6 +71,7 @@ def create_app(
         health.bp,
         registrations.bp,
         calls.bp,
+        traces.bp,
         media.bp,
         statistics.bp,
         extensions.bp,

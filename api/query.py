@@ -54,6 +54,12 @@ class Query:
             raise self._bad(name, "true or false")
         return text == "true"
 
+    def choice(self, name: str, default: str, *others: str) -> str:
+        text = self._values.get(name, default)
+        if text not in (default, *others):
+            raise self._bad(name, f"{', '.join((default, *others[:-1]))} or {others[-1]}")
+        return text
+
     def word(self, name: str) -> str | None:
         text = self._values.get(name)
         if text is not None and not (0 < len(text) <= _MAX_TEXT and text.isprintable()):

@@ -7,6 +7,15 @@ Wideband codecs are rated on the narrowband scale, so 4.4 is the best there is.
 
 from __future__ import annotations
 
+FORMULA = (
+    "ITU-T G.107 (E-model), all defaults of table 3: R = 93.2 - Id - Ie,eff; Id = 0.024 d + 0.11 (d - 177.3) above "
+    "177.3 ms; Ie,eff = Ie + (95 - Ie) Ppl / (Ppl + Bpl); MOS = 1 + 0.035 R + R (R - 60) (100 - R) 7e-6. Ie and Bpl of "
+    "the codec are those of ITU-T G.113 appendix I; Ppl is the share of lost packets in percent, whether before the "
+    "server or, as the listening phone reports it, behind; d, the delay in milliseconds, is half the round trip that "
+    "RTCP tells (taken as 0 where it tells none), one packet of 20 ms and a jitter buffer of twice the jitter."
+)
+"""How MOS is reckoned, for people."""
+
 DEFAULT_R = 93.2
 
 # Encoding name -> (Ie, Bpl). G.711 and unknown codecs: no impairment of their own, losses concealed by the phone.

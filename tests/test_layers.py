@@ -83,6 +83,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("store.database_store",),
     ("store.postgres_store", "store.sqlite_store"),
     ("store",),
+    # views of a trace, pure
+    ("tracing", "tracing.messages", "tracing.packets"),
+    ("tracing.parties", "tracing.pcap"),
+    ("tracing.ladder",),
+    ("tracing.ladder_text",),
     # HTTP
     (
         "api.headers",
@@ -94,8 +99,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "api.services",
         "api.views",
     ),
-    ("api.audit", "api.errors", "api.openapi.routes", "api.openapi.views"),
-    ("api.access", "api.openapi", "api.call_ids", "api.csv_text", "api.health", "api.limits", "api.query"),
+    ("api.audit", "api.call_ids", "api.errors", "api.openapi.traces"),
+    ("api.openapi.routes", "api.openapi.views"),
+    ("api.access", "api.csv_text", "api.health", "api.limits", "api.openapi", "api.query", "api.trace_views"),
     ("api.admin", "api.body", "api.exposition", "api.paging", "api.statistics"),
     (
         "api.bans",
@@ -108,6 +114,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "api.page",
         "api.registrations",
         "api.testcalls",
+        "api.traces",
     ),
     ("api",),
     ("api.server",),
@@ -197,15 +204,19 @@ ALLOWED_PACKAGES = {
         {
             "api",
             "config",
+            "rtp.figures",
+            "rtp.quality",
             "sip.bans",
             "sip.events",
-            "sip.snapshots",
+            "sip.media_stream",
             "sip.passwords",
+            "sip.snapshots",
             "sip.sources",
             "sip.trace",
-            "rtp.figures",
+            "tracing",
         }
     ),
+    "tracing": frozenset({"tracing", "sip"}),
     "store": frozenset(
         {
             "store",
@@ -224,6 +235,8 @@ ALLOWED_PACKAGES = {
 }
 """sip/ and rtp/ never meet but in sipserver.py, and api/ knows of them their frozen views and a few pure rules."""
 
+PACKAGES = ("sip", "rtp", "store", "tracing", "api", "commands")
+
 LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
 
 
@@ -231,7 +244,7 @@ def sources() -> dict[str, Path]:
     """Every module of the program by its name."""
     paths = [
         *ROOT.glob("*.py"),
-        *(path for package in ("sip", "rtp", "api", "store", "commands") for path in (ROOT / package).rglob("*.py")),
+        *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")),
     ]
     names = (".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths)
     return dict(zip((name.removesuffix(".__init__") for name in names), paths, strict=True))
@@ -279,7 +292,7 @@ def test_no_package_imports_its_neighbour(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", sorted(name for name in SOURCES if name.startswith(("sip.", "rtp.")) and name not in DRIVERS)
+    "module", sorted(name for name in SOURCES if name.startswith(("sip.", "rtp.", "tracing.")) and name not in DRIVERS)
 )
 def test_a_pure_file_touches_no_socket_thread_or_clock(module: str) -> None:
     imported = {name.partition(".")[0] for name in imports_of(SOURCES[module].read_text())}

@@ -23,6 +23,7 @@ from api.openapi.schema import (
     record,
     ref,
 )
+from api.openapi.traces import ABOUT_CALL, TRACES
 
 Paths = dict[str, Json]
 
@@ -119,13 +120,14 @@ CALLS: Paths = {
         "get": operation("calls", "Calls in progress", {200: page_of(ref("Call"), "newest first")}, parameters=PAGING)
     },
     "/api/calls/{call_id}": {
+        "get": ABOUT_CALL,
         "delete": operation(
             "hangUp",
             "Hang up one call on both phones",
             {200: done(callId=TEXT)},
             parameters=(in_path("call_id", "the callId of a call in progress"),),
             problems=(404,),
-        )
+        ),
     },
     "/api/calls/history": {
         "get": operation(
@@ -231,4 +233,9 @@ DEVELOPMENT: Paths = {
 }
 """Only with APP_ENV=development."""
 
-THEMES: dict[str, Paths] = {"Registrations": REGISTRATIONS, "Calls": CALLS, "Security": SECURITY, "Server": SERVER}
+THEMES: dict[str, Paths] = {
+    "Registrations": REGISTRATIONS,
+    "Calls": CALLS | TRACES,
+    "Security": SECURITY,
+    "Server": SERVER,
+}

@@ -23,6 +23,7 @@ from api.openapi.schema import (
     record,
     ref,
 )
+from api.openapi.traces import trace_schemas
 from sip.snapshots import CallState, TerminationReason, Verdict
 
 _NUMBER_OF = about(TEXT, "the extension")
@@ -101,7 +102,7 @@ _PERIOD = record(
 )
 _BYTES = about(COUNT, "bytes")
 
-SCHEMAS: dict[str, Json] = {
+SCHEMAS: dict[str, Json] = trace_schemas(_CALL) | {
     "Contact": record({**_CONTACT, "behindNat": YES_NO}, description="One device of a number."),
     "User": record(
         {

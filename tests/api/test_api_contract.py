@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from sip.trace import CallTrace
+
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 TIME, NUMBER = "time", (int, float)
 
@@ -85,6 +87,7 @@ def busy(services, make):
     services.ended = [make.ended("call-0", make.now_at - 100)]
     services.periods = [make.period(days) for days in (1, 7, 30)]
     services.media = [make.stream()]
+    services.traces = [CallTrace(services.live[0])]
     return services
 
 
