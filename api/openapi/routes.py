@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from api.openapi.schema import (
     COUNT,
+    IN_LANGUAGE,
     NUMBER,
     PAGING,
     TEXT,
@@ -23,13 +24,14 @@ from api.openapi.schema import (
     record,
     ref,
 )
-from api.openapi.traces import ABOUT_CALL, TRACES
+from api.openapi.traces import ABOUT_CALL, ONE_CALL, TRACES
 
 Paths = dict[str, Json]
 
 _NUMBER = in_path("number", "an extension")
 _SINCE = query("since", TEXT, "date or time in ISO 8601")
 _UNTIL = query("until", TEXT, "date or time in ISO 8601, not included")
+_LANGUAGE = query("lang", one_of("en", "ru"), "the language of what is said")
 _EXTENSION = query(
     "extension", {"type": "string", "minLength": 1, "maxLength": 64}, "only what this number has to do with"
 )
@@ -128,6 +130,16 @@ CALLS: Paths = {
             parameters=(in_path("call_id", "the callId of a call in progress"),),
             problems=(404,),
         ),
+    },
+    "/api/calls/{call_id}/explain": {
+        "get": operation(
+            "explainCall",
+            "Why a call went as it did",
+            {200: answer(ref("Explanation"), "in the reader's language", headers=IN_LANGUAGE)},
+            parameters=(*ONE_CALL, _LANGUAGE),
+            problems=(404, 503),
+            description="Its language is that of `lang`, or else the best of `Accept-Language`.",
+        )
     },
     "/api/calls/history": {
         "get": operation(

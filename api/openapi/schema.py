@@ -94,6 +94,9 @@ def answer(schema: Json, description: str, media_type: str = "application/json",
     return {**made, "headers": headers} if headers else made
 
 
+IN_LANGUAGE: Json = {"Content-Language": {"schema": TEXT, "description": "the language of its sentences"}}
+
+
 def page_of(schema: Json, description: str) -> Json:
     return answer(many(schema), description, headers=_PAGE_HEADERS)
 

@@ -27,7 +27,7 @@ from api.openapi.schema import (
     ref,
 )
 
-_PARAMETERS = (
+ONE_CALL = (
     in_path("call_id", "the callId"),
     query("inviteTime", TEXT, "which of several calls with one callId: as in the lists; unless given the newest"),
 )
@@ -204,16 +204,14 @@ def trace_schemas(call: dict[str, Json]) -> dict[str, Json]:
 
 
 def _part(name: str, summary: str, answers: Json, *parameters: Json) -> Json:
-    return {
-        "get": operation(name, summary, {200: answers}, parameters=(*_PARAMETERS, *parameters), problems=(404, 503))
-    }
+    return {"get": operation(name, summary, {200: answers}, parameters=(*ONE_CALL, *parameters), problems=(404, 503))}
 
 
 ABOUT_CALL: Json = operation(
     "call",
     "All about one call",
     {200: answer(ref("CallDetails"), "live or ended")},
-    parameters=_PARAMETERS,
+    parameters=ONE_CALL,
     problems=(404, 503),
 )
 

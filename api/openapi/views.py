@@ -160,6 +160,36 @@ SCHEMAS: dict[str, Json] = trace_schemas(_CALL) | {
         },
         description="One call to the quality test, both directions.",
     ),
+    "Evidence": record(
+        {
+            "kind": one_of("message", "decision", "figure", "description", "registration", "setting"),
+            "text": about(TEXT, "a message's first line, a sentence of the record, or the name of a figure"),
+            "value": {"type": ["string", "number", "null"]},
+            "index": or_null(about(COUNT, "of the entry in the call's record, as in its messages and its ladder")),
+            "at": or_null(TIME),
+        },
+        description="One thing a finding rests on.",
+    ),
+    "Finding": record(
+        {
+            "rule": about(TEXT, "its lasting name"),
+            "variant": or_null(TEXT),
+            "confidence": one_of("certain", "likely", "possible"),
+            "cause": about(TEXT, "a clause"),
+            "sentence": about(TEXT, "what happened"),
+            "remedy": about(TEXT, "what to do"),
+            "evidence": many(ref("Evidence")),
+        }
+    ),
+    "Explanation": record(
+        {
+            "callId": TEXT,
+            "verdict": one_of("good", "troubled", "failed", "ringing"),
+            "summary": TEXT,
+            "language": one_of("en", "ru"),
+            "findings": about(many(ref("Finding")), "the most certain first"),
+        }
+    ),
     "Extension": record({"number": _NUMBER_OF, "hasPassword": YES_NO, "registered": YES_NO, "contactCount": COUNT}),
     "Ban": record(
         {

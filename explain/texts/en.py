@@ -1,0 +1,30 @@
+"""What is said in English."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from explain.texts import en_setup, en_talk
+from explain.texts.form import Text
+
+UNITS: Final = ("s", "min", "h", "d")
+
+TEXTS: Final[Mapping[str, Text]] = {**en_setup.TEXTS, **en_talk.TEXTS}
+
+SUMMARIES: Final[Mapping[str, str]] = {
+    "trying": "{caller} is calling {callee}; its phone has not rung yet.",
+    "ringing": "{caller} is calling {callee}, whose phone rings.",
+    "failed": "{caller} called {callee}, and no call came about: {cause}.",
+    "failed-unexplained": "{caller} called {callee}, and no call came about (answer {status}); the record does not say "
+    "why.",
+    "troubled": "{caller} and {callee} were connected for {talk}, but {cause}.",
+    "troubled-now": "{caller} and {callee} have been connected for {talk}, but {cause}.",
+    "good": "{caller} and {callee} were connected for {talk}, and the call ended in good order.",
+    "good-sound": "{caller} and {callee} talked for {talk}, and all was well: {lost} % of the sound lost, jitter "
+    "{jitter} ms, MOS {mos} in the worse direction.",
+    "talking": "{caller} and {callee} have been connected for {talk}.",
+    "talking-sound": "{caller} and {callee} have been talking for {talk}, and all is well: {lost} % of the sound lost, "
+    "jitter {jitter} ms, MOS {mos} in the worse direction.",
+}
+"""The sentences on top; {cause} is that of the first finding."""
