@@ -85,9 +85,13 @@ def banner(config: Config, greeting: Greeting) -> str:
             f"  password          {_password_advice(config, protected)}",
             "  transport         UDP (TCP works too" + (f", TLS on port {tls_port})" if tls_port else ")"),
             "",
-            "Then dial the other phone's number.  Ctrl+C stops the server.",
+            f"Then dial the other phone's number{_echo_advice(config)}.  Ctrl+C stops the server.",
         ]
     )
+
+
+def _echo_advice(config: Config) -> str:
+    return f", or {config.test_echo} to hear yourself" if config.test_echo else ""
 
 
 def _password_advice(config: Config, protected: int) -> str:

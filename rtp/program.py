@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from rtp.sounds import BEEP, BEEPS, KEYS, MELODY, Note, duration_s, rest, said, sound
+from rtp.sounds import BEEP, BEEPS, KEYS, MELODY, PIECE_SAMPLES, Note, duration_s, piece, rest, said
 
 _NOTHING = (rest(1000),)
 
@@ -19,7 +19,7 @@ class Program:
         self._loop: Sequence[Note] = {"quality": BEEPS, "tone": MELODY}.get(name, ())
         self._place = 0
         self._note: Note | None = None
-        self._position = 0
+        self._piece = 0
         self._sings_keys = name == "tone"
         self._is_echo = name == "echo"
 
@@ -34,18 +34,16 @@ class Program:
         return self._is_echo and not self.is_playing
 
     def read(self, count: int, *, is_a_law: bool) -> bytes:
-        """The next so many samples; silence where there is nothing to play."""
-        pieces = []
-        while count > 0:
-            note = self._note or self._next_note()
-            piece = sound(note, is_a_law=is_a_law)[self._position : self._position + count]
-            self._note = note
-            self._position += len(piece)
-            if self._position >= note.samples:
-                self._note, self._position = None, 0
-            pieces.append(piece)
-            count -= len(piece)
-        return b"".join(pieces)
+        """The next so many samples, a multiple of `PIECE_SAMPLES`; silence where there is nothing to play."""
+        return b"".join(self._next_piece(is_a_law=is_a_law) for _ in range(count // PIECE_SAMPLES))
+
+    def _next_piece(self, *, is_a_law: bool) -> bytes:
+        note = self._note or self._next_note()
+        made = piece(note, self._piece, is_a_law=is_a_law)
+        self._piece += 1
+        is_over = self._piece >= note.pieces
+        self._note, self._piece = (None, 0) if is_over else (note, self._piece)
+        return made
 
     def _next_note(self) -> Note:
         if self._first:
@@ -59,14 +57,14 @@ class Program:
     def press(self, key: str) -> None:
         """A key was pressed at the phone: its tone at once, then on with the melody."""
         if self._sings_keys and key in KEYS:
-            self._note, self._position = None, 0
+            self._note, self._piece = None, 0
             self._first.clear()
             self._first.append(KEYS[key])
 
     def announce(self, verdicts: Sequence[str]) -> float:
         """Say these verdicts, and nothing else from now on; how many seconds that takes."""
         notes = said(verdicts)
-        self._note, self._position = None, 0
+        self._note, self._piece = None, 0
         self._first = deque(notes)
         self._loop, self._place = _NOTHING, 0
         return duration_s(notes)

@@ -16,6 +16,9 @@ NEXT = b"\n--wire--\n"
 TOP_VIAS = b"$VIA"
 """In a response: the Via lines of the request that it answers, which no input can guess."""
 
+OUR_TAG = b"$TAG"
+"""In a request: the To tag that the server has answered this phone with last, which no input can guess."""
+
 PHONES = (("100", "192.0.2.10"), ("101", "192.0.2.11"))
 SOURCES: tuple[tuple[Address, str, int], ...] = (
     (("192.0.2.10", 5060), "UDP", 0),
@@ -32,6 +35,7 @@ MAX_AT_ONCE = 2 + 2 * MAX_BINDINGS_PER_NUMBER
 MAX_IN_ALL = 400
 """For each message that came, all repetitions until the last timer has fired included."""
 
+_TO_TAG = re.compile(rb"^To:[^\r]*;tag=([^;\r]+)", re.MULTILINE)
 _CSEQ_METHOD = re.compile(rb"^CSeq: [0-9]+ ([A-Z]+)\r$", re.MULTILINE)
 _VIA_LINE = re.compile(rb"^Via:[^\r]*\r\n", re.MULTILINE)
 
@@ -66,7 +70,8 @@ def run(data: bytes) -> None:
         office.advance(PAUSES_S[message[1] % 4])
         (address, transport, connection) = SOURCES[message[0] % 4]
         before = len(office.sent)
-        office.inject(with_vias(office, address, message[2:]), address, transport, connection)
+        complete = with_tag(office, address, with_vias(office, address, message[2:]))
+        office.inject(complete, address, transport, connection)
         assert len(office.sent) - before <= MAX_AT_ONCE, "one message has set off too many"
     check_calls(office)
     office.core.clear_registrations(office.now)
@@ -90,6 +95,16 @@ def with_vias(office: CoreHarness, address: Address, message: bytes) -> bytes:
     for sent in reversed(office.sent):
         if sent.flow.remote == address and sent.data.startswith(method[1] + b" "):
             return message.replace(TOP_VIAS, b"".join(_VIA_LINE.findall(sent.data)).removesuffix(b"\r\n"), 1)
+    return message
+
+
+def with_tag(office: CoreHarness, address: Address, message: bytes) -> bytes:
+    """The request inside the dialog of the last response."""
+    if OUR_TAG not in message:
+        return message
+    for sent in reversed(office.sent):
+        if sent.flow.remote == address and sent.data.startswith(b"SIP/2.0 ") and (tag := _TO_TAG.search(sent.data)):
+            return message.replace(OUR_TAG, tag[1], 1)
     return message
 
 

@@ -214,6 +214,22 @@ def _cancelled_call() -> Iterator[bytes]:
     yield b"A@" + _message("SIP/2.0 487 Terminated", ";tag=a", ";tag=b", "$VIA", method="INVITE")
 
 
+def _call_to_the_server(offer: bytes, answer: bytes) -> Iterator[bytes]:
+    """Of the echo, with a hold, a key and a session timer."""
+    via, to = "Via: SIP/2.0/UDP 192.0.2.10:5060;rport;branch=z9hG4bK", "sip:*43@192.0.2.1 SIP/2.0"
+    contact = "Contact: <sip:100@192.0.2.10:5060>"
+    timer = "Session-Expires: 120;refresher=uas", "Supported: timer", "Allow: INVITE, UPDATE"
+    mine, yours = ";tag=a", ";tag=$TAG"
+    yield b"@@" + _message(f"INVITE {to}", mine, "", f"{via}1", contact, *timer, body=offer)
+    yield b"@B" + _message(f"ACK {to}", mine, yours, f"{via}2", body=answer)
+    held = _message(f"UPDATE {to}", mine, yours, f"{via}3", contact, body=test_media.caller("audio 4000 sendonly"))
+    yield b"@@" + held.replace(b"CSeq: 1", b"CSeq: 2")
+    key = _message(f"INFO {to}", mine, yours, f"{via}4", body=b"Signal=5")
+    yield b"@@" + key.replace(b"CSeq: 1", b"CSeq: 3").replace(b"application/sdp", b"application/dtmf-relay")
+    yield b"@C" + _message("SIP/2.0 200 OK", yours, mine, "$VIA", method="UPDATE")
+    yield b"@A" + _message(f"BYE {to}", mine, yours, f"{via}5").replace(b"CSeq: 1", b"CSeq: 4")
+
+
 def conversations() -> tuple[bytes, ...]:
     """Each message alone, from a phone and from a stranger, and calls."""
     offices = (
@@ -221,7 +237,9 @@ def conversations() -> tuple[bytes, ...]:
     )
     alone = [source + message for message in (*messages(), *offices) for source in (b"@@", b"B@")]
     over_tcp = b"C@" + PHONES[0].replace(b"10.0.0.1", b"192.0.2.1")
-    return (*alone, over_tcp, NEXT.join(_call()), NEXT.join(_cancelled_call()))
+    offer = test_media.caller("audio 4000")
+    to_server = (NEXT.join(_call_to_the_server(*bodies)) for bodies in ((offer, b""), (b"", offer)))
+    return (*alone, over_tcp, NEXT.join(_call()), NEXT.join(_cancelled_call()), *to_server)
 
 
 def queries() -> tuple[bytes, ...]:

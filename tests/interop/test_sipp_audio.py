@@ -20,7 +20,7 @@ PACKETS = rtp_packets(tone(440, 1.0))
 CALL_MS = "1500"
 
 
-def _may_send_raw() -> bool:
+def may_send_raw() -> bool:
     try:
         socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP).close()
     except OSError:
@@ -30,7 +30,7 @@ def _may_send_raw() -> bool:
 
 pytestmark = [
     pytest.mark.interop,
-    pytest.mark.skipif(not _may_send_raw(), reason="SIPp plays captures through a raw socket, which takes root"),
+    pytest.mark.skipif(not may_send_raw(), reason="SIPp plays captures through a raw socket, which takes root"),
 ]
 
 

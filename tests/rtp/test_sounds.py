@@ -8,7 +8,12 @@ import pytest
 
 from rtp.g711 import from_a_law, from_mu_law, silence
 from rtp.program import Program
-from rtp.sounds import BEEP, BEEPS, EVENT_KEYS, KEYS, MELODY, VERDICTS, Note, duration_s, rest, said, sound
+from rtp.sounds import BEEP, BEEPS, EVENT_KEYS, KEYS, MELODY, VERDICTS, Note, duration_s, piece, rest, said
+
+
+def sound(note: Note, *, is_a_law: bool) -> bytes:
+    """All of a note."""
+    return b"".join(piece(note, number, is_a_law=is_a_law) for number in range(note.pieces))
 
 
 def power_share(samples: list[int], frequency_hz: float) -> float:

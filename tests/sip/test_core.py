@@ -297,6 +297,11 @@ def test_an_ended_call_leaves_no_reference_cycle(office: CoreHarness, alice: Fak
     def one_call() -> None:
         call = establish(alice, bob)
         hang_up(call.caller, call.callee)
+        invite = alice.invite("*43")
+        office.advance(1)
+        dialog = alice.caller_dialog(invite, alice.expect("180 INVITE"))
+        dialog.request("ACK")
+        dialog.request("BYE")
         office.advance(100)
         office.forget()
 
