@@ -175,8 +175,9 @@ class CallControl:
                 call.setup_timer = None
             x.calls.answered(call)
             call.media_watch = MediaWatch(now)
-            call.on_hold = leg.media is not None and leg.media.held()
-            call.hold_told = call.on_hold and leg.media is not None and leg.media.asked_by() is not None
+            media = call.media_of(leg)
+            call.on_hold = media is not None and media.held()
+            call.hold_told = call.on_hold and media is not None and media.asked_by() is not None
             self._watch_media(call, now)
             log.debug("call %s: %s answered %s", call.call_id, leg.party.number, call.caller.number)
         self.session_refreshed(call, response, now)
@@ -210,7 +211,7 @@ class CallControl:
         leg = call.answered
         if not call.live or leg is None:
             return
-        media = call.local.media if call.local is not None else leg.media
+        media = call.media_of(leg)
         if media is not None:
             self.note_media(call, now)
             self._note_findings(call, media, now)

@@ -183,8 +183,13 @@ class Call:
     def _describe(self) -> tuple[StreamDescription, ...]:
         """What was negotiated with the phone that answered, or offered to the first one that was tried."""
         if self.answered is not None:
-            return self.answered.media.describe() if self.answered.media is not None else ()
+            media = self.media_of(self.answered)
+            return media.describe() if media is not None else ()
         return next((anchor.describe() for anchor in self.anchors()), ())
+
+    def media_of(self, leg: Leg) -> CallMedia | None:
+        """What that leg of it talks through."""
+        return self.local.media if self.local is not None else leg.media
 
     def anchors(self) -> list[CallMedia]:
         """All media the call holds, of pending branches and of legs, each once."""

@@ -324,6 +324,7 @@ class LocalAgent:
             raise _not_acceptable(error, transaction.flow) from error
         response = self._accept(request, local, timer, body)
         if call.answered is not None:
+            self._control.note_hold(call, local.media, now)
             self._control.session_refreshed(call, response, now)
             self._follow_session(call, timer, now)
         if isinstance(transaction, InviteServerTransaction):

@@ -251,7 +251,21 @@ def test_hold_by_update(office: CoreHarness, alice: FakePhone) -> None:
     dialog.request("UPDATE", alice.sdp("sendonly", 2))
     answer = alice.expect("200 UPDATE")
     assert media_direction(answer.body) == "recvonly"
+    assert "the caller has put the call on hold" in office.journal()
     end(dialog)
+
+
+def test_what_was_negotiated_is_described_like_that_of_any_call(office: CoreHarness, alice: FakePhone) -> None:
+    dialog = connect(office, alice)
+    end(dialog)
+    office.advance(60)
+    (trace,) = office.recorder.traces.values()
+    (stream,) = trace.streams
+    assert stream.caller is not None
+    assert stream.callee is not None
+    assert stream.caller.codecs == ("PCMU", "PCMA", "telephone-event")
+    assert stream.callee.codecs == ("PCMU", "telephone-event")
+    assert stream.callee.address.startswith("192.0.2.1:")
 
 
 def test_a_description_that_can_not_be_served_leaves_the_session_as_it_was(
