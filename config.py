@@ -15,9 +15,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from dotenv.parser import Binding, parse_stream
+if TYPE_CHECKING:
+    from dotenv.parser import Binding
 
 T = TypeVar("T")
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -622,6 +623,8 @@ def _read_dotenv(path: Path) -> dict[str, str]:
 
 
 def _bindings(path: Path, text: str) -> Iterator[Binding]:
+    from dotenv.parser import parse_stream  # takes a while to load, and many servers have no such file
+
     for binding in parse_stream(io.StringIO(text)):
         if binding.error:
             # The line itself isn't shown: it may hold a secret.

@@ -24,6 +24,13 @@ _FULL_EVERY_S = 3600.0
 """How often, at most, all objects are looked at, also those that were found alive before."""
 
 
+def begin() -> None:
+    """While the program starts nothing is collected, and the threads that serve phones already wait less for their turn
+    beside the one that still loads; the latter stays so."""
+    gc.disable()
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+
+
 class Collector:
     """Keeps the garbage collector from being heard in calls.
 
@@ -33,12 +40,10 @@ class Collector:
     """
 
     def __init__(self, now: float) -> None:
-        """From here on garbage waits for `collect_when_due`; times are monotonic seconds.  A thread also waits less for
-        its turn beside a busy one."""
+        """From here on garbage waits for `collect_when_due`; times are monotonic seconds."""
         gc.collect()
         gc.freeze()
         gc.disable()
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         self._full_at = now + _FULL_EVERY_S
         self._patient_until = now + _PATIENCE_S
 

@@ -19,16 +19,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from api import create_app
-from api.access import load_or_create_token
-from api.errors import Problem
-from api.problem_watch import ProblemWatch
-from api.server import HttpServer
-from api.services import HealthSnapshot, Internals
+import interpreter
 from config import Config, ConfigError, dotenv_warnings, load, wrong_value
 from faults import FaultLog, fault_counts
-from interpreter import Collector
 from lasting_thread import LastingThread
 from log_setup import log_figures, start_logging
 from rtp.figures import RelayTotals, StreamSnapshot
@@ -57,6 +52,10 @@ from sip.tls import load_certificate
 from sip.trace import CallTrace
 from startup import EPHEMERAL_PORTS, Greeting, banner, call_capacity, raise_descriptor_limit
 from store import StoreError, open_storage
+
+if TYPE_CHECKING:  # see `_start_http`
+    from api.server import HttpServer
+    from api.services import HealthSnapshot, Internals
 
 __version__ = "0.1.0"
 
@@ -87,7 +86,6 @@ class SipServer:
         self._engine = SipEngine(config, self._relay, self._store, self.events, timers)
         self._store.on_settled(self._engine.on_settled)
         self._safekeeping = Safekeeping(config, self._engine, storage.passwords, storage.bans)
-        self._problem_watch = ProblemWatch(self.events)
         self._is_draining = False
         self._faults = FaultLog(log, "housekeeper")
         self._stopped = threading.Event()
@@ -124,7 +122,6 @@ class SipServer:
 
     def start(self) -> None:
         """Raises `ConfigError`, one line, when a port is taken or a setting can't be used on this machine."""
-        token = load_or_create_token(self.config)
         self._started_at = time.time()
         try:
             self._store.start()
@@ -132,11 +129,11 @@ class SipServer:
             self._bind()
             self._restore()
             self._relay.start()
-            self._http = self._start_http(token)
+            self._engine.start()
+            self._http = self._start_http()
         except BaseException:
             self.stop()
             raise
-        self._engine.start()
         self._housekeeper.start()
         ports = {"sipPort": self.sip_port, "tlsPort": self.tls_port, "apiPort": self.api_port}
         self.events.emit(EventType.SERVER_STARTED, self._started_at, {"version": __version__, **ports})
@@ -156,8 +153,15 @@ class SipServer:
         if kept:
             log.info("%d of %d kept registrations are in force again", count, len(kept))
 
-    def _start_http(self, token: str | None) -> HttpServer:
+    def _start_http(self) -> HttpServer:
+        """Only here is anything of `api` imported: Flask is nearly half of all there is to load, and meanwhile phones
+        are answered."""
+        from api import create_app
+        from api.access import load_or_create_token
+        from api.server import HttpServer
+
         config = self.config
+        token = load_or_create_token(config)
         certificate = load_certificate(config) if config.api_tls else None
         if config.api_tls and certificate is None:
             raise wrong_value("API_TLS", "true", "false as long as there is no certificate; try `sipserver.py cert`")
@@ -195,10 +199,13 @@ class SipServer:
         return self._engine.has_calls()
 
     def _keep_house(self) -> None:
+        from api.problem_watch import ProblemWatch
+
+        problem_watch = ProblemWatch(self.events)
         while not self._stopped.wait(_HOUSEKEEPING_S):
             try:
                 self._safekeeping.tick()
-                self._problem_watch.look(self.health().problems, time.time())
+                problem_watch.look(self.health().problems, time.time())
             except Exception as error:  # noqa: BLE001 - logged, once for each kind
                 self._faults.note(error, time.monotonic(), "housekeeping met a fault")
 
@@ -277,6 +284,8 @@ class SipServer:
         try:
             yield
         except StoreError as error:
+            from api.errors import Problem
+
             raise Problem(503, "The history can't be read at the moment.", f"Try again soon: {error}.") from error
 
     @contextlib.contextmanager
@@ -327,6 +336,8 @@ class SipServer:
         return self._started_at
 
     def internals(self) -> Internals:
+        from api.services import Internals
+
         signalling, logs = self._engine.figures(), log_figures()
         in_use, port_pairs = self._relay.port_pairs()
         return Internals(
@@ -359,6 +370,8 @@ class SipServer:
         return {name: name in alive for name in expected}
 
     def health(self) -> HealthSnapshot:
+        from api.services import HealthSnapshot
+
         fatal = []
         if not self._engine.is_running():
             fatal.append("signalling has stopped: phones can neither register nor call")
@@ -391,6 +404,8 @@ def _explained(title: str) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
+        from api.errors import Problem
+
         raise Problem(409, title, f"{error}.") from error
 
 
@@ -465,6 +480,7 @@ def run(config: Config) -> int:
         signal.signal(number, on_signal)
     if hasattr(signal, "SIGUSR1"):  # Windows has none; there the API does it
         signal.signal(signal.SIGUSR1, lambda _number, _frame: drain.set())
+    interpreter.begin()
     descriptors = raise_descriptor_limit()
     logs = start_logging(config)
     server = SipServer(config)
@@ -472,7 +488,7 @@ def run(config: Config) -> int:
         for warning in dotenv_warnings():
             log.warning("%s", warning)
         server.start()
-        collector = Collector(time.monotonic())
+        collector = interpreter.Collector(time.monotonic())
         print(banner(config, server.greeting(descriptors)), flush=True)
         # A timeout lets the interpreter run the signal handler on every platform.
         while not stop.wait(1.0) and not server.drained:

@@ -27,6 +27,9 @@ _BINDING_LIFE_S = 34.0
 
 _REST_S = 1.0
 
+_SETTLE_S = 0.5
+"""From the start of a server, or the end of what comes before a timed part, until what that has left to do is done."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -50,6 +53,7 @@ class Plan:
     standing_calls: tuple[int, int] = (1, 400)
     binding_life_s: float | None = _BINDING_LIFE_S
     rest_s: float = _REST_S
+    settle_s: float = _SETTLE_S
     counted_operations: int = 500
     peers: bool = True
 
@@ -73,6 +77,7 @@ SMOKE = Plan(
     standing_calls=(1, 3),
     binding_life_s=0.0,
     rest_s=0.0,
+    settle_s=0.0,
     counted_operations=20,
     peers=False,
 )
@@ -101,10 +106,14 @@ class Bench:
             self.problems.append(problem)
         return result
 
+    def await_begin(self, load: Load) -> None:
+        load.await_begin()
+        time.sleep(self.plan.settle_s)
+
     def timed(self, candidate: Candidate, server: RunningServer, mode: str, **options: float) -> Result:
         options = {"seconds": self.plan.seconds, **options}
         with self.load(server, mode, **options) as load:
-            load.await_begin()
+            self.await_begin(load)
             return self.keep(candidate, measure_timed_part(load, server))
 
     # The loads, as the plan wants them.
@@ -193,7 +202,7 @@ def media(bench: Bench, candidate: Candidate) -> Figures:
             searching = count in plan.search_calls
             try:
                 with bench.load(server, "media", **bench.media(count)) as load:
-                    load.await_begin()
+                    bench.await_begin(load)
                     result = bench.keep(candidate, measure_timed_part(load, server), may_fail=searching)
             except LoadError:
                 if searching:
@@ -242,7 +251,7 @@ def _media_beside(bench: Bench, candidate: Candidate, mode: str, options: dict[s
         bench.load(server, mode, **options, seconds=storm_s) as storm,
     ):
         packets.await_begin()
-        storm.await_begin()
+        bench.await_begin(storm)
         storm.go_on()
         result = bench.keep(candidate, measure_timed_part(packets, server))
         storm.await_end()

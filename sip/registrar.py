@@ -10,7 +10,6 @@ import logging
 import re
 import sys
 from collections.abc import Callable
-from email.utils import formatdate
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -264,6 +263,8 @@ class Registrar:
     def _http_date(self, now_at: float) -> str:
         """Date header value (20.17); made once a second."""
         if int(now_at) != self._date_second:
+            from email.utils import formatdate  # takes a while to load, and nobody registers before the server is up
+
             self._date_second = int(now_at)
             self._date = formatdate(now_at, usegmt=True)
         return self._date

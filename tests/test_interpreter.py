@@ -20,9 +20,7 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     """Made at second 0, with small limits; whatever it does to the interpreter is undone."""
     monkeypatch.setattr(interpreter, "_WORTH_IT", 2_000)
     monkeypatch.setattr(interpreter, "_PRESSING", 10_000)
-    interval = sys.getswitchinterval()
     yield Collector(0.0)
-    sys.setswitchinterval(interval)
     gc.unfreeze()
     gc.enable()
     gc.collect()
@@ -38,6 +36,18 @@ class Cycle:
 def drop(cycles: int) -> None:
     for _ in range(cycles):
         Cycle()
+
+
+def test_while_the_program_starts_nothing_is_collected_and_threads_take_turns_quickly() -> None:
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(0.005)
+    try:
+        interpreter.begin()
+        assert not gc.isenabled()
+        assert sys.getswitchinterval() < 0.005
+    finally:
+        gc.enable()
+        sys.setswitchinterval(interval_s)
 
 
 def test_garbage_is_no_longer_collected_unasked(collector: Collector) -> None:
