@@ -227,11 +227,12 @@ _SECONDS = _whole(1, _DAY_S, "whole seconds")
 _MAX_DELTA_SECONDS = 2**32 - 1  # RFC 3261 20.19
 
 
-def _setting(default: str, kind: _Kind[T], explanation: str, *, secret: bool = False) -> T:
-    """A dataclass field whose metadata describe the setting; typed as its value, so that mypy checks it."""
+def _setting(default: str, kind: _Kind[T], explanation: str, *, secret: bool = False, live: bool = False) -> T:
+    """A dataclass field whose metadata describe the setting; typed as its value, so that mypy checks it.  `live`: it
+    can be changed while the server runs (`reload.py`)."""
     result: Any = field(
         default=kind.parse(default),
-        metadata={"default": default, "kind": kind, "explanation": explanation, "secret": secret},
+        metadata={"default": default, "kind": kind, "explanation": explanation, "secret": secret, "live": live},
         repr=not secret,
     )
     return result  # type: ignore[no-any-return]
@@ -303,11 +304,14 @@ class Config:
         "Processes that copy the media of calls (Linux): auto = as many as are needed, none for a few calls; "
         "0 = the server does it itself.",
     )
-    ext_min: int = _setting("100", _whole(1, 999_999_999, "an extension number"), "First valid extension number.")
+    ext_min: int = _setting(
+        "100", _whole(1, 999_999_999, "an extension number"), "First valid extension number.", live=True
+    )
     ext_max: int = _setting(
         "110",
         _whole(1, 999_999_999, "an extension number"),
         f"Last valid extension number; at most {MAX_EXTENSIONS} numbers in all.",
+        live=True,
     )
     test_echo: str = _setting(
         "*43", _SERVICE_NUMBER, "Number to dial to hear oneself back, outside EXT_MIN to EXT_MAX; off = none."
@@ -321,7 +325,7 @@ class Config:
         "*41", _SERVICE_NUMBER, "Number that plays a melody, and the tone of each key that is pressed; off = none."
     )
     log_level: str = _setting(
-        "info", _choice("error", "warn", "info", "debug"), "What is logged: error, warn, info or debug."
+        "info", _choice("error", "warn", "info", "debug"), "What is logged: error, warn, info or debug.", live=True
     )
     log_file: Path = _setting(  # noqa: RUF009 - a Path is immutable
         "./logs/sip-server.log",
@@ -366,23 +370,26 @@ class Config:
         "3600",
         _whole(1, _MAX_DELTA_SECONDS, "whole seconds"),
         "Seconds a registration lasts when the phone names no time.",
+        live=True,
     )
     # RFC 3261 10.3 step 7: a registrar may refuse an interval as too brief only when it is under one hour.
     expires_min: int = _setting(
         "60",
         _whole(1, 3600, "whole seconds"),
         "Shortest registration in seconds; a phone that asks for less is told so (423).",
+        live=True,
     )
     expires_max: int = _setting(
         "86400",
         _whole(1, _MAX_DELTA_SECONDS, "whole seconds"),
         "Longest registration in seconds; a phone that asks for more gets this.",
+        live=True,
     )
     call_setup_timeout: float = _setting(
-        "180", _SECONDS, "Seconds after which a call that nobody has answered is ended."
+        "180", _SECONDS, "Seconds after which a call that nobody has answered is ended.", live=True
     )
     media_timeout: float = _setting(
-        "60", _SECONDS, "Seconds without media in either direction after which a call is ended."
+        "60", _SECONDS, "Seconds without media in either direction after which a call is ended.", live=True
     )
     api_token: str = _setting(
         "",
@@ -404,6 +411,7 @@ class Config:
         "20",
         _whole(0, 3600, "whole seconds", " (0 = off)"),
         "Seconds between the OPTIONS pings to a phone behind NAT; 0 = off.",
+        live=True,
     )
     auth_realm: str = _setting(
         "sipserver",
@@ -414,57 +422,69 @@ class Config:
         "false",
         _SWITCH,
         "true = every phone needs a password, wherever it is; false = in TRUSTED_NETWORKS only a number that has one.",
+        live=True,
     )
     trusted_networks: tuple[IpNetwork, ...] = _setting(
         "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,::1/128,fc00::/7,fe80::/10",
         _Kind(_parse_networks, "networks separated by commas, such as 192.168.1.0/24,fd00::/8, or none"),
         "Networks from which a phone whose number has no password may register and call; none = no network.",
+        live=True,
     )
     ext_passwords: tuple[tuple[str, str], ...] = _setting(
         "",
         _Kind(_parse_passwords, "number:password pairs separated by commas, each number once, no comma in a password"),
         "Passwords of phones, such as 100:...,101:... ; they take precedence over those set by the passwd command.",
         secret=True,
+        live=True,
     )
     ext_passwords_file: Path | None = _setting(  # noqa: RUF009
-        "", _OPTIONAL_PATH, "File with such passwords, number:password one a line, as containers get their secrets."
+        "",
+        _OPTIONAL_PATH,
+        "File with such passwords, number:password one a line, as containers get their secrets.",
+        live=True,
     )
     server_header: str = _setting(
         "",
         _Kind(_parse_server_header, "printable ASCII text of at most 64 characters"),
         "Server header of what this server answers itself; empty = none, so that strangers learn no version.",
+        live=True,
     )
     sip_rate_limit: int = _setting(
         "100",
         _whole(0, 1_000_000, "a number", " (0 = no limit)"),
         "SIP messages a second allowed to one address without a registered phone, ten times as many to one with; "
         "0 = no limit.",
+        live=True,
     )
     ban_after: int = _setting(
         "10",
         _whole(0, 10_000, "a number", " (0 = never)"),
         "Wrong passwords within BAN_WINDOW seconds after which an address is banned; 0 = never.",
+        live=True,
     )
     ban_window: float = _setting(
-        "600", _SECONDS, "Seconds within which wrong passwords are counted together, from the first one on."
+        "600", _SECONDS, "Seconds within which wrong passwords are counted together, from the first one on.", live=True
     )
     ban_time: float = _setting(
-        "3600", _whole(1, 365 * _DAY_S, "whole seconds"), "Seconds that a ban for wrong passwords lasts."
+        "3600", _whole(1, 365 * _DAY_S, "whole seconds"), "Seconds that a ban for wrong passwords lasts.", live=True
     )
     history_days: int = _setting(
         "365",
         _whole(0, 36_500, "a number of days", " (0 = for ever)"),
         "Days that ended calls stay in the call history; 0 = for ever.",
+        live=True,
     )
     trace_days: int = _setting(
         "7",
         _whole(0, 36_500, "a number of days", " (0 = none is kept)"),
         "Days that the messages and figures of ended calls are kept for explanations and captures; 0 = none is kept.",
+        live=True,
     )
     trace_max_mb: int = _setting(
         "200",
         _whole(1, 1_000_000, "whole megabytes"),
         "Megabytes that they may take in DATA_DIR together; beyond that the oldest calls lose theirs.",
+        live=True,
     )
     trace_rtp: str = _setting(
         "off",
@@ -542,6 +562,7 @@ class Setting:
     explanation: str
     allowed: str
     secret: bool
+    live: bool
     parse: Callable[[str], object]
 
     def read(self, text: str) -> object:
@@ -561,6 +582,7 @@ def _settings() -> Iterator[Setting]:
             explanation=about["explanation"],
             allowed=kind.allowed,
             secret=about["secret"],
+            live=about["live"],
             parse=kind.parse,
         )
 
@@ -599,8 +621,14 @@ def dotenv_warnings(dotenv_path: Path | None = None) -> list[str]:
 
 def env_example() -> str:
     """The text of `env.example`: every setting with one line of explanation and its default."""
-    head = "# Copy this file to .env and change what you need; the process environment wins over .env.\n"
-    return head + "".join(f"\n# {setting.explanation}\n{setting.name}={setting.default}\n" for setting in SETTINGS)
+    head = (
+        "# Copy this file to .env and change what you need; the process environment wins over .env.\n"
+        "# A * marks what takes effect on SIGHUP (systemctl reload sipserver); all else needs a restart.\n"
+    )
+    return head + "".join(
+        f"\n#{' *' if setting.live else ''} {setting.explanation}\n{setting.name}={setting.default}\n"
+        for setting in SETTINGS
+    )
 
 
 def _trimmed(text: str) -> str:

@@ -31,7 +31,7 @@ from config import AUDIT_LOG_NAME, ERROR_LOG_NAME, Config, wrong_value
 from faults import FaultLog
 from lasting_thread import LastingThread
 
-PROJECT_LOGGERS = ("api", "config", "lasting_thread", "log_setup", "rtp", "sip", "store", "sipserver")
+PROJECT_LOGGERS = ("api", "config", "lasting_thread", "log_setup", "reload", "rtp", "sip", "store", "sipserver")
 """These log from LOG_LEVEL on; any other library only what the root logger lets through (warnings and worse)."""
 
 AUDIT_LOGGER = "api.audit"
@@ -534,6 +534,15 @@ class _Pipeline:
         if self._outputs:
             self._run()
 
+    def set_level(self, keys: Iterable[str], level: int) -> None:
+        """Of these outputs, but for those with a level of their own; what is queued goes by the old one."""
+        self._writer.stop()
+        for key in keys:
+            handler = self._outputs[key].handler
+            if not isinstance(handler, _AuditHandler) and Path(key).name != ERROR_LOG_NAME:
+                handler.setLevel(level)
+        self._run()
+
     def _run(self) -> None:
         self._writer.outlets = tuple(output.handler for output in self._outputs.values())
         level = min(handler.level for handler in self._writer.outlets if not isinstance(handler, _AuditHandler))
@@ -559,6 +568,12 @@ class LogHandle:
     def __init__(self, pipeline: _Pipeline, keys: Iterable[str]) -> None:
         self._pipeline = pipeline
         self._keys = tuple(keys)
+
+    def set_level(self, log_level: str) -> None:
+        """Have LOG_LEVEL be this from now on."""
+        with _lock:
+            if self._keys:
+                self._pipeline.set_level(self._keys, _LEVELS[log_level])
 
     def stop(self) -> None:
         """Write every line logged before this call; the last handle also joins the thread and undoes the set-up."""

@@ -11,14 +11,11 @@ import argparse
 import contextlib
 import errno
 import logging
-import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import interpreter
@@ -26,8 +23,10 @@ from config import Config, ConfigError, dotenv_warnings, load, wrong_value
 from faults import FaultLog, fault_counts
 from lasting_thread import LastingThread
 from log_setup import log_figures, start_logging
+from reload import reload
 from rtp.figures import RelayTotals, StreamSnapshot
 from rtp.relay import RtpRelay
+from signals import Signals
 from sip.engine import SipEngine
 from sip.event_bus import EventBus
 from sip.events import NO_DATA, EventType
@@ -51,7 +50,7 @@ from sip.timers import TimerSettings
 from sip.tls import load_certificate
 from sip.trace import CallTrace
 from startup import EPHEMERAL_PORTS, Greeting, banner, call_capacity, raise_descriptor_limit
-from store import StoreError, open_storage
+from store import StoreError, open_storage, trace_limits
 
 if TYPE_CHECKING:  # see `_start_http`
     from api.server import HttpServer
@@ -173,6 +172,16 @@ class SipServer:
         except OSError as error:
             raise _bind_error("API_PORT", config.api_port, "API_HOST", config.api_host, error) from error
         return http
+
+    def configure(self, config: Config) -> int:
+        """Go by these settings from now on, as far as they can change while the server runs (`config.Setting.live`);
+        how many registrations that ended.  Raises `ConfigError` when their passwords can't be read; then everything
+        stays as it was.  One thread at a time."""
+        ended = self._safekeeping.configure(config) + self._engine.configure(config)
+        self._store.retain(config.history_days, trace_limits(config))
+        self._plan = NumberPlan(config.ext_min, config.ext_max)
+        self.config = config
+        return ended
 
     def has_media_ports(self) -> bool:
         """Whether one more call could have its sound relayed now."""
@@ -469,17 +478,7 @@ def check(config: Config) -> int:
 
 def run(config: Config) -> int:
     """Serve until SIGINT or SIGTERM, or until everybody has hung up after SIGUSR1."""
-    stop, drain = threading.Event(), threading.Event()
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
-    if hasattr(signal, "SIGUSR1"):  # Windows has none; there the API does it
-        signal.signal(signal.SIGUSR1, lambda _number, _frame: drain.set())
+    signals = Signals()
     interpreter.begin()
     descriptors = raise_descriptor_limit()
     logs = start_logging(config)
@@ -491,10 +490,12 @@ def run(config: Config) -> int:
         collector = interpreter.Collector(time.monotonic())
         print(banner(config, server.greeting(descriptors)), flush=True)
         # A timeout lets the interpreter run the signal handler on every platform.
-        while not stop.wait(1.0) and not server.drained:
-            if drain.is_set():
-                drain.clear()
+        while not (signals.stop or server.drained):
+            signals.wait(1.0)
+            if signals.take_drain():
                 server.drain()
+            if signals.take_reload():
+                reload(server, logs.set_level)
             collector.collect_when_due(time.monotonic(), busy=server.has_calls())
         log.info("stopping")
         server.stop()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 
+from config import Config
 from sip.attempts import Attempts
 from sip.bans import BanList, BanPolicy, ban_source
 from sip.calls import Call, Party
@@ -61,6 +62,16 @@ class Admission:
         """Requests not let in since the start."""
         self._attempts = Attempts()
         self._records = TokenBucket(_RECORDED_PER_S)
+
+    def configure(self, config: Config) -> None:
+        """Go by these settings from now on."""
+        self._gatekeeper.configure(config)
+        self.bans.policy = BanPolicy(config.ban_after, config.ban_window, config.ban_time)
+
+    def may_stay(self, binding: Binding) -> bool:
+        """The rules in force would let its phone register, with what it showed when it did."""
+        is_welcome = binding.authenticated or self._gatekeeper.needs_no_password(binding.flow.remote_host)
+        return binding.number in self._x.plan and is_welcome
 
     @property
     def credentials(self) -> Credentials:

@@ -100,7 +100,7 @@ class BanList:
     ) -> None:
         """`is_trusted(host)`: in TRUSTED_NETWORKS; `is_registered(source)`: has a live authenticated registration."""
         self.revision = 0
-        self._policy = policy
+        self.policy = policy
         self._is_trusted = is_trusted
         self._is_registered = is_registered
         self._max_suspects = max_suspects
@@ -150,14 +150,14 @@ class BanList:
     def record_failure(self, host: str, now: float, *, proven: bool) -> bool:
         """Count a request with wrong credentials; True when it leads to a ban.  `proven`: see the module."""
         source = source_of(host)
-        if self._policy.after == 0 or is_loopback_source(source):
+        if self.policy.after == 0 or is_loopback_source(source):
             return False
         protected = self._is_trusted(host) or self._is_registered(source)
         if protected and not proven:
             return False
         suspect = self._suspect(source, now)
         suspect.failures += 1
-        if suspect.failures < self._policy.after * (PROTECTED_FACTOR if protected else 1):
+        if suspect.failures < self.policy.after * (PROTECTED_FACTOR if protected else 1):
             return False
         del self._suspects[source]
         self._ban_by_failures(source, suspect.failures, now)
@@ -166,12 +166,12 @@ class BanList:
     def _suspect(self, source: str, now: float) -> _Suspect:
         suspects = self._suspects
         known = suspects.get(source)
-        if known is not None and now - known.first < self._policy.window_s:
+        if known is not None and now - known.first < self.policy.window_s:
             return known
         suspects.pop(source, None)
         while suspects:
             oldest = next(iter(suspects))
-            if len(suspects) < self._max_suspects and now - suspects[oldest].first < self._policy.window_s:
+            if len(suspects) < self._max_suspects and now - suspects[oldest].first < self.policy.window_s:
                 break
             del suspects[oldest]
         new = suspects[source] = _Suspect(now, 0)
@@ -182,10 +182,10 @@ class BanList:
         bans.pop(source, None)
         while len(bans) >= self._max_bans:
             del bans[next(iter(bans))]
-        reason = f"{failures} wrong passwords within {self._policy.window_s:g} seconds"
-        bans[source] = _Ban(now, now + self._policy.time_s, reason, failures)
+        reason = f"{failures} wrong passwords within {self.policy.window_s:g} seconds"
+        bans[source] = _Ban(now, now + self.policy.time_s, reason, failures)
         self.revision += 1
-        log.warning("%s is banned for %g s: %s", source, self._policy.time_s, reason)
+        log.warning("%s is banned for %g s: %s", source, self.policy.time_s, reason)
 
     # -------------------------------------------------------------------------------------------- people
 
@@ -249,7 +249,7 @@ class BanList:
             if until <= now:
                 continue
             if each.failures:
-                bans, until = self._by_failures, min(until, now + self._policy.time_s)
+                bans, until = self._by_failures, min(until, now + self.policy.time_s)
             else:
                 bans, self._next_end = self._by_people, min(self._next_end, until)
             if len(bans) < self._max_bans:

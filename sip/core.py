@@ -88,6 +88,11 @@ class Send(NamedTuple):
     """Not before this ticket of the recorder is settled; 0: at once."""
 
 
+def _banner(config: Config) -> tuple[tuple[str, str], ...]:
+    """What this server says of itself in its own responses."""
+    return (("Server", config.server_header),) if config.server_header else ()
+
+
 def _reconnect(lost: Flow, contact: Uri | None) -> Flow:
     """Where a new connection to the phone behind a lost one leads: it has no name that must be looked up, and its
     address is still what its requests are admitted by."""
@@ -112,7 +117,7 @@ class SipCore:
         monotonic seconds, and is kept true by `set_wall_offset`."""
         self.wall_offset = wall_offset
         self._recorder = recorder
-        self._banner = (("Server", config.server_header),) if config.server_header else ()
+        self._banner = _banner(config)
         self._kept_by = wall_offset
         """By which clock the times of what is kept were made."""
         self._faults = FaultLog(log, "sip")
@@ -271,6 +276,20 @@ class SipCore:
         changed = credentials.changed_since(self.admission.credentials)
         self.admission.credentials = credentials
         return sum(self.remove_registrations(number, now, Departure.CREDENTIALS_CHANGED) for number in changed)
+
+    def configure(self, config: Config, now: float) -> int:
+        """Go by these settings from now on, as far as they can change while the server runs (`config.Setting.live`).
+        Registrations that they would not let in end; how many."""
+        self._now = now
+        x = self._exchange
+        x.config = self._registrar.config = config
+        x.plan.change(config.ext_min, config.ext_max)
+        self._banner = _banner(config)
+        self.admission.configure(config)
+        unwelcome = [binding for binding in x.location.all() if not self.admission.may_stay(binding)]
+        for binding in unwelcome:
+            x.location.remove(binding, Departure.ADMINISTRATOR, now)
+        return len(unwelcome)
 
     def clear_registrations(self, now: float) -> int:
         return sum(self.remove_registrations(number, now) for number in self._exchange.location.numbers())

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import chain
 from math import inf
 
@@ -395,6 +396,18 @@ class SipEngine:
         """Have these passwords in force; how many registrations that ended."""
         with self._lock:
             return self._core.set_credentials(credentials, time.monotonic())
+
+    def configure(self, config: Config) -> int:
+        """Go by these settings from now on, as far as they can change while the server runs; how many registrations
+        that ended.  A connection keeps the limit that it began with."""
+        rate, self._config = config.sip_rate_limit, config
+        self._guard = SourceGuard(rate, self._core.admission.live.__contains__, dropped=self._guard.dropped)
+        for each in self._streams:
+            each.limits = replace(each.limits, messages_per_s=rate * REGISTERED_FACTOR)
+        with self._lock:
+            ended = self._core.configure(config, time.monotonic())
+            self._carry_out()
+            return ended
 
     def numbers_with_password(self) -> frozenset[str]:
         with self._lock:

@@ -70,10 +70,12 @@ class SourceGuard:
     sends, and is forgotten with `_older` when that many others were let in since: no search, for any newcomer.
     """
 
-    def __init__(self, rate: int, is_registered: Callable[[str], bool], max_sources: int = MAX_SOURCES) -> None:
+    def __init__(
+        self, rate: int, is_registered: Callable[[str], bool], max_sources: int = MAX_SOURCES, dropped: int = 0
+    ) -> None:
         """`rate` is SIP_RATE_LIMIT, 0 for no limits; `is_registered(source)` says whether a live registration came from
         there."""
-        self.dropped = 0
+        self.dropped = dropped
         """Messages not let in since the start."""
         self._off = rate == 0
         self._interval_s = 1.0 / rate if rate else 0.0

@@ -124,12 +124,20 @@ class Gatekeeper:
         random, and new with each start."""
         self.credentials = credentials
         self._plan = plan
-        self._auth_required = config.auth_required
-        self._trusted = Networks(config.trusted_networks)
+        self.configure(config)
         self._has_binding_from = has_binding_from
         self._secret = secret
         self._nonces = Nonces(secret)
         self._choice = ChallengeChoice()
+
+    def configure(self, config: Config) -> None:
+        """Go by these settings from now on."""
+        self._auth_required = config.auth_required
+        self._trusted = Networks(config.trusted_networks)
+
+    def needs_no_password(self, host: str) -> bool:
+        """A number without a password may register from there."""
+        return not self._auth_required and host in self._trusted
 
     def is_trusted(self, host: str) -> bool:
         """The address lies in TRUSTED_NETWORKS."""

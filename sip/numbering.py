@@ -10,6 +10,10 @@ class NumberPlan:
         self._first = first
         self._last = last
 
+    def change(self, first: int, last: int) -> None:
+        """From now on these are the numbers."""
+        self._first, self._last = first, last
+
     def __contains__(self, number: str) -> bool:
         # isdigit alone admits digits of other scripts, which int() would read.
         if not (number.isascii() and number.isdigit()) or (number[0] == "0" and number != "0"):

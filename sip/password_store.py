@@ -47,6 +47,18 @@ class PasswordStore:
             self._current, self._stamp = self._read(), stamp
             return self._current
 
+    def configure(self, config: Config) -> Credentials:
+        """Go by the passwords of these settings from now on.  Raises like `load`; everything stays as it was then."""
+        with self._lock:
+            before, self._config = self._config, config
+            try:
+                stamp = self._read_stamp()
+                self._current, self._stamp = self._read(), stamp
+            except ConfigError:
+                self._config = before
+                raise
+            return self._current
+
     def reload_if_changed(self) -> Credentials | None:
         """The new passwords when any has changed since they were last read, else None.  A change that can't be used is
         logged, once, and the passwords stay as they are."""
@@ -96,8 +108,10 @@ class PasswordStore:
             return self._current
 
     def _read(self) -> Credentials:
-        self._given = _given(self._config)
-        return Credentials(self._config.auth_realm, self._keeper.read() | self._given)
+        given = _given(self._config)
+        credentials = Credentials(self._config.auth_realm, self._keeper.read() | given)
+        self._given = given
+        return credentials
 
     def _read_stamp(self) -> _Stamp:
         given = self._config.ext_passwords_file

@@ -95,7 +95,7 @@ class Registrar:
     ) -> None:
         """`contact_fault(uri, flow)`: what is wrong with a Contact, None when nothing is."""
         self._contact_fault = contact_fault
-        self._config = config
+        self.config = config
         self._plan = plan
         self._location = location
         self.denial = Denial.MALFORMED
@@ -202,7 +202,7 @@ class Registrar:
 
     def _granted(self, request: Request, contact: NameAddr) -> int:
         """Seconds granted: the Contact's parameter, else the Expires header, else our default (10.3 step 7)."""
-        config = self._config
+        config = self.config
         asked = contact.expires
         if asked is None:
             asked = request.expires

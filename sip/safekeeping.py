@@ -35,6 +35,11 @@ class Safekeeping:
         self._engine.set_credentials(self._passwords.load())
         self._saved_revision = self._engine.restore_bans(self._bans.load())
 
+    def configure(self, config: Config) -> int:
+        """Go by the passwords of these settings from now on; how many registrations that ended.  Raises like `load`;
+        everything stays as it was then."""
+        return self._engine.set_credentials(self._passwords.configure(config))
+
     def tick(self) -> None:
         """Once a second: follow the passwords and bans that others have changed, save the bans if we have."""
         try:

@@ -24,7 +24,7 @@ from store.sqlite_store import SqliteStore
 if TYPE_CHECKING:
     from store.postgres import PostgresDatabase
 
-__all__ = ["Storage", "Store", "StoreError", "open_passwords", "open_storage"]
+__all__ = ["Storage", "Store", "StoreError", "open_passwords", "open_storage", "trace_limits"]
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9.-]+")
 _MAX_NAME = 63
@@ -41,7 +41,7 @@ class Storage:
 
 def open_storage(config: Config) -> Storage:
     """What the settings ask for; its store is not yet started.  Raises `ConfigError`."""
-    limits = TraceLimits(config.trace_days, config.trace_max_mb * 1024 * 1024)
+    limits = trace_limits(config)
     if not config.database_url:
         path = None if str(config.data_dir) == IN_MEMORY else config.data_dir / FILE_NAME
         return Storage(SqliteStore(path, config.history_days, limits), passwords_in(config), BanFile(config.data_dir))
@@ -51,6 +51,11 @@ def open_storage(config: Config) -> Storage:
 
     store = PostgresStore(database, config.history_days, limits)
     return Storage(store, PostgresPasswords(database, config.auth_realm), PostgresBans(database))
+
+
+def trace_limits(config: Config) -> TraceLimits:
+    """What the settings say of traces."""
+    return TraceLimits(config.trace_days, config.trace_max_mb * 1024 * 1024)
 
 
 @contextlib.contextmanager

@@ -89,6 +89,10 @@ class DatabaseStore:
     def hurry(self) -> None:
         self._backlog.hurry()
 
+    def retain(self, history_days: int, trace_limits: TraceLimits) -> None:
+        self._keeps_traces = trace_limits.days > 0
+        self._writer.retain(history_days, trace_limits)
+
     def flush(self, timeout_s: float) -> bool:
         return self._backlog.wait_stored(timeout_s)
 

@@ -64,6 +64,9 @@ class Store(Protocol):
     def hurry(self) -> None:
         """Have what was put written soon: an answer waits for it."""
 
+    def retain(self, history_days: int, trace_limits: TraceLimits) -> None:
+        """Keep calls and traces for so long from now on."""
+
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything put so far is stored; whether it is."""
 

@@ -76,10 +76,6 @@ class Writer:
         self._listeners.append(listener)
 
     @property
-    def is_alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
-
-    @property
     def pause_s(self) -> float:
         """Until the next attempt; 0 when all is well."""
         return self._pause_s
@@ -94,6 +90,12 @@ class Writer:
         if self._thread is not None:
             found += self._thread.problems()
         return tuple(found)
+
+    def retain(self, history_days: int, trace_limits: TraceLimits) -> None:
+        """From the next look at what is too old, which comes now.  Any thread."""
+        self._history_days, self._trace_limits = history_days, trace_limits
+        self._prune_due = self._clock()
+        self._backlog.wake()
 
     def check_soon(self) -> None:
         """A reader met something that makes no sense: have the file looked at, and set aside if it is damaged."""

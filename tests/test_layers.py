@@ -135,7 +135,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("api",),
     ("api.server",),
-    ("startup",),
+    ("reload", "signals", "startup"),
     ("commands.authority", "commands.backup", "commands.passwd", "commands.restore", "commands.selftest.verdict"),
     ("commands.cert", "commands.selftest.api_view", "commands.selftest.line", "commands.selftest.passwords"),
     ("commands.selftest.scene",),
@@ -249,8 +249,12 @@ ALLOWED_PACKAGES = {
     ),
     "explain": frozenset({"explain", "sip"}),
     "commands": frozenset({"api.access", "commands", "config", "sip", "startup", "store"}),
+    "reload": frozenset({"config"}),
+    "signals": frozenset[str](),
     "startup": frozenset({"config", "sip"}),
-    "sipserver": frozenset({"commands", "config", "interpreter", "log_setup", "sip", "startup", "store", "rtp", "api"}),
+    "sipserver": frozenset(
+        {"commands", "config", "interpreter", "log_setup", "reload", "signals", "sip", "startup", "store", "rtp", "api"}
+    ),
 }
 """sip/ and rtp/ never meet but in sipserver.py, and api/ knows of them their frozen views and a few pure rules."""
 

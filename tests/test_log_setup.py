@@ -194,6 +194,31 @@ class TestJsonLines:
         assert (line["message"], line["display_name"]) == (text, text)
 
 
+class TestLevel:
+    def test_it_may_change_while_lines_are_written(
+        self, start: StartLogging, log_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        handle = start(console=True)
+        LOG.debug("too fine")
+        handle.set_level("debug")
+        LOG.debug("fine")
+        handle.set_level("error")
+        LOG.warning("too harmless")
+        LOG.error("bad")
+        handle.set_level("info")
+        LOG.info("as before")
+        handle.stop()
+        assert messages(log_path) == ["fine", "bad", "as before"]
+        assert messages(log_path.with_name("error.log")) == ["bad"]
+        shown = capsys.readouterr().err
+        assert [word in shown for word in ("too fine", "fine", "too harmless", "bad")] == [False, True, False, True]
+
+    def test_once_stopped_it_has_none(self, start: StartLogging) -> None:
+        handle = start()
+        handle.stop()
+        handle.set_level("debug")
+
+
 class TestConsole:
     def test_a_line_for_people(self, start: StartLogging, capsys: pytest.CaptureFixture[str]) -> None:
         handle = start(console=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -18,8 +19,15 @@ from config import Config, load
 from sipserver import __version__
 from startup import Greeting, banner, call_capacity
 from tests.support.api_client import ApiClient
+from tests.support.office import eventually
 from tests.support.phone import SoftPhone
-from tests.support.program import FREE_PORTS, Ended, Program, Running, run_here
+from tests.support.program import FREE_PORTS, LIMIT_S, PROGRAM, Ended, Program, Running, run_here
+
+try:
+    import fcntl
+    import termios
+except ImportError:  # Windows
+    fcntl = termios = None  # type: ignore[assignment]
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 
@@ -280,6 +288,57 @@ def test_a_restart_after_a_kill_works_at_once(start: Callable[..., Program]) -> 
 
     with SoftPhone(second, "100", transport="TCP") as alice:
         assert alice.register().status == 200
+
+
+@posix_only
+def test_sighup_puts_new_settings_in_force_and_a_wrong_one_changes_nothing(
+    start: Callable[..., Program], tmp_path: Path
+) -> None:
+    running = Running(start())
+    with SoftPhone(running, "125") as late:
+        assert late.send_register(60).wait_final().status == 404
+        tmp_path.joinpath(".env").write_text("EXT_MAX=130\nRTP_WORKERS=0\n")
+        running.program.process.send_signal(signal.SIGHUP)
+        eventually(lambda: late.send_register(60).wait_final().status == 200, "the new number")
+
+        tmp_path.joinpath(".env").write_text("EXT_MAX=hundred\n")
+        running.program.process.send_signal(signal.SIGHUP)
+        log = tmp_path / "logs" / "sip-server.log"
+        eventually(lambda: "the settings stay as they were: EXT_MAX=hundred" in log.read_text(), "the line in the log")
+        assert late.send_register(60).wait_final().status == 200
+    running.program.process.terminate()
+    ended = running.program.wait()
+    assert ended.status == 0
+    assert "changed, but in force only after a restart: RTP_WORKERS" in ended.errors
+    assert ended.errors.count("the settings stay as they were") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="gives a process a terminal of its own")
+def test_the_server_ends_in_order_with_the_terminal_that_it_was_started_in(tmp_path: Path) -> None:
+    """The same signal, SIGHUP, says that a terminal is gone."""
+    leader, terminal = os.openpty()
+    server = subprocess.Popen(
+        [sys.executable, str(PROGRAM)],
+        cwd=tmp_path,
+        env=FREE_PORTS,
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(terminal)
+    try:
+        assert server.stdout is not None
+        while "Ctrl+C" not in server.stdout.readline():
+            """The banner ends with it."""
+        os.close(leader)
+        _, errors = server.communicate(timeout=LIMIT_S)
+    finally:
+        server.kill()
+    assert server.returncode == 0
+    assert "stopped" in errors
 
 
 # ------------------------------------------------------------------------------------------------ files

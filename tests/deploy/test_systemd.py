@@ -55,6 +55,10 @@ def settings() -> dict[str, str]:
 # ------------------------------------------------------------------------------------------------ what it says
 
 
+def test_reload_is_the_signal_that_the_program_takes_for_it() -> None:
+    assert value("ExecReload") == "/bin/kill -HUP $MAINPID"
+
+
 def test_the_settings_it_gives_exist_and_can_be_used() -> None:
     assert settings().keys() <= {setting.name for setting in config.SETTINGS}
     loaded = config.load(settings())

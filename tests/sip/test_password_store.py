@@ -300,3 +300,28 @@ def test_a_missing_or_binary_file_of_passwords_is_said(tmp_path: Path) -> None:
     assert fault(passwords) == f"EXT_PASSWORDS_FILE={path}: can't be read (No such file or directory)"
     path.write_bytes(b"100:\xff\n")
     assert fault(passwords) == f"EXT_PASSWORDS_FILE={path}: is no UTF-8 text"
+
+
+# ------------------------------------------------------------------------------------------------ new settings
+
+
+def test_passwords_of_new_settings_come_into_force(tmp_path: Path) -> None:
+    passwords = store(tmp_path, ext_passwords=(("100", "old and long"),))
+    passwords.load()
+    passwords.set("101", "kept all along")
+    config = replace(Config(), data_dir=tmp_path / "data", ext_passwords=(("102", "new and long"),))
+    credentials = passwords.configure(config)
+    assert sorted(credentials.numbers()) == ["101", "102"]
+    assert not passwords.is_given("100")
+    assert passwords.reload_if_changed() is None
+
+
+def test_new_settings_that_cannot_be_used_change_nothing(tmp_path: Path) -> None:
+    passwords = store(tmp_path, ext_passwords=(("100", "old and long"),))
+    before = passwords.load()
+    config = replace(Config(), data_dir=tmp_path / "data", ext_passwords_file=tmp_path / "gone")
+    with pytest.raises(ConfigError, match="EXT_PASSWORDS_FILE"):
+        passwords.configure(config)
+    assert passwords.is_given("100")
+    assert passwords.reload_if_changed() is None
+    assert passwords.load().numbers() == before.numbers()

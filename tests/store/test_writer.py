@@ -539,6 +539,15 @@ class TestThread:
         assert bench.backlog.wait_stored(LIMIT_S)
         assert bench.count("binding") == 1
 
+    def test_new_limits_count_from_now_on(self, bench: Bench) -> None:
+        assert bench.writer.attempt()
+        bench.backlog.put(EndCall(ended_call("old", NOON_AT - 40 * DAY_S), ()))
+        assert bench.writer.attempt()
+        assert bench.count("call") == 1
+        bench.writer.retain(30, TraceLimits(7, 100_000))
+        assert bench.writer.attempt()
+        assert bench.count("call") == 0
+
     def test_the_thread_begins_anew(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         attempt, left = bench.writer.attempt, iter([SystemExit()])
 
