@@ -10,9 +10,8 @@ from explain.finding import Confidence, Found, Word
 from sip.facts import Denial, Fact
 from sip.snapshots import TerminationReason
 
-_DENIALS: Final = frozenset(
-    {Denial.NOT_REGISTERED_THERE, Denial.UNPROTECTED, Denial.FOREIGN_NETWORK, Denial.OTHER_NUMBER, Denial.NO_CALL}
-)
+_DENIALS: Final = frozenset({Denial.NOT_REGISTERED_THERE, Denial.UNPROTECTED, Denial.OTHER_NUMBER})
+"""Those that make a line of the history."""
 _LOOP_STATUSES: Final = (482, 483)
 
 

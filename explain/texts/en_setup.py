@@ -30,21 +30,10 @@ TEXTS: Final[Mapping[str, Text]] = {
         "The settings demand a password from every phone (AUTH_REQUIRED), and {caller} has none yet.",
         "Set one by: python sipserver.py passwd {caller}; then enter it in the phone.",
     ),
-    "caller-not-let-in.foreign-network": Text(
-        "{address} lies outside the trusted networks, and no number has a password",
-        "A phone at {address} wanted to call as {caller}. From outside TRUSTED_NETWORKS that takes a password.",
-        "Set a password for {caller} (python sipserver.py passwd {caller}) and enter it in the phone, or add the "
-        "phone's network to TRUSTED_NETWORKS if it is your own.",
-    ),
     "caller-not-let-in.other-number": Text(
         "the phone showed the password of another number than {caller}",
         "The phone called as {caller} with the password of another number; the two must be the same.",
         "In the phone's account, make user name, authentication name and number the same.",
-    ),
-    "caller-not-let-in.no-call": Text(
-        "the phone continued a call that the server knows nothing of",
-        "The phone of {caller} sent something that belongs to a call, and there is no such call here (any more).",
-        "Hang up and dial again. It happens after a restart of the server or of a phone.",
     ),
     "caller-not-let-in.other": Text(
         "the server did not let the phone of {caller} call",
