@@ -6,6 +6,7 @@ For the main thread only; an embedded `SipServer` leaves its host's interpreter 
 from __future__ import annotations
 
 import gc
+import logging
 import sys
 
 _SWITCH_INTERVAL_S = 0.0005
@@ -29,6 +30,8 @@ def begin() -> None:
     beside the one that still loads; the latter stays so."""
     gc.disable()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    # What no line shows need not be asked of the system for each.
+    logging.logProcesses = logging.logMultiprocessing = False
 
 
 class Collector:

@@ -261,14 +261,14 @@ class _JsonFileHandler(RotatingFileHandler):
         """Lines that fit into the file together go there together; what could not be written."""
         missed: list[logging.LogRecord] = []
         together: _Lines = []
-        length = 0
+        end = self._size()
         for record, text in lines:
             line = text + "\n"
-            if together and self._size() + length + len(line) > self.maxBytes:
+            if together and end + len(line) > self.maxBytes:
                 missed += self._put_all(together)
-                together, length = [], 0
+                together, end = [], self._size()
             together.append((record, line))
-            length += len(line)
+            end += len(line)
         return missed + self._put_all(together)
 
     def _put_all(self, lines: _Lines) -> list[logging.LogRecord]:

@@ -60,6 +60,9 @@ log = logging.getLogger(__name__)
 _LONGEST_SLEEP_S = 1.0
 """The timer thread looks at the wall clock at least so often."""
 
+_TIMER_SLACK_S = 0.02
+"""How late a timer may fire, so that those of many calls share a wake-up; SIP knows none below half a second."""
+
 _ADDRESS_REFRESH_S = 30.0
 """How long an address of ours is believed before the system is asked again."""
 
@@ -280,7 +283,7 @@ class SipEngine:
                     deadline: float | None = now + _FAULT_PAUSE_S
                 else:
                     deadline = self._core.next_deadline()
-                self._sleeps_until = min(deadline if deadline is not None else inf, now + _LONGEST_SLEEP_S)
+                self._sleeps_until = min(inf if deadline is None else deadline + _TIMER_SLACK_S, now + _LONGEST_SLEEP_S)
                 self._wake.wait(max(0.0, self._sleeps_until - time.monotonic()))
 
     def _refresh_addresses(self, now: float) -> None:
@@ -303,8 +306,8 @@ class SipEngine:
                 else:
                     self._send(effect)
         deadline = core.next_deadline()
-        if deadline is not None and deadline < self._sleeps_until:
-            self._sleeps_until = deadline
+        if deadline is not None and deadline + _TIMER_SLACK_S < self._sleeps_until:
+            self._sleeps_until = deadline + _TIMER_SLACK_S
             self._wake.notify_all()
 
     def _send(self, effect: Send) -> None:

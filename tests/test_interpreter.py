@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import sys
 import weakref
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ def test_while_the_program_starts_nothing_is_collected_and_threads_take_turns_qu
     finally:
         gc.enable()
         sys.setswitchinterval(interval_s)
+        logging.logProcesses = logging.logMultiprocessing = True
 
 
 def test_garbage_is_no_longer_collected_unasked(collector: Collector) -> None:
