@@ -80,7 +80,7 @@ class SipServer:
         first, last = (config.rtp_port, config.rtp_port_max) if config.rtp_port else EPHEMERAL_PORTS
         self._relay = RtpRelay(config.rtp_host, first, last, config.rtp_workers)
         storage = open_storage(config)
-        self._store = storage.store
+        self._store, self._neighbours = storage.store, storage.neighbours
         self.events = EventBus()
         self._engine = SipEngine(config, self._relay, self._store, self.events, timers)
         self._store.on_settled(self._engine.on_settled)
@@ -134,6 +134,8 @@ class SipServer:
             self.stop()
             raise
         self._housekeeper.start()
+        if self._neighbours is not None:
+            self._neighbours.start(self._engine, self.sip_port)
         ports = {"sipPort": self.sip_port, "tlsPort": self.tls_port, "apiPort": self.api_port}
         self.events.emit(EventType.SERVER_STARTED, self._started_at, {"version": __version__, **ports})
         log.info("ready: SIP on port %d, HTTP API on port %d", self.sip_port, self.api_port)
@@ -235,6 +237,8 @@ class SipServer:
             last_first.callback(self._stop_housekeeping)
             last_first.callback(self._relay.stop)
             last_first.callback(self._engine.stop)
+            if self._neighbours is not None:
+                last_first.callback(self._neighbours.stop)
             if self._http is not None:
                 last_first.callback(self._http.stop)
 
@@ -375,7 +379,9 @@ class SipServer:
     def _threads(self) -> dict[str, bool]:
         """The threads that last as long as the server, and whether they live."""
         alive = {thread.name for thread in threading.enumerate()}
-        expected = [*_THREADS, "sip-tls-accept"] if self.tls_port else _THREADS
+        expected = [*_THREADS, "sip-tls-accept"] if self.tls_port else [*_THREADS]
+        if self._neighbours is not None:
+            expected.append("store-neighbours")
         return {name: name in alive for name in expected}
 
     def health(self) -> HealthSnapshot:
@@ -395,6 +401,8 @@ class SipServer:
         if shortage := self._relay.shortage():
             yield f"one more call would have no sound: {shortage}"
         yield from self._store.problems()
+        if self._neighbours is not None:
+            yield from self._neighbours.problems()
         yield from self._safekeeping.problems()
         yield from self._housekeeper.problems()
         if self._http is not None:

@@ -33,6 +33,11 @@ class AddressBook:
         """A port this server listens on."""
         self._ports.add(port)
 
+    def add_own(self, host: str) -> None:
+        """An address of ours that nobody is told by `local_host`."""
+        with self._lock:
+            self._own.add(host.lower())
+
     def local_host(self, peer: str) -> str:
         """The address to tell this peer (an IP literal)."""
         if self._fixed:
@@ -55,6 +60,13 @@ class AddressBook:
         """Ask the system again from now on."""
         with self._lock:
             self._by_peer.clear()
+
+
+def address_towards(host: str) -> str:
+    """The address of ours that a machine on the network knows us by: the one that packets to `host` come from, or to
+    somewhere far away when that is this machine (or "")."""
+    found = _route_source(host) if host else "127.0.0.1"
+    return _route_source(SOMEWHERE[0]) if found.startswith("127.") or found == "::1" else found
 
 
 def _route_source(peer: str) -> str:

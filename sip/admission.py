@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Mapping
 
 from config import Config
 from sip.attempts import Attempts
@@ -21,7 +22,7 @@ from sip.exchange import Exchange
 from sip.facts import Denial, Fact
 from sip.flood import TokenBucket
 from sip.flow import Flow, response_flow
-from sip.gatekeeper import Admitted, Cause, Gatekeeper, Refused
+from sip.gatekeeper import KNOWN_SOURCE, Admitted, Cause, Gatekeeper, Refused
 from sip.journal import Details
 from sip.location import Binding
 from sip.message import Request
@@ -41,7 +42,8 @@ _NO_FAILURE_YET = {Cause.CHALLENGED: 4, Cause.STALE: 3}
 class Admission:
     """Asks the gatekeeper, and remembers what came of it.
 
-    `authenticated` holds for the request that was judged last: whether its sender has shown the password of its number.
+    `authenticated` and `forwarded` hold for the request that was judged last: whether its sender has shown the password
+    of its number, and whether another server has let it in, which forwards it to phones that are registered here.
     `live` holds the sources of all bindings, for the guards of the transports; like `bans.is_banned` it may be asked
     without the core lock.
     """
@@ -49,6 +51,7 @@ class Admission:
     def __init__(self, exchange: Exchange) -> None:
         x, config = exchange, exchange.config
         self.authenticated = False
+        self.forwarded = False
         self.live = LiveSources()
         self._x = x
         self._gatekeeper = Gatekeeper(
@@ -62,6 +65,7 @@ class Admission:
         """Requests not let in since the start."""
         self._attempts = Attempts()
         self._records = TokenBucket(_RECORDED_PER_S)
+        self._neighbours: frozenset[str] = frozenset()
 
     def configure(self, config: Config) -> None:
         """Go by these settings from now on."""
@@ -97,7 +101,7 @@ class Admission:
 
     def admits(self, request: Request, flow: Flow, now: float) -> bool:
         """Whether it may begin a transaction; else it has been answered."""
-        self.authenticated = False
+        self.authenticated = self.forwarded = False
         x = self._x
         if request.method == "CANCEL":
             # 22.1: it can't be challenged, so it has to come from the hop that sent the INVITE.
@@ -111,7 +115,10 @@ class Admission:
             if dialog is not None:
                 # It must come from the phone whose dialog it names (12.2.2).
                 return x.may_be(dialog.sender, flow) or self._refuse(request, flow, 481)
-        verdict = self._gatekeeper.admit(request, flow, now)
+        self.forwarded = x.neighbours.is_forwarded(request)
+        verdict = (
+            self._admit_forwarded(request, flow, now) if self.forwarded else self._gatekeeper.admit(request, flow, now)
+        )
         if isinstance(verdict, Admitted):
             self.authenticated = verdict.authenticated
             if request.method == "REGISTER":
@@ -122,6 +129,26 @@ class Admission:
         if call is not None:
             x.calls.note_refused(call, TerminationReason.REJECTED, verdict.status, verdict.words, x.wall(now))
         return False
+
+    def _admit_forwarded(self, request: Request, flow: Flow, now: float) -> Admitted | Refused:
+        """By the word of the server that has let its sender in (`sip.neighbours`)."""
+        fault = self._x.neighbours.fault(request, flow, self._x.wall(now))
+        if fault is None:
+            return KNOWN_SOURCE
+        words = f"a request from {flow} says that another server has let it in, but its pass {fault}"
+        if self._records.take(now):
+            log.warning("%s", words)
+        return Refused(403, "Not Forwarded By A Server", Cause.FORBIDDEN, "", words, Denial.NO_CALL)
+
+    def note_neighbours(self, flows: Mapping[str, Flow]) -> None:
+        """What comes from these servers comes from many phones: the guards know that."""
+        for name in self._neighbours - flows.keys():
+            self.live.drop(name)
+            self._proven.drop(name)
+        for name, flow in flows.items():
+            self.live.hold(name, flow.remote_host)
+            self._proven.hold(name, flow.remote_host)
+        self._neighbours = frozenset(flows)
 
     def _refuse(self, request: Request, flow: Flow, status: int, *headers: tuple[str, str]) -> bool:
         return self._answer(request, flow, Refused(status, None, Cause.FORBIDDEN, "", "", Denial.NO_CALL, headers))

@@ -87,8 +87,9 @@ class CallControl:
 
     # -------------------------------------------------------------------------------------------- set-up
 
-    def start(self, request: Request, flow: Flow, now: float) -> Call:
-        """A call for an INVITE outside a dialog; the INVITE opens its journal."""
+    def start(self, request: Request, flow: Flow, now: float, *, forwarded: bool = False) -> Call:
+        """A call for an INVITE outside a dialog; the INVITE opens its journal.  The history of one that another server
+        has `forwarded` is that server's to write."""
         x = self._x
         caller = Party(
             number=request.from_.uri.number,
@@ -99,7 +100,7 @@ class CallControl:
             cseq=request.cseq.number,
         )
         now_at = x.wall(now)
-        call = Call(request.call_id, caller, request.uri.number, now_at, x.calls.new_journal())
+        call = Call(request.call_id, caller, request.uri.number, now_at, x.calls.new_journal(), forwarded=forwarded)
         x.calls.add(call)
         if x.current is not None:
             call.journal.received(now_at, *x.current)

@@ -98,7 +98,8 @@ class Call:
     """From an INVITE outside a dialog to its end.  Times ending in `_at` are wall clock; `quiet_since`, when media were
     last heard or began to be expected, is monotonic.  `ringing_for` is the address that is counted as having one more
     call that nobody has answered, "" when none is.  `local` is set when no phone was called but the server itself.
-    `hold_told`: whether it is on hold, as far as others were told."""
+    `hold_told`: whether it is on hold, as far as others were told.  `forwarded`: another server has let it in, which
+    keeps its record."""
 
     call_id: str
     caller: Party
@@ -125,6 +126,7 @@ class Call:
     media_watch: MediaWatch | None = None
     on_hold: bool = False
     hold_told: bool = False
+    forwarded: bool = False
     quiet_since: float = 0.0
     streams: tuple[StreamFigures, ...] = ()
     negotiated: tuple[StreamDescription, ...] = ()
@@ -232,6 +234,22 @@ class CallRecorder(Protocol):
     def put_trace(self, call: CallSnapshot, source: TraceSource) -> int: ...
 
 
+class _KeptElsewhere:
+    """Implements `CallRecorder` for calls of which another server keeps the record."""
+
+    def put_call(self, call: CallSnapshot) -> int:
+        return 0
+
+    def end_call(self, call: CallSnapshot, streams: Sequence[StreamFigures]) -> int:
+        return 0
+
+    def put_trace(self, call: CallSnapshot, source: TraceSource) -> int:
+        return 0
+
+
+_ELSEWHERE = _KeptElsewhere()
+
+
 class CallTable:
     """Calls by Call-ID and tags."""
 
@@ -331,19 +349,22 @@ class CallTable:
         self._by_call_id[call.call_id] = call
         self._live[call.key] = call
         snapshot = call.snapshot()
-        call.ticket = self._recorder.put_call(snapshot)
+        call.ticket = self._keeper(call).put_call(snapshot)
         self._events.emit(EventType.CALL_STARTED, call.invited_at, snapshot)
 
     def answered(self, call: Call) -> None:
         """A phone has answered it."""
         self.settled(call)
         snapshot = call.snapshot()
-        self._recorder.put_call(snapshot)
+        self._keeper(call).put_call(snapshot)
         answered_at = call.answered_at or call.invited_at
         self._events.emit(EventType.CALL_ANSWERED, answered_at, snapshot)
         took_s = max(0.0, answered_at - call.invited_at)
         self._setup_counts[bisect_left(SETUP_BOUNDS_S, took_s)] += 1
         self._setup_sum_s += took_s
+
+    def _keeper(self, call: Call) -> CallRecorder:
+        return _ELSEWHERE if call.forwarded else self._recorder
 
     def note_refused(self, call: Call, reason: TerminationReason, status: int, text: str, now_at: float) -> None:
         """An attempt that was not let in: a line of the history, and nothing else."""
@@ -400,7 +421,7 @@ class CallTable:
         else:
             self._failed += 1
             self._events.emit(EventType.CALL_FAILED, ended_at, snapshot)
-        call.ticket = self._recorder.end_call(snapshot, call.streams)
+        call.ticket = self._keeper(call).end_call(snapshot, call.streams)
 
     def _keep_journal(self, call: Call) -> None:
         """Late messages are still noted, as long as there is room for what ended calls have left."""
@@ -422,7 +443,7 @@ class CallTable:
         """What the call has left until now, unless that was put before."""
         if call.journal.noted > call.traced:
             call.traced = call.journal.noted
-            self._recorder.put_trace(call.snapshot(), call.trace_source())
+            self._keeper(call).put_trace(call.snapshot(), call.trace_source())
 
     def _let_go(self, call: Call) -> None:
         """From here on the call's record is elsewhere."""

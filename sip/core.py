@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from config import Config
@@ -35,6 +35,7 @@ from sip.keepalive import NatKeepAlive, Ping
 from sip.local_agent import DialogRequest, LocalAgent
 from sip.location import Binding, LocationService
 from sip.message import MalformedMessage, Message, Request, Response, make_response
+from sip.neighbours import Neighbours
 from sip.numbering import NumberPlan
 from sip.proxy import Proxy
 from sip.recorder import CLOCK_STEP_S, Recorder, needs_writing, restored, stored_form
@@ -43,6 +44,7 @@ from sip.responses import ResponseProcessor
 from sip.returned import ReturnedMail
 from sip.routing import Identity, remove_own_routes
 from sip.service_numbers import ServiceNumbers
+from sip.sharing import Sharing
 from sip.snapshots import (
     CallSnapshot,
     CallTotals,
@@ -143,9 +145,11 @@ class SipCore:
             contact_fault=lambda contact, flow: contact_fault(contact, flow, is_own_address),
             returned=ReturnedMail(),
             events=events,
+            neighbours=Neighbours(),
         )
         self.admission = Admission(x)
         self._keepalive = NatKeepAlive(x)
+        self.sharing = Sharing(x, self.admission, self._keepalive, self._keep)
         self._registrar = Registrar(config, plan, x.location, x.contact_fault)
         self._control = CallControl(x)
         self._responses = ResponseProcessor(x, self._control)
@@ -192,7 +196,8 @@ class SipCore:
             log.warning("the clock was set by %.0f s; kept registrations follow", wall_offset - self._kept_by)
             self._kept_by = wall_offset
             for binding in self._exchange.location.all():
-                self._keep(binding)
+                if not binding.server:
+                    self._keep(binding)
 
     def next_deadline(self) -> float | None:
         return self._exchange.timers.next_deadline()
@@ -259,6 +264,11 @@ class SipCore:
     def restore_record(self, record: NumberRecord) -> None:
         """Go on counting the registrations of a number."""
         self._exchange.location.restore_record(record)
+
+    def set_neighbours(self, me: str, key: bytes, clock_offset: float, flows: Mapping[str, Flow]) -> None:
+        """These other servers on the same database are alive, and reached so (`Neighbours.update`)."""
+        self._exchange.neighbours.update(me, key, clock_offset, flows)
+        self.admission.note_neighbours(flows)
 
     # -------------------------------------------------------------------------------------------- commands
 
@@ -436,13 +446,13 @@ class SipCore:
         elif request.max_forwards == 0:
             self._reply(transaction, request, 483, now)
         elif in_dialog:
-            self._proxy.in_dialog(transaction, request, now)
+            self._proxy.in_dialog(transaction, request, now, forwarded=self.admission.forwarded)
         elif method in ("BYE", "UPDATE", "PRACK"):
             self._reply(transaction, request, 481, now)
         elif method == "PUBLISH":
             self._reply(transaction, request, 489, now)
         else:
-            self._proxy.initial(transaction, request, now)
+            self._proxy.initial(transaction, request, now, forwarded=self.admission.forwarded)
 
     def _register(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         flow, admission = transaction.flow, self.admission
@@ -551,7 +561,7 @@ class SipCore:
         self._exchange.events.emit(end_of_binding(departure), departure.at, departure)
         self.admission.unbound(binding)
         self._keepalive.unbound(binding)
-        self._promised = self._recorder.remove_binding(binding.binding_id)
+        self._promised = self._recorder.remove_binding(binding.binding_id, binding.server)
 
     def _keep(self, binding: Binding) -> int:
         stored = stored_form(binding, self.wall_offset)

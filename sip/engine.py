@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from math import inf
@@ -19,7 +19,7 @@ from math import inf
 from config import Config, wrong_value
 from faults import FaultLog
 from lasting_thread import LastingThread
-from sip.addresses import AddressBook, is_wildcard
+from sip.addresses import AddressBook, address_towards, is_wildcard
 from sip.core import Send, SipCore
 from sip.credentials import Credentials
 from sip.endpoint import EndpointRelay
@@ -359,6 +359,40 @@ class SipEngine:
                 except ParseError as error:
                     log.warning("a kept registration of %s can't be read: %s", stored.number, error)
         return count
+
+    def peer_address(self, database_host: str) -> str:
+        """Where other servers on the database at that address ("": on this machine) reach this one."""
+        config = self._config
+        host = config.peer_address or ("" if is_wildcard(config.sip_host) else config.sip_host)
+        if not host:
+            host = address_towards(database_host)
+        self._addresses.add_own(host)
+        return host
+
+    def set_neighbours(
+        self, me: str, key: bytes, clock_offset: float, addresses: Mapping[str, tuple[str, int]]
+    ) -> None:
+        """These other servers on the database are alive, and reached there (`Neighbours.update`)."""
+        flows = {
+            name: Flow("UDP", self._addresses.local_host(host), self.port, host, port)
+            for name, (host, port) in addresses.items()
+        }
+        with self._lock:
+            self._core.set_neighbours(me, key, clock_offset, flows)
+
+    def follow_bindings(
+        self, changed: Sequence[StoredBinding], gone: Sequence[str], records: Sequence[NumberRecord]
+    ) -> None:
+        """Other servers have done that with registrations (`Sharing.follow`)."""
+        with self._lock:
+            self._core.sharing.follow(changed, gone, records, time.monotonic())
+            self._carry_out()
+
+    def reconcile_bindings(self, present: Sequence[StoredBinding], records: Sequence[NumberRecord]) -> None:
+        """That is what stands in the database (`Sharing.reconcile`)."""
+        with self._lock:
+            self._core.sharing.reconcile(present, records, time.monotonic())
+            self._carry_out()
 
     def remove_registrations(self, number: str) -> int:
         with self._lock:

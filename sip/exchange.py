@@ -12,6 +12,7 @@ from sip.events import EventSink
 from sip.flow import Flow
 from sip.location import LocationService
 from sip.message import Message
+from sip.neighbours import Neighbours
 from sip.numbering import NumberPlan
 from sip.returned import ReturnedMail
 from sip.routing import Identity
@@ -26,7 +27,8 @@ class Exchange:
 
     `send` puts a message on the wire that no transaction owns and notes it in the call's journal; `wall` turns
     monotonic seconds into wall clock; `contact_fault` says what is wrong with a Contact; `current` is the datagram or
-    stream message being handled: (flow, bytes); `events` takes note of what others may want to follow.
+    stream message being handled: (flow, bytes); `events` takes note of what others may want to follow; `neighbours` are
+    the other servers on the same database.
     """
 
     config: Config
@@ -43,6 +45,7 @@ class Exchange:
     contact_fault: Callable[[Uri, Flow], str | None]
     returned: ReturnedMail
     events: EventSink
+    neighbours: Neighbours
     current: tuple[Flow, bytes] | None = None
 
     def may_be(self, party: Party, flow: Flow) -> bool:

@@ -15,6 +15,8 @@ class Fact(StrEnum):
     # before the call reaches a phone
     NOT_REGISTERED = "not-registered"
     """number, firstSeenAt; when and why its last phone left: departedAt, departure, address, userAgent."""
+    SERVER_AWAY = "server-away"
+    """number, server: its phones are registered at another server, which is out of service."""
     SIPS_ONLY = "sips-only"
     """number: called by a sips address, and no phone of it is registered with one."""
     UNKNOWN_NUMBER = "unknown-number"
@@ -112,6 +114,8 @@ class Departure(StrEnum):
     """The same device came back with another contact."""
     CROWDED_OUT = "crowded-out"
     """It was the oldest of too many devices."""
+    MOVED = "moved"
+    """The phone has registered at another server on the same database."""
     ADMINISTRATOR = "administrator"
     CREDENTIALS_CHANGED = "credentials-changed"
     RESTART = "restart"

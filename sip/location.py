@@ -40,7 +40,8 @@ class Binding:
     device for as long as it exists, whatever its contact: `+sip.instance` with `reg-id`, "" when it gave none.
     `connection_lost_at` is when the connection it was reached by was lost, None while it has one or needs none.
     `password_mark` (`Credentials.mark`) tells which password its last REGISTER has shown, "" none.  `kept_*`: in which
-    form it was last given to the recorder.  Deadlines are monotonic seconds, `*_at` are wall clock.
+    form it was last given to the recorder.  `server` names the other server that holds the flow, "" is this one.
+    Deadlines are monotonic seconds, `*_at` are wall clock.
     """
 
     number: str
@@ -57,6 +58,7 @@ class Binding:
     behind_nat: bool = False
     last_seen_at: float = 0.0
     password_mark: str = ""
+    server: str = ""
     connection_lost_at: float | None = None
     binding_id: str = field(default_factory=lambda: secrets.token_hex(8))
     kept_as: tuple[object, ...] | None = field(default=None, repr=False)
@@ -87,6 +89,8 @@ class Binding:
         }
         if self.connection_lost_at is not None:
             found["connectionLostAt"] = self.connection_lost_at
+        if self.server:
+            found["server"] = self.server
         return found
 
     def content(self, now: float) -> Bound:
@@ -119,6 +123,7 @@ class Binding:
             user_agent=self.user_agent,
             behind_nat=self.behind_nat,
             connection_lost_at=self.connection_lost_at,
+            server=self.server,
         )
 
 
@@ -145,6 +150,7 @@ class LocationService:
         self._wall = wall
         self._departures: OrderedDict[str, deque[DepartureSnapshot]] = OrderedDict()
         self._bindings: dict[str, list[Binding]] = {}
+        self._by_id: dict[str, Binding] = {}
         self._counts: dict[str, int] = {}
         self._first_seen: dict[str, float] = {}
 
@@ -159,6 +165,13 @@ class LocationService:
             return [found[0]]
         # Sorting keeps the order of equals, so the last one registered comes first.
         return sorted(found, key=lambda binding: binding.q)[::-1]
+
+    def local(self, number: str) -> list[Binding]:
+        """Those of `bindings` whose phone is reached from here."""
+        return [binding for binding in self.bindings(number) if not binding.server]
+
+    def by_id(self, binding_id: str) -> Binding | None:
+        return self._by_id.get(binding_id)
 
     def numbers(self) -> list[str]:
         return list(self._bindings)
@@ -213,9 +226,27 @@ class LocationService:
     # -------------------------------------------------------------------------------------------- changing
 
     def restore(self, binding: Binding) -> None:
-        """A binding of an earlier run; nobody is told."""
+        """A binding of an earlier run, or of another server; nobody is told."""
+        self._insert(binding)
+
+    def forget(self, binding: Binding) -> None:
+        """It is another server's, or has become so; nobody is told."""
+        self._take_out(binding)
+
+    def _insert(self, binding: Binding) -> None:
         self._bindings.setdefault(binding.number, []).append(binding)
+        self._by_id[binding.binding_id] = binding
         self._arm(binding)
+
+    def _take_out(self, binding: Binding) -> None:
+        bindings = self._bindings[binding.number]
+        bindings.remove(binding)
+        if not bindings:
+            del self._bindings[binding.number]
+        del self._by_id[binding.binding_id]
+        if binding.timer is not None:
+            binding.timer.cancel()
+            binding.timer = None
 
     def restore_record(self, record: NumberRecord) -> None:
         """Go on counting the REGISTER requests of earlier runs."""
@@ -224,11 +255,16 @@ class LocationService:
         # Unless its binding comes back: what is known of its end is when it was last heard.
         self.note_departure(DepartureSnapshot(record.number, record.last_seen_at, Departure.RESTART))
 
+    def raise_record(self, record: NumberRecord) -> None:
+        """Count the REGISTER requests that other servers have had, too."""
+        number = record.number
+        self._counts[number] = max(self._counts.get(number, 0), record.registrations)
+        self._first_seen[number] = min(self._first_seen.get(number, record.first_seen_at), record.first_seen_at)
+
     def add(self, binding: Binding, now: float) -> None:
-        self._bindings.setdefault(binding.number, []).append(binding)
         self._counts[binding.number] = self._counts.get(binding.number, 0) + 1
         self._first_seen.setdefault(binding.number, binding.registered_at)
-        self._arm(binding)
+        self._insert(binding)
         self._observer.bound(binding, now, is_new=True)
 
     def refreshed(self, binding: Binding, now: float) -> None:
@@ -241,17 +277,11 @@ class LocationService:
 
     def remove(self, binding: Binding, why: Departure, now: float, by: str = "") -> None:
         """`by` is the address of the phone that has asked for it, if one has."""
-        bindings = self._bindings.get(binding.number, [])
-        if binding not in bindings:
+        if binding.binding_id not in self._by_id:
             return
         departure = binding.departure(why, self._wall(now), by)
         self.note_departure(departure)
-        bindings.remove(binding)
-        if not bindings:
-            del self._bindings[binding.number]
-        if binding.timer is not None:
-            binding.timer.cancel()
-            binding.timer = None
+        self._take_out(binding)
         self._observer.unbound(binding, departure)
 
     def note_departure(self, departure: DepartureSnapshot) -> None:
@@ -273,6 +303,10 @@ class LocationService:
         binding.timer = None
         if binding.expires > now:
             self._arm(binding)
+            return
+        if binding.server:
+            # Its own server sees to the rest, if there is any.
+            self._take_out(binding)
             return
         log.info("%s expired: %s did not register again in time", binding.number, binding.flow)
         self.remove(binding, Departure.EXPIRED, now)

@@ -32,8 +32,9 @@ from sip.routing import (
     prepare_strict_route,
     remove_own_routes,
 )
-from sip.sips import is_downgrade, may_reach, not_allowed, target_uri
+from sip.sips import is_downgrade, not_allowed
 from sip.snapshots import TerminationReason
+from sip.targets import Target, targets
 from sip.transaction_server import InviteServerTransaction, ServerTransaction
 
 log = logging.getLogger(__name__)
@@ -70,23 +71,26 @@ class Proxy:
 
     # -------------------------------------------------------------------------------------------- outside a dialog
 
-    def initial(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        """A request outside a dialog, for one of our numbers."""
+    def initial(self, transaction: ServerTransaction, request: Request, now: float, *, forwarded: bool) -> None:
+        """A request outside a dialog, for one of our numbers; `forwarded` by another server, it is for phones that are
+        registered here."""
+        x, number = self._x, request.uri.number
         flow = transaction.flow
         if request.method == "INVITE" and self._is_merged(transaction, request, now):
             return
         routed_by = loop_hash(request)
-        refusal = self._check(request, flow, routed_by)
-        bindings = self._x.location.bindings(request.uri.number) if refusal is None else []
-        call = self._control.start(request, flow, now) if request.method == "INVITE" else None
-        if refusal is None and self._agent.serves(request.uri.number):
+        refusal = self._check(request, flow, routed_by, forwarded=forwarded)
+        is_call = request.method == "INVITE"
+        call = self._control.start(request, flow, now, forwarded=forwarded) if is_call else None
+        if refusal is None and self._agent.serves(number):
             self._agent.initial(transaction, request, call, now)
             return
+        goals: list[Target] = []
         if refusal is None:
-            reachable = [binding for binding in bindings if may_reach(request.uri, binding.contact, binding.flow)]
-            if not reachable:
-                refusal = self._unreachable(request, flow, is_registered=bool(bindings))
-            bindings = reachable
+            bindings = x.location.local(number) if forwarded else x.location.bindings(number)
+            goals = targets(request.uri, bindings, x.neighbours)
+            if not goals:
+                refusal = self._unreachable(request, flow, bindings)
         if refusal is not None:
             self._refuse(transaction, request, call, refusal, now)
             return
@@ -96,9 +100,9 @@ class Proxy:
             transaction.respond(make_response(request, 100), now)
         if call is not None:
             call.context = context
-            call.to_address = address_text(bindings[0].flow)
+            call.to_address = address_text(goals[0].flow)
             self._control.watch_setup(call, now)
-        self._fork(context, bindings, now)
+        self._fork(context, goals, now)
 
     def _is_merged(self, transaction: ServerTransaction, request: Request, now: float) -> bool:
         """An INVITE whose call is live already has come back in a loop or over two ways (8.2.2.2): answered with 482.
@@ -114,7 +118,7 @@ class Proxy:
         transaction.respond(make_response(request, 482, to_tag=self._x.identity.new_tag()), now)
         return True
 
-    def _check(self, request: Request, flow: Flow, routed_by: int) -> Refusal | None:
+    def _check(self, request: Request, flow: Flow, routed_by: int, *, forwarded: bool) -> Refusal | None:
         """16.3 and the house rules."""
         x = self._x
         rejected, failed = TerminationReason.REJECTED, TerminationReason.ERROR
@@ -126,7 +130,8 @@ class Proxy:
         if request.method == "INVITE" and (limit := x.calls.limit_met(flow.remote_host)) is not None:
             text = "the server has as many calls as it can carry, or is about to end"
             return Refusal(503, "No More Calls", failed, text, Fact.NO_ROOM, limit)
-        contact = remote_target(request)
+        # The server that has let the sender in has judged its Contact, by where the sender is.
+        contact = None if forwarded else remote_target(request)
         fault = x.contact_fault(contact, flow) if contact is not None else None
         if fault is not None:
             text = f"the Contact of the phone {fault}"
@@ -141,18 +146,25 @@ class Proxy:
             return Refusal(404, f"Number Not In Range {x.plan}", rejected, text, Fact.UNKNOWN_NUMBER, details)
         return None
 
-    def _unreachable(self, request: Request, flow: Flow, *, is_registered: bool) -> Refusal:
-        """No phone of the number can be called, or none by this kind of address (RFC 5630)."""
-        number = request.uri.number
-        if is_registered:
+    def _unreachable(self, request: Request, flow: Flow, bindings: list[Binding]) -> Refusal:
+        """No phone of the number can be called now, or none by this kind of address (RFC 5630)."""
+        number, reason = request.uri.number, TerminationReason.UNREACHABLE
+        away = [each.server for each in bindings if each.server and self._x.neighbours.flow(each.server) is None]
+        if len(away) < len(bindings):
             text = f"{number} was called by a sips address, and none of its phones is registered with one"
-            reason, details = TerminationReason.UNREACHABLE, {"number": number}
-            return Refusal(480, "SIPS Not Allowed", reason, text, Fact.SIPS_ONLY, details, (not_allowed(flow),))
+            headers = (not_allowed(flow),)
+            return Refusal(480, "SIPS Not Allowed", reason, text, Fact.SIPS_ONLY, {"number": number}, headers)
+        if away:
+            text = (
+                f"{number} is registered at the server {away[0]}, which is out of service; its phone has to come back"
+            )
+            details = {"number": number, "server": away[0]}
+            return Refusal(480, "Server Of Number Out Of Service", reason, text, Fact.SERVER_AWAY, details)
         text = f"{number} is not registered: its phone is off, offline or not set up"
         return Refusal(
             status=480,
             phrase="Number Not Registered",
-            reason=TerminationReason.UNREACHABLE,
+            reason=reason,
             text=text,
             fact=Fact.NOT_REGISTERED,
             details=self._x.location.absence(number),
@@ -170,33 +182,35 @@ class Proxy:
         if call is not None:
             self._control.finish(call, refusal.reason, status, refusal.text, "server", now)
 
-    def _fork(self, context: ResponseContext, bindings: list[Binding], now: float) -> None:
-        """16.6 for every contact of the number at once."""
-        request, call = context.request, context.call
-        shares = breadth_shares(request, len(bindings))
-        if len(shares) < len(bindings):
+    def _fork(self, context: ResponseContext, goals: list[Target], now: float) -> None:
+        """16.6 for every target at once."""
+        request, call, now_at = context.request, context.call, self._x.wall(now)
+        shares = breadth_shares(request, len(goals))
+        if len(shares) < len(goals):
             text = "the request may not be split among so many phones"
-            fact, details = Fact.TOO_MANY_BRANCHES, {"phones": len(bindings)}
+            fact, details = Fact.TOO_MANY_BRANCHES, {"phones": len(goals)}
             self._abandon(context, 440, "Max-Breadth Exceeded", text, now, fact, details)
             return
-        for binding in bindings:
-            branch = Branch(context, binding.number, binding.flow)
+        for goal in goals:
+            branch = Branch(context, goal.number, goal.flow)
             context.branches.append(branch)
             if call is not None:
-                text = f"calling {binding.number} at {binding.flow}"
-                call.journal.decided(self._x.wall(now), text, Fact.CALLED, binding.details())
+                text = f"calling {goal.number} at {goal.server or goal.flow}"
+                call.journal.decided(now_at, text, Fact.CALLED, goal.details)
                 branch.media = MediaAnchor(self._x.relay, call.call_id)
                 branch.offer_pending = True
         prepared: list[tuple[Branch, Request]] = []
-        for branch, binding in zip(context.branches, bindings, strict=True):
+        for branch, goal in zip(context.branches, goals, strict=True):
             copy = request.copy()
-            copy.set_uri(target_uri(request.uri, binding.contact))
+            copy.set_uri(goal.uri)
             if not self._rewrite(branch, copy, CALLER, now):
                 return
             prepared.append((branch, copy))
-        for (branch, copy), share in zip(prepared, shares, strict=True):
+        for (branch, copy), goal, share in zip(prepared, goals, shares, strict=True):
             if copy.method in _RECORD_ROUTED:
                 add_record_route(copy, context.sender_flow, branch.flow)
+            if goal.server:
+                self._x.neighbours.address(copy, branch.flow, now_at)
             self._send(branch, copy, request.from_.uri.number, share, now)
 
     def _rewrite(self, branch: Branch, request: Request, side: int, now: float) -> bool:
@@ -269,11 +283,11 @@ class Proxy:
 
     # -------------------------------------------------------------------------------------------- inside a dialog
 
-    def in_dialog(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+    def in_dialog(self, transaction: ServerTransaction, request: Request, now: float, *, forwarded: bool) -> None:
         """A request with a To tag."""
         dialog = self._x.calls.dialog_of(request)
         if dialog is None:
-            self._outside_calls(transaction, request, now)
+            self._outside_calls(transaction, request, now, forwarded=forwarded)
             return
         call, side, leg = dialog
         if call.local is not None:
@@ -316,22 +330,31 @@ class Proxy:
         """The flow to a party; a phone whose TCP connection is gone may have come back on another."""
         if party.flow.reliable and party.flow.connection == 0:
             binding = self._x.location.find_device(party.number, party.contact)
-            if binding is not None:
+            if binding is not None and not binding.server:
                 party.flow = binding.flow
         return party.flow
 
-    def _outside_calls(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        """Inside a subscription, or after its call was forgotten: the Request-URI is the contact of a phone of ours."""
-        binding = self._x.location.find_device(request.to.uri.number, request.uri)
-        if request.method in _CALL_METHODS or binding is None:
-            response = make_response(request, 481, to_tag=self._x.identity.new_tag())
+    def _outside_calls(self, transaction: ServerTransaction, request: Request, now: float, *, forwarded: bool) -> None:
+        """Inside a subscription, or after its call was forgotten: the Request-URI is the contact of a phone of ours, or
+        of one at another server, which it has not come from."""
+        x = self._x
+        binding = x.location.find_device(request.to.uri.number, request.uri)
+        is_elsewhere = binding is not None and binding.server != ""
+        flow = binding.flow if binding is not None else None
+        if binding is not None and is_elsewhere:
+            flow = None if forwarded else x.neighbours.flow(binding.server)
+        if request.method in _CALL_METHODS or binding is None or flow is None:
+            response = make_response(request, 481, to_tag=x.identity.new_tag())
             transaction.respond(response, now)
             return
         context = ResponseContext(transaction, request, transaction.flow, loop_hash=loop_hash(request))
         transaction.context = context
-        branch = Branch(context, binding.number, binding.flow)
+        branch = Branch(context, binding.number, flow)
         context.branches.append(branch)
-        self._send(branch, request.copy(), request.from_.uri.number, max_breadth(request), now)
+        copy = request.copy()
+        if is_elsewhere:
+            x.neighbours.address(copy, flow, x.wall(now))
+        self._send(branch, copy, request.from_.uri.number, max_breadth(request), now)
 
     # -------------------------------------------------------------------------------------------- ACK, CANCEL
 

@@ -68,7 +68,8 @@ def stored_form(binding: Binding, wall_offset: float) -> StoredBinding:
 
 
 def restored(stored: StoredBinding, flow: Flow, wall_offset: float) -> Binding:
-    """A binding of an earlier run, reached by `flow`.  Raises `ParseError` when its Contact makes no sense."""
+    """A binding of an earlier run, or one that another server holds, reached by `flow`.  Raises `ParseError` when its
+    Contact makes no sense."""
     expires = stored.expires_at - wall_offset
     binding = Binding(
         number=stored.number,
@@ -86,8 +87,10 @@ def restored(stored: StoredBinding, flow: Flow, wall_offset: float) -> Binding:
         behind_nat=stored.behind_nat,
         last_seen_at=stored.last_seen_at,
         password_mark=stored.password_mark,
+        server=stored.server,
     )
-    binding.kept_as, binding.kept_expires = _identity(binding), expires - REFRESH_SLACK_S
+    if not stored.server:
+        binding.kept_as, binding.kept_expires = _identity(binding), expires - REFRESH_SLACK_S
     return binding
 
 

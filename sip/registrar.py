@@ -197,6 +197,9 @@ class Registrar:
     @staticmethod
     def _check_order(binding: Binding, request: Request) -> None:
         """10.3 step 7: within one Call-ID the CSeq must grow; anything else is an old copy."""
+        if binding.server:
+            # A phone may count anew for each server that it tries.
+            return
         if binding.call_id == request.call_id and request.cseq.number <= binding.cseq:
             raise Refusal(500, "CSeq Not Higher Than In The Last REGISTER")
 
@@ -233,6 +236,7 @@ class Registrar:
         binding.last_seen_at = now_at
         binding.password_mark = password_mark
         binding.connection_lost_at = None
+        binding.server = ""
         if change.existing is None:
             self._location.add(binding, now)
             log.info("%s registered from %s for %d s (%s)", number, flow, change.expires_s, binding.user_agent)

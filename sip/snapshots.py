@@ -38,7 +38,8 @@ class TerminationReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ContactSnapshot:
-    """One binding: one device that can be reached under a number."""
+    """One binding: one device that can be reached under a number.  `server` names the server that it is registered at,
+    "" this one."""
 
     uri: str
     address: str
@@ -51,6 +52,7 @@ class ContactSnapshot:
     user_agent: str
     behind_nat: bool
     connection_lost_at: float | None = None
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)

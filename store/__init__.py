@@ -22,6 +22,7 @@ from store.interface import Store, StoreError, TraceLimits
 from store.sqlite_store import SqliteStore
 
 if TYPE_CHECKING:
+    from store.neighbours import Neighbours
     from store.postgres import PostgresDatabase
 
 __all__ = ["Storage", "Store", "StoreError", "open_passwords", "open_storage", "trace_limits"]
@@ -37,6 +38,8 @@ class Storage:
     store: Store
     passwords: PasswordKeeper
     bans: BanKeeper
+    neighbours: Neighbours | None = None
+    """Where several servers may share it."""
 
 
 def open_storage(config: Config) -> Storage:
@@ -46,11 +49,13 @@ def open_storage(config: Config) -> Storage:
         path = None if str(config.data_dir) == IN_MEMORY else config.data_dir / FILE_NAME
         return Storage(SqliteStore(path, config.history_days, limits), passwords_in(config), BanFile(config.data_dir))
     database = _postgres(config, server_name(config))
+    from store.neighbours import Neighbours
     from store.postgres_keepers import PostgresBans, PostgresPasswords
     from store.postgres_store import PostgresStore
 
     store = PostgresStore(database, config.history_days, limits)
-    return Storage(store, PostgresPasswords(database, config.auth_realm), PostgresBans(database))
+    passwords = PostgresPasswords(database, config.auth_realm)
+    return Storage(store, passwords, PostgresBans(database), Neighbours(database))
 
 
 def trace_limits(config: Config) -> TraceLimits:

@@ -5,7 +5,9 @@ The changes are made by any thread and applied by `store-writer`; the functions 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from sip.snapshots import NumberRecord, StoredBinding
 from store.sql import TEXT, Connection, upsert, values_of
@@ -27,6 +29,8 @@ ON CONFLICT (number) DO UPDATE SET
     registrations = CASE WHEN excluded.registrations > number.registrations
         THEN excluded.registrations ELSE number.registrations END
 """  # noqa: S608
+_ALL_LIVE = f"SELECT {', '.join(_COLUMNS)} FROM binding WHERE expires_at > ? ORDER BY registered_at, binding_id"  # noqa: S608
+_FIND = f"SELECT {', '.join(_COLUMNS)} FROM binding WHERE binding_id IN"  # noqa: S608
 _LIVE = f"""
 SELECT {", ".join(_COLUMNS)} FROM binding WHERE server = {TEXT} AND expires_at > ? ORDER BY registered_at, binding_id
 """  # noqa: S608
@@ -83,11 +87,26 @@ class RemoveBinding:
 
 def live_bindings(connection: Connection, now_at: float, server: str = "") -> list[StoredBinding]:
     """Those held by that server whose time has not run out, the one registered first first."""
-    found = []
-    for row in connection.execute(_LIVE, (server, now_at)):
-        values = dict(zip(_COLUMNS, row, strict=True))
-        found.append(StoredBinding(**(values | {name: bool(values[name]) for name in _SWITCHES})))
-    return found
+    return [_binding(row) for row in connection.execute(_LIVE, (server, now_at))]
+
+
+def all_live_bindings(connection: Connection, now_at: float) -> list[StoredBinding]:
+    """Those of all servers."""
+    return [_binding(row) for row in connection.execute(_ALL_LIVE, (now_at,))]
+
+
+def find_bindings(connection: Connection, binding_ids: Sequence[str]) -> list[StoredBinding]:
+    """Those that there are."""
+    return [_binding(row) for row in connection.execute(f"{_FIND} ({_marks(binding_ids)})", binding_ids)]
+
+
+def _binding(row: Sequence[Any]) -> StoredBinding:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    return StoredBinding(**(values | {name: bool(values[name]) for name in _SWITCHES}))
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join(TEXT for _ in values)
 
 
 def drop_expired(connection: Connection, now_at: float) -> int:
@@ -95,6 +114,9 @@ def drop_expired(connection: Connection, now_at: float) -> int:
     return connection.execute("DELETE FROM binding WHERE expires_at <= ?", (now_at,)).rowcount
 
 
-def number_records(connection: Connection) -> dict[str, NumberRecord]:
-    rows = connection.execute("SELECT number, first_seen_at, last_seen_at, registrations FROM number")
-    return {row[0]: NumberRecord(*row) for row in rows}
+def number_records(connection: Connection, numbers: Sequence[str] | None = None) -> dict[str, NumberRecord]:
+    """Of all numbers, or of these."""
+    sql = "SELECT number, first_seen_at, last_seen_at, registrations FROM number"
+    if numbers is not None:
+        sql += f" WHERE number IN ({_marks(numbers)})"
+    return {row[0]: NumberRecord(*row) for row in connection.execute(sql, numbers or ())}

@@ -101,7 +101,7 @@ class DatabaseStore:
     def bindings(self, now_at: float) -> list[StoredBinding]:
         try:
             with self._reading() as connection:
-                return live_bindings(connection, now_at, self._server)
+                return [replace(each, server="") for each in live_bindings(connection, now_at, self._server)]
         except StoreError as error:
             log.warning("phones have to register again before they can be called: %s", error)
             return []

@@ -6,7 +6,7 @@ called under the core lock.  All else may wait for the disk, and must not.  Wall
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sip.snapshots import (
@@ -27,6 +27,29 @@ if TYPE_CHECKING:
 Settled = Callable[[int, bool], None]
 """Told, by the writing thread and under no lock, that all tickets up to this one are settled; True: they are stored,
 False: they can't be for now, and nobody should wait for them."""
+
+
+class Neighbourhood(Protocol):
+    """Told, by a thread of its own and under no lock, what other servers on the same database do.  The `server` of a
+    binding is "" when this server holds it."""
+
+    def peer_address(self, database_host: str) -> str:
+        """Where others on the database at that address ("": on this machine) reach this server."""
+
+    def set_neighbours(
+        self, me: str, key: bytes, clock_offset: float, addresses: Mapping[str, tuple[str, int]]
+    ) -> None:
+        """`addresses` has those that are alive, `key` is what servers on this database prove themselves by, and its
+        clock shows `clock_offset` more than ours."""
+
+    def follow_bindings(
+        self, changed: Sequence[StoredBinding], gone: Sequence[str], records: Sequence[NumberRecord]
+    ) -> None:
+        """`changed` stand in the database as they are now, with what is known of their numbers; those with the ids
+        `gone` do not any more."""
+
+    def reconcile_bindings(self, present: Sequence[StoredBinding], records: Sequence[NumberRecord]) -> None:
+        """`present` and `records` are all that stands there."""
 
 
 class StoreError(Exception):
@@ -73,7 +96,7 @@ class Store(Protocol):
     # registrations
 
     def bindings(self, now_at: float) -> list[StoredBinding]:
-        """Those that have not expired; none when they can't be read."""
+        """Those that this server holds (`server` is "") and that have not expired; none when they can't be read."""
 
     def number_records(self) -> dict[str, NumberRecord]:
         """By number; none when they can't be read."""

@@ -169,7 +169,7 @@ def test_a_moved_device_is_kept_by_its_new_contact_before_the_old_one_goes(
     kept_at_removal: list[set[str]] = []
     remove = office.recorder.remove_binding
 
-    def note(binding_id: str) -> int:
+    def note(binding_id: str, server: str = "") -> int:
         kept_at_removal.append({binding.contact for binding in office.recorder.bindings.values()})
         return remove(binding_id)
 
