@@ -10,12 +10,12 @@ import contextlib
 import logging
 import selectors
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
 
+from lasting_thread import LastingThread
 from sip.snapshots import StoredBinding
 from store import calls, servers
 from store.bindings import all_live_bindings, find_bindings, number_records
@@ -52,12 +52,12 @@ class Neighbours:
         self._trouble = ""
         self._stopping = False
         self._wake_up, self._woken = socket.socketpair()
-        self._thread: threading.Thread | None = None
+        self._thread: LastingThread | None = None
 
     def start(self, neighbourhood: Neighbourhood, port: int) -> None:
         """`port` is where this server is reached for SIP over UDP."""
         self._neighbourhood, self._port = neighbourhood, port
-        self._thread = threading.Thread(target=self._run, name="store-neighbours", daemon=True)
+        self._thread = LastingThread("store-neighbours", self._run, lambda: self._stopping)
         self._thread.start()
 
     def stop(self) -> None:
@@ -74,7 +74,7 @@ class Neighbours:
     def problems(self) -> tuple[str, ...]:
         if self._trouble:
             return (f"phones of other servers may be unknown here: {self._trouble}",)
-        return ()
+        return self._thread.problems() if self._thread is not None else ()
 
     # -------------------------------------------------------------------------------------------- store-neighbours
 
