@@ -24,6 +24,7 @@ from faults import FaultLog, fault_counts
 from lasting_thread import LastingThread
 from log_setup import log_figures, start_logging
 from reload import reload
+from rtp import srtp
 from rtp.figures import RelayTotals, StreamSnapshot
 from rtp.relay import RtpRelay
 from signals import Signals
@@ -127,6 +128,8 @@ class SipServer:
             self._safekeeping.load()
             self._bind()
             self._restore()
+            if self.tls_port:
+                srtp.load()
             self._relay.start()
             self._engine.start()
             self._http = self._start_http()

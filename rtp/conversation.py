@@ -22,6 +22,7 @@ from rtp.program import Program
 from rtp.rtcp_writer import Reception, SenderInfo, ntp_time, report
 from rtp.session import MediaSession
 from rtp.sounds import EVENT_KEYS, SAMPLE_RATE_HZ
+from rtp.srtp import SrtpError, SrtpStream
 
 REPORT_INTERVAL_S = 5.0
 """RFC 3550 6.2: the shortest for a session with ordinary bandwidth."""
@@ -59,6 +60,9 @@ class Conversation:
         self._highest_sequence: tuple[int, int] | None = None
         self._reported = (0, 0)
         self._loudest = 0.0
+        self._opener: SrtpStream | None = None
+        self._sealer: SrtpStream | None = None
+        self._is_encrypted = False
 
     # -------------------------------------------------------------------------------------------- what is agreed on
 
@@ -69,9 +73,14 @@ class Conversation:
         hosts: frozenset[str],
         codecs: Mapping[int, Codec],
         terms: Format,
+        srtp: tuple[SrtpStream, SrtpStream] | None,
         now: float,
     ) -> None:
-        """Terms of the phone's session description."""
+        """Terms of the phone's session description; `srtp` opens what the phone sends, and seals what is sent to it.
+        Under the same keys the counters go on: they must never begin anew (RFC 3711 9.1)."""
+        self._is_encrypted = srtp is not None
+        if srtp is not None:
+            self._opener, self._sealer = _kept(self._opener, srtp[0]), _kept(self._sealer, srtp[1])
         if codecs != self._phone.codecs:
             self.media.set_codecs(PHONE, codecs)
         self._phone.announce(rtp, rtcp, hosts, now)
@@ -110,19 +119,31 @@ class Conversation:
         """A packet that the latch has let in; what to send to it in return."""
         kind = classify(packet)
         if kind is PacketKind.RTCP:
-            self.media.on_rtcp(PHONE, packet, now)
+            self.on_rtcp(packet, now)
         if kind is not PacketKind.RTP:
             return None
         stats = self._phone.stats
         try:
+            if self._is_encrypted and self._opener is not None:
+                packet = self._opener.open(packet)
             header = RtpHeader.parse(packet)
-        except RtpError:
+        except (RtpError, SrtpError):
             stats.on_rejected()
             return None
         prefix, sequence_number, timestamp, ssrc = FIXED_HEADER.unpack_from(packet)
         stats.on_packet(prefix, sequence_number, timestamp, ssrc, len(packet), now)
         self._note_sequence(header)
         return self._hear(header, packet, now)
+
+    def on_rtcp(self, packet: Buffer, now: float) -> None:
+        """RTCP that a latch has let in."""
+        if self._is_encrypted and self._opener is not None:
+            try:
+                packet = self._opener.open_rtcp(packet)
+            except SrtpError:
+                self._phone.stats.on_rejected()
+                return
+        self.media.on_rtcp(PHONE, packet, now)
 
     def _hear(self, header: RtpHeader, packet: Buffer, now: float) -> bytes | None:
         terms = self._format
@@ -180,10 +201,19 @@ class Conversation:
         payload = self._program.read(count, is_a_law=terms.is_a_law)
         return self._sent(stream.play(terms.payload_type, payload), now)
 
-    def _sent(self, packet: bytes, now: float) -> bytes:
+    def _sent(self, packet: bytes, now: float) -> bytes | None:
+        """Count a packet, and seal it; None for an echo that can't be sealed, because its number was used before."""
+        if self._is_encrypted and self._sealer is not None:
+            try:
+                sealed = self._sealer.protect(packet)
+            except SrtpError:
+                self.on_unsent()
+                return None
+        else:
+            sealed = packet
         prefix, sequence_number, timestamp, ssrc = FIXED_HEADER.unpack_from(packet)
         self._server.stats.on_packet(prefix, sequence_number, timestamp, ssrc, len(packet), now)
-        return packet
+        return sealed
 
     def on_unsent(self) -> None:
         """The packet given out last could not be sent."""
@@ -204,7 +234,8 @@ class Conversation:
             ntp = ntp_time(now + wall_offset_s)
             sender = SenderInfo(ntp, stream.timestamp_at(now), stream.packets, stream.octets)
             self._server.sr_passed = (ntp >> 16 & 0xFFFFFFFF, now)
-        return report(self._ssrc, self._cname, sender, self._reception(now), is_last=is_last)
+        packet = report(self._ssrc, self._cname, sender, self._reception(now), is_last=is_last)
+        return self._sealer.protect_rtcp(packet) if self._is_encrypted and self._sealer is not None else packet
 
     def _reception(self, now: float) -> Reception | None:
         stats, highest = self._phone.stats, self._highest_sequence
@@ -250,3 +281,11 @@ def _mos_at_phone(outgoing: StreamSnapshot) -> float | None:
     loss_percent = 100.0 * min(max(0, outgoing.remote_lost), outgoing.packets) / outgoing.packets
     delay_ms = quality.mouth_to_ear_ms(outgoing.rtt_ms or 0.0, outgoing.remote_jitter_ms)
     return quality.mos_from_r(quality.r_factor(outgoing.codec, loss_percent, delay_ms))
+
+
+def _kept(known: SrtpStream | None, new: SrtpStream) -> SrtpStream:
+    """The one that is there, if the keys are the same."""
+    if known is None or known.master != new.master:
+        return new
+    known.tag_length = new.tag_length
+    return known

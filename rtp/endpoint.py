@@ -24,6 +24,7 @@ from rtp.program import Program
 from rtp.pulse import Pulse
 from rtp.session import MediaSession
 from rtp.sounds import duration_s, said
+from rtp.srtp import SrtpStream
 from rtp.udp import plain_address, socket_address
 
 Figures = tuple[StreamSnapshot, StreamSnapshot]
@@ -78,11 +79,14 @@ class RtpEndpoint:
         packet_ms: int,
         may_send: bool,
         is_vouched: bool,
+        srtp: tuple[bytes, bytes, int] | None,
     ) -> None:
         """Terms, see `sip.endpoint.Terms`. Never blocks."""
         terms = Format(payload_type, is_a_law, event_type, packet_ms, may_send, is_vouched)
         talk, clock = self._talk, self._loop.clock
-        self._loop.post(lambda: talk.agree(rtp, rtcp, hosts, codecs, terms, clock()))
+        # Made here, so that nobody's packets wait for keys.
+        streams = None if srtp is None else (SrtpStream(srtp[0], srtp[2]), SrtpStream(srtp[1], srtp[2]))
+        self._loop.post(lambda: talk.agree(rtp, rtcp, hosts, codecs, terms, streams, clock()))
 
     def start(self) -> None:
         """Begin to play."""
@@ -192,7 +196,7 @@ class RtpEndpoint:
         packet = self._loop.view[:length]
         verdict = self._talk.media.sides[PHONE].judge_rtcp(plain_address(source), packet, now)
         if verdict is not Verdict.REJECTED and classify(packet) is PacketKind.RTCP:
-            self._talk.media.on_rtcp(PHONE, packet, now)
+            self._talk.on_rtcp(packet, now)
 
 
 def _send_to(sock: socket.socket, packet: bytes, destination: Address | None) -> bool:

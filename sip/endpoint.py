@@ -17,7 +17,9 @@ class Terms(NamedTuple):
     The first four are those of `sip.media_stream.Peer`.  `payload_type` is that of the codec, `is_a_law` tells PCMA
     from PCMU, `event_type` is that of telephone-event (RFC 4733), `packet_ms` how much sound goes into a packet.
     `may_send`: the phone wants to hear something.  `is_vouched`: the phone's own signalling comes from the host that
-    its media are wanted at, so that they may be sent there before anything was heard from it.
+    its media are wanted at, so that they may be sent there before anything was heard from it.  `srtp`: master key and
+    salt of the phone and of the server, 30 bytes each, and the length of the authentication tag of RTP (RFC 3711);
+    None: no encryption.
     """
 
     rtp: tuple[str, int] | None
@@ -30,6 +32,7 @@ class Terms(NamedTuple):
     packet_ms: int
     may_send: bool
     is_vouched: bool
+    srtp: tuple[bytes, bytes, int] | None = None
 
 
 class EndpointFigures(StreamFigures, Protocol):
@@ -65,6 +68,7 @@ class Endpoint(Protocol):
         packet_ms: int,
         may_send: bool,
         is_vouched: bool,
+        srtp: tuple[bytes, bytes, int] | None,
     ) -> None:
         """Terms, at first and whenever they change."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import zip_longest
 
 from sip.endpoint import Endpoint, EndpointFigures, Terms
-from sip.local_sdp import Origin, answer_offer, make_offer, read_answer
+from sip.local_sdp import KEY_LENGTH, Origin, answer_offer, make_offer, read_answer
 from sip.media import CALLER, MediaEvent, Watched
 from sip.media_stream import NOBODY, Announcement, StreamDescription
 from sip.multipart import change_part
@@ -40,6 +40,7 @@ class LocalMedia:
         self._endpoint = endpoint
         self._host = host
         self._session_id = secrets.randbelow(1 << 31)
+        self._key = secrets.token_bytes(KEY_LENGTH)
         self._version = 0
         self._description = b""
         self._terms: Terms | None = None
@@ -83,7 +84,7 @@ class LocalMedia:
         return made
 
     def _origin(self, version: int) -> Origin:
-        return Origin(self._host, self._endpoint.port, self._session_id, version)
+        return Origin(self._host, self._endpoint.port, self._session_id, version, self._key)
 
     def _agree(self, terms: Terms | None) -> None:
         if terms is not None and self._figures is None:

@@ -1,9 +1,11 @@
 """Offers and answers that the server makes for itself: one stream of G.711 with DTMF events (RFC 3264, RFC 3551,
-RFC 4733).  Pure.
+RFC 4733), encrypted if the phone sends keys (SDES, RFC 4568).  Pure.
 """
 
 from __future__ import annotations
 
+import base64
+import re
 from typing import Final, NamedTuple
 
 from sip.endpoint import Terms
@@ -20,6 +22,16 @@ PACKET_MS: Final = 20
 _PACKET_LENGTHS_MS = (10, 20, 30, 40, 60)
 _STATIC = {"0": "PCMU", "8": "PCMA"}
 _PLAIN = frozenset({"RTP/AVP", "RTP/AVPF"})
+_ENCRYPTED = frozenset({"RTP/SAVP", "RTP/SAVPF"})
+# RFC 4568 9.1.  A key with an MKI or with session parameters that change how packets are made is none that we know.
+_CRYPTO = re.compile(
+    rb"a=crypto:([0-9]{1,9})[ \t]+(AES_CM_128_HMAC_SHA1_(?:80|32))[ \t]+"
+    rb"inline:([A-Za-z0-9+/]{40})(?:\|[0-9^]+)?(?:[ \t]+WSH=[0-9]+)?[ \t]*[\r\n]*",
+    re.IGNORECASE,
+)
+_TAG_LENGTHS = {"AES_CM_128_HMAC_SHA1_80": 10, "AES_CM_128_HMAC_SHA1_32": 4}
+KEY_LENGTH: Final = 30
+"""Master key and salt (RFC 4568 6.2)."""
 _EVENTS = "0-15"  # The sixteen keys (RFC 4733 3.2).
 _OFFERED = {0: "PCMU", 8: "PCMA"}
 _OFFERED_EVENTS = 101
@@ -33,12 +45,22 @@ _MIRRORED = {
 
 
 class Origin(NamedTuple):
-    """What the server's own description says of itself in o= and c=, and the port of its stream (RFC 8866 5.2)."""
+    """What the server's own description says of itself in o= and c=, the port of its stream (RFC 8866 5.2)."""
 
     host: str
     port: int
     session_id: int
     version: int
+    key: bytes
+    """Our master key and salt, for phones that want encryption."""
+
+
+class _Crypto(NamedTuple):
+    """One a=crypto line."""
+
+    tag: str
+    suite: str
+    key: bytes
 
 
 class NoCommonCodec(SdpError):
@@ -51,9 +73,9 @@ class NoCommonCodec(SdpError):
 
 
 def answer_offer(offer: SessionDescription, origin: Origin, sender_host: str) -> tuple[bytes, Terms]:
-    """The answer to a phone whose signalling comes from `sender_host`: its first stream of plain G.711 accepted, all
-    others rejected (RFC 3264 6).  Raises `NoCommonCodec`, or another `SdpError` for what is no usable offer."""
-    chosen = next((media for media in offer.media if _is_usable(media)), None)
+    """The answer to a phone whose signalling comes from `sender_host`: its first stream of G.711 accepted, all others
+    rejected (RFC 3264 6).  Raises `NoCommonCodec`, or another `SdpError` for what is no usable offer."""
+    chosen = next((media for media in offer.media if _is_usable(offer, media)), None)
     if chosen is None:
         raise _why_none(offer)
     announcement = announce(chosen, sender_host, offered=True)
@@ -61,11 +83,17 @@ def answer_offer(offer: SessionDescription, origin: Origin, sender_host: str) ->
     if _is_unspecified(announcement) and direction is Direction.SENDRECV:
         direction = Direction.RECVONLY  # on hold as RFC 2543 B.5 has it
     terms = _terms(offer, announcement, sender_host, may_send=direction in (Direction.SENDRECV, Direction.SENDONLY))
+    crypto = _crypto(offer, chosen)
+    if crypto is not None:
+        terms = terms._replace(srtp=(crypto.key, origin.key, _TAG_LENGTHS[crypto.suite]))
     lines = _head(origin, _time(offer))
     for media in offer.media:
         if media is chosen:
             lines += _stream(origin, chosen.protocol, {terms.payload_type: _name(terms)}, terms.event_type, direction)
             lines.append(f"a=ptime:{terms.packet_ms}")
+            if crypto is not None:
+                key = base64.b64encode(origin.key).decode()
+                lines.append(f"a=crypto:{crypto.tag} {crypto.suite} inline:{key}")
         else:
             lines.append(f"m={media.kind} 0 {media.protocol} {' '.join(media.formats) or '0'}")
     return _text(lines), terms
@@ -79,7 +107,7 @@ def make_offer(origin: Origin) -> bytes:
 
 def read_answer(answer: SessionDescription, sender_host: str) -> Terms:
     """What the answer to `make_offer` settles.  Raises `SdpError`."""
-    if not answer.media or not _is_usable(answer.media[0]):
+    if not answer.media or answer.media[0].protocol.upper() not in _PLAIN or not _is_usable(answer, answer.media[0]):
         raise NoCommonCodec("the phone's answer accepts neither PCMU nor PCMA", 305)
     announcement = announce(answer.media[0], sender_host, offered=True)
     wanted = announcement.media.direction in (Direction.SENDRECV, Direction.RECVONLY)
@@ -89,9 +117,26 @@ def read_answer(answer: SessionDescription, sender_host: str) -> Terms:
 # ------------------------------------------------------------------------------------------------ reading
 
 
-def _is_usable(media: MediaDescription) -> bool:
-    is_plain = media.kind == "audio" and media.protocol.upper() in _PLAIN
-    return is_plain and media.port != 0 and _codec(media) is not None
+def _is_usable(description: SessionDescription, media: MediaDescription) -> bool:
+    protocol = media.protocol.upper()
+    can_be_read = protocol in _PLAIN or _crypto(description, media) is not None
+    return media.kind == "audio" and media.port != 0 and can_be_read and _codec(media) is not None
+
+
+def _crypto(description: SessionDescription, media: MediaDescription) -> _Crypto | None:
+    """The first key that we understand of a stream that has to be encrypted."""
+    if media.protocol.upper() not in _ENCRYPTED:
+        return None
+    match = next(filter(None, map(_CRYPTO.fullmatch, _lines_of(description, media))), None)
+    if match is None:
+        return None
+    return _Crypto(match[1].decode(), match[2].decode().upper(), base64.b64decode(match[3]))
+
+
+def _lines_of(description: SessionDescription, media: MediaDescription) -> list[bytes]:
+    """Of the section of that stream."""
+    later = (other.line for other in description.media if other.line > media.line)
+    return description.lines[media.line : min(later, default=len(description.lines))]
 
 
 def _codec(media: MediaDescription) -> tuple[int, str] | None:
@@ -146,8 +191,7 @@ def _packet_ms(description: SessionDescription, media: MediaDescription) -> int:
 
 
 def _milliseconds(description: SessionDescription, media: MediaDescription, prefix: bytes) -> int | None:
-    later = (other.line for other in description.media if other.line > media.line)
-    for line in description.lines[media.line : min(later, default=len(description.lines))]:
+    for line in _lines_of(description, media):
         value = line.removeprefix(prefix).strip()
         if line.startswith(prefix) and value.isdigit() and len(value) < 5:
             return int(value)
@@ -158,9 +202,10 @@ def _why_none(offer: SessionDescription) -> NoCommonCodec:
     sound = [media for media in offer.media if media.kind == "audio" and media.port]
     if not sound:
         return NoCommonCodec("the phone offers no sound", 304)
-    plain = [media for media in sound if media.protocol.upper() in _PLAIN]
+    plain = [media for media in sound if media.protocol.upper() in _PLAIN or _crypto(offer, media) is not None]
     if not plain:
-        return NoCommonCodec(f"the phone wants {sound[0].protocol}, this number speaks RTP/AVP without encryption", 302)
+        wanted = f"the phone wants {sound[0].protocol}"
+        return NoCommonCodec(f"{wanted}, this number speaks RTP/AVP, and RTP/SAVP with SDES keys (AES_CM_128)", 302)
     offered = ", ".join(plain[0].codecs)
     return NoCommonCodec(f"this number speaks PCMU and PCMA, the phone offers {offered}", 305)
 

@@ -66,7 +66,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sip.core",),
     # RTP, pure
     ("rtp", "rtp.figures", "rtp.g711", "rtp.pacing", "rtp.packet", "rtp.payload_types", "rtp.quality"),
-    ("rtp.latch", "rtp.pulse", "rtp.rtcp", "rtp.sounds", "rtp.stats"),
+    ("rtp.latch", "rtp.pulse", "rtp.rtcp", "rtp.sounds", "rtp.srtp", "rtp.stats"),
     ("rtp.outgoing", "rtp.program", "rtp.rtcp_writer", "rtp.session", "rtp.shared_stats"),
     ("rtp.conversation",),
     # drivers: sockets, threads, time

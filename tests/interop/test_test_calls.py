@@ -42,6 +42,19 @@ def test_baresip_hears_itself_holds_and_resumes(exchange: Exchange, baresip: Cal
     assert seconds_of_tone(phone.recording(), VOICE_HZ) >= 1.0
 
 
+def test_baresip_hears_itself_encrypted(exchange: Exchange, baresip: Callable[..., Baresip]) -> None:
+    """SDES (RFC 4568): what comes back was decrypted and encrypted anew by the server, with another key."""
+    phone = baresip("100", VOICE_HZ, "tls", "srtp-mand")
+    phone.dial("*43")
+    phone.expect("CALL_ESTABLISHED")
+    exchange.wait_for_audio(80)
+    phone.hang_up()
+    phone.expect("CALL_CLOSED")
+    exchange.assert_idle()
+    phone.quit()
+    assert seconds_of_tone(phone.recording(), VOICE_HZ) >= 1.0
+
+
 def test_linphone_hears_the_melody(exchange: Exchange, linphone: Callable[..., Linphone]) -> None:
     phone = linphone("100", VOICE_HZ)
     phone.dial("*41")

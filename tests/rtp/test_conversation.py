@@ -16,6 +16,7 @@ from rtp.program import Program
 from rtp.rtcp import parse_reports
 from rtp.rtcp_writer import BYE, SDES, ntp_time
 from rtp.session import MediaSession
+from rtp.srtp import SrtpStream
 
 HOST, RTP, RTCP = "192.0.2.10", ("192.0.2.10", 20_000), ("192.0.2.10", 20_001)
 NATTED = ("192.0.2.10", 61_234)
@@ -32,12 +33,13 @@ class Talk:
         self.media = MediaSession("call", "audio", (10_000, 10_000))
         self.talk = Conversation(self.media, Program(program), "cname", Random(1))
         self.now = 50.0
+        self.srtp: tuple[SrtpStream, SrtpStream] | None = None
         self.say(terms)
         if begun:
             self.talk.begin(self.now)
 
     def say(self, terms: Format) -> None:
-        self.talk.agree(RTP, RTCP, frozenset({HOST}), CODECS, terms, self.now)
+        self.talk.agree(RTP, RTCP, frozenset({HOST}), CODECS, terms, self.srtp, self.now)
 
     def next(self) -> bytes | None:
         """The packet that is due, at its time."""
@@ -253,3 +255,58 @@ def test_loudness_and_loss_of_what_the_phone_sends(rtp: Packet) -> None:
     assert (incoming.packets, incoming.lost, incoming.codec) == (3, 1, "PCMU")
     assert incoming.peak_dbm0 == pytest.approx(0.0, abs=0.1)
     assert talk.talk.last_packet_at() == talk.now
+
+
+# ------------------------------------------------------------------------------------------------ SRTP
+
+THEIRS, OURS = bytes(range(30)), bytes(range(100, 130))
+
+
+def encrypted(program: str) -> Talk:
+    talk = Talk(program, begun=False)
+    talk.srtp = SrtpStream(THEIRS, 10), SrtpStream(OURS, 10)
+    talk.say(PCMU)
+    talk.talk.begin(talk.now)
+    return talk
+
+
+def test_an_encrypted_echo(rtp: Packet) -> None:
+    phone, ear = SrtpStream(THEIRS, 10), SrtpStream(OURS, 10)
+    talk = encrypted("echo")
+    while talk.talk.next_packet_at() is not None:
+        ear.open(talk.next() or b"")
+    back = talk.hear(phone.protect(rtp(1, payload=b"secret")))
+    assert back is not None
+    assert b"secret" not in back
+    assert ear.open(back)[12:] == b"secret"
+
+
+def test_what_is_not_encrypted_right_is_refused(rtp: Packet, report: Callable[..., bytes]) -> None:
+    talk = past_the_beep(encrypted("echo"))
+    assert talk.hear(rtp(1)) is None
+    assert talk.hear(SrtpStream(OURS, 10).protect(rtp(2))) is None
+    talk.talk.on_rtcp(report(0x1234), 51.0)
+    incoming = talk.talk.snapshots(talk.now, 0.0, is_open=True)[0]
+    assert (incoming.packets, incoming.rejected) == (0, 3)
+    assert talk.talk.last_packet_at() is None
+
+
+def test_reports_are_encrypted_too(report: Callable[..., bytes]) -> None:
+    talk = encrypted("tone")
+    talk.next()
+    assert parts(SrtpStream(OURS, 10).open_rtcp(talk.talk.report(60.0, 0.0)))[0][0] == 200
+    talk.talk.on_rtcp(SrtpStream(THEIRS, 10).protect_rtcp(report(0x1234)), 61.0)
+    assert talk.talk.last_packet_at() == 61.0
+
+
+def test_counters_go_on_when_the_keys_stay(rtp: Packet) -> None:
+    ear = SrtpStream(OURS, 10)
+    talk = encrypted("tone")
+    ear.open(talk.next() or b"")
+    talk.srtp = SrtpStream(bytes(30), 10), SrtpStream(OURS, 10)
+    talk.say(PCMU)
+    assert talk.talk._sealer is not talk.srtp[1]
+    ear.open(talk.next() or b"")
+    assert talk.hear(SrtpStream(THEIRS, 10).protect(rtp(1))) is None
+    talk.hear(SrtpStream(bytes(30), 10).protect(rtp(2)))
+    assert talk.talk.snapshots(talk.now, 0.0, is_open=True)[0].packets == 1

@@ -8,7 +8,8 @@ from sip.endpoint import Terms
 from sip.local_sdp import NoCommonCodec, Origin, answer_offer, make_offer, read_answer
 from sip.sdp import SdpError, SessionDescription
 
-ORIGIN = Origin("192.0.2.1", 10_000, 7, 1)
+KEY = bytes(range(30))
+ORIGIN = Origin("192.0.2.1", 10_000, 7, 1, KEY)
 PHONE = "192.0.2.10"
 
 
@@ -195,3 +196,49 @@ def test_a_phone_may_answer_that_it_does_not_listen(direction: str, may_send: bo
 def test_an_answer_that_accepts_nothing(lines: list[str]) -> None:
     with pytest.raises(NoCommonCodec):
         read_answer(offer(*lines), PHONE)
+
+
+# ------------------------------------------------------------------------------------------------ keys (RFC 4568)
+
+THEIRS = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"
+OURS = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwd"
+
+
+@pytest.mark.parametrize(
+    ("line", "answered", "tag_length"),
+    [
+        (f"1 AES_CM_128_HMAC_SHA1_80 inline:{THEIRS}", "1 AES_CM_128_HMAC_SHA1_80", 10),
+        (f"2 AES_CM_128_HMAC_SHA1_32 inline:{THEIRS}|2^20", "2 AES_CM_128_HMAC_SHA1_32", 4),
+        (f"3 AES_CM_128_HMAC_SHA1_80 inline:{THEIRS}|1048576 WSH=128", "3 AES_CM_128_HMAC_SHA1_80", 10),
+    ],
+)
+def test_a_stream_with_keys_is_answered_with_ours(line: str, answered: str, tag_length: int) -> None:
+    unknown = f"a=crypto:9 AES_256_CM_HMAC_SHA1_80 inline:{THEIRS}"
+    lines, terms = answer("m=audio 4000 RTP/SAVP 0 8", unknown, f"a=crypto:{line}", "m=video 5 RTP/AVP 96")
+    assert f"a=crypto:{answered} inline:{OURS}" in lines
+    assert "m=audio 10000 RTP/SAVP 0" in lines
+    assert terms.srtp is not None
+    theirs, ours, length = terms.srtp
+    assert (len(theirs), ours, length) == (30, KEY, tag_length)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"1 AES_CM_128_HMAC_SHA1_80 inline:{THEIRS}|2^20|1:4",
+        f"1 AES_CM_128_HMAC_SHA1_80 inline:{THEIRS} UNENCRYPTED_SRTP",
+        f"1 AES_CM_128_HMAC_SHA1_80 inline:{THEIRS[:-4]}",
+        f"1 F8_128_HMAC_SHA1_80 inline:{THEIRS}",
+        "1 AES_CM_128_HMAC_SHA1_80",
+    ],
+)
+def test_keys_that_are_not_understood_are_no_keys(line: str) -> None:
+    with pytest.raises(NoCommonCodec) as caught:
+        answer("m=audio 4000 RTP/SAVP 0", f"a=crypto:{line}")
+    assert caught.value.warning == 302
+
+
+def test_keys_beside_a_plain_stream_are_left_alone() -> None:
+    lines, terms = answer("m=audio 4000 RTP/AVP 0", f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{THEIRS}")
+    assert terms.srtp is None
+    assert not any(line.startswith("a=crypto") for line in lines)
