@@ -26,7 +26,8 @@ Command = Callable[[], None]
 Handler = Callable[[float], object]
 
 MAX_DATAGRAM = 65536
-_MAX_WAITING = 64
+MAX_WAITING = 64
+"""So many commands that may wait gather at most while the loop sleeps."""
 
 
 class RelayLoop:
@@ -66,7 +67,7 @@ class RelayLoop:
         each costs more than all that a call does here.
         """
         self._inbox.append(command)
-        if may_wait and len(self._inbox) < _MAX_WAITING:
+        if may_wait and len(self._inbox) < MAX_WAITING:
             return
         # `run` says that it may sleep before it looks into the inbox for the last time: one of the two sees the other.
         if self._may_sleep:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from config import SETTINGS
+from rtp.loop import MAX_WAITING
 from rtp.pool import MAX_RESTING
 from tests.interop.programs import Program, eventually, free_ports, is_free
 from tests.support.tls import TlsFiles
@@ -100,10 +101,10 @@ class Exchange:
         return history
 
     def assert_idle(self) -> None:
-        """No call, no stream, and no more media ports bound than rest for the next call."""
+        """No call, no stream, and no more media ports bound than rest for the next call or wait to be closed."""
         eventually(lambda: self.get("/api/calls") == [], "no call is left")
         eventually(lambda: self.get("/api/rtp-streams") == [], "no stream is left")
-        resting = 2 * MAX_RESTING
+        resting = 2 * (MAX_RESTING + MAX_WAITING)
         eventually(lambda: sum(not is_free(port) for port in self.media_ports) <= resting, "media ports are free")
         assert self.get("/api/statistics")["rtp"]["activeStreams"] == 0
 

@@ -113,10 +113,8 @@ class Bench:
         self.figures["messages sent"] += len(self.office.sent)
         self.office.sent.clear()
         self.office.forget()
-        self.office.recorder.calls.clear()
-        self.office.recorder.ended.clear()
-        self.office.recorder.streams.clear()
-        self.office.recorder.registrations.clear()
+        self.office.recorder.forget()
+        self.office.events.forget()
 
     def end(self) -> None:
         """All phones fall silent; whatever the core still knows runs out, or it fails here."""

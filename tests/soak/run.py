@@ -14,7 +14,6 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-import sip.calls
 from tests.soak.core import Bench
 from tests.soak.level import Level
 from tests.soak.server import MEDIA_TIMEOUT_S, TIMERS, House
@@ -44,10 +43,8 @@ class Report:
 
 
 def soak_core(registrations: int, calls: int, seed: int, report: Report) -> None:
-    """Before memory is looked at, as many calls more as are remembered on purpose."""
     bench = Bench(random.Random(seed))
-    warm_up = max(WARM_UP_CALLS, sip.calls.HISTORY_LENGTH)
-    _drive(bench, 3 * warm_up, warm_up)
+    _drive(bench, 3 * WARM_UP_CALLS, WARM_UP_CALLS)
     before = Level.now()
     _drive(bench, registrations, calls)
     report.compare("core", before, Level.now())

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import sip.calls
 from sip.timers import TimerSettings
 from tests.soak import level, run
 from tests.soak.core import Bench
@@ -20,7 +19,6 @@ from tests.support.harness import CoreHarness
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "WARM_UP_ROUNDS", 1)
     monkeypatch.setattr(run, "TIMERS", TimerSettings(t1_s=0.01, t2_s=0.05, t4_s=0.05, timer_d_s=0.7))
-    monkeypatch.setattr(sip.calls, "HISTORY_LENGTH", 100)
 
 
 def test_nothing_stays_behind_in_the_core(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,11 @@ class FakeRecorder:
     def hurry(self) -> None:
         self.hurries += 1
 
+    def forget(self) -> None:
+        """Everything but what would be found after a restart."""
+        for notes in (self.registrations, self.calls, self.ended, self.streams, self.traces):
+            notes.clear()
+
     def rows(self) -> list[EndedCall]:
         """What was written of each ended call, oldest first."""
         none = TraceSource()
