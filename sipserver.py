@@ -216,12 +216,16 @@ class SipServer:
         from api.problem_watch import ProblemWatch
 
         problem_watch = ProblemWatch(self.events)
+
+        def watch_problems() -> None:
+            problem_watch.look(self.health().problems, time.time())
+
         while not self._stopped.wait(_HOUSEKEEPING_S):
-            try:
-                self._safekeeping.tick()
-                problem_watch.look(self.health().problems, time.time())
-            except Exception as error:  # noqa: BLE001 - logged, once for each kind
-                self._faults.note(error, time.monotonic(), "housekeeping met a fault")
+            for chore in (self._safekeeping.tick, self._engine.watch_addresses, watch_problems):
+                try:
+                    chore()
+                except Exception as error:  # noqa: BLE001 - logged, once for each kind; the other chores are done
+                    self._faults.note(error, time.monotonic(), "housekeeping met a fault")
 
     def _stop_housekeeping(self) -> None:
         self._stopped.set()

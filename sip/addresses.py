@@ -6,8 +6,10 @@ costs no packet.  Safe from any thread; the memory of answers is guarded by a le
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
+from collections.abc import Iterable
 
 SOMEWHERE = ("192.0.2.1", "2001:db8::1")
 """Peers far away for `AddressBook.local_host`: TEST-NET-1 and the documentation prefix (RFC 5737, RFC 3849).  No packet
@@ -19,7 +21,7 @@ _MAX_REMEMBERED = 4096
 class AddressBook:
     """Our own addresses, by peer.  `fixed` (SERVER_ADDRESS, or the one address we listen on) overrides everything.
 
-    Answers are remembered until `refresh`, so that a changed address (DHCP, a new interface) is noticed.
+    Answers are remembered until `refresh`, by which a changed address (DHCP, a new interface) is noticed.
     """
 
     def __init__(self, fixed: str = "") -> None:
@@ -44,7 +46,7 @@ class AddressBook:
             return self._fixed
         known = self._by_peer.get(peer)
         if known is None:
-            known = _route_source(peer)
+            known = _route_source(peer) or _loopback(peer)
             with self._lock:
                 if len(self._by_peer) >= _MAX_REMEMBERED:
                     self._by_peer.clear()
@@ -56,27 +58,53 @@ class AddressBook:
         """Does a Route with this host and port lead here?  Former addresses stay ours: dialogs still name them."""
         return port in self._ports and host.lower() in self._own
 
-    def refresh(self) -> None:
-        """Ask the system again from now on."""
+    def refresh(self, peers: Iterable[str]) -> dict[str, str]:
+        """Ask the system again for these peers, and for those that were asked for before; what they are to be told now.
+        One that no route leads to any more is left out, and remembered as before: nothing reaches it, and the route may
+        come back."""
+        if self._fixed:
+            return {}
         with self._lock:
-            self._by_peer.clear()
+            asked = {*self._by_peer, *peers}
+        found = {peer: source for peer in asked if (source := _route_source(peer)) is not None}
+        with self._lock:
+            self._by_peer.update(found)
+            self._own.update(found.values())
+        return found
 
 
 def address_towards(host: str) -> str:
     """The address of ours that a machine on the network knows us by: the one that packets to `host` come from, or to
     somewhere far away when that is this machine (or "")."""
-    found = _route_source(host) if host else "127.0.0.1"
-    return _route_source(SOMEWHERE[0]) if found.startswith("127.") or found == "::1" else found
+    found = _route_source(host) if host else None
+    if found is None or found.startswith("127.") or found == "::1":
+        return _route_source(SOMEWHERE[0]) or _loopback(SOMEWHERE[0])
+    return found
 
 
-def _route_source(peer: str) -> str:
+def is_here(host: str) -> bool:
+    """This machine has that address now."""
+    with socket.socket(family_of(host), socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError as error:
+            return error.errno != errno.EADDRNOTAVAIL
+    return True
+
+
+def _loopback(peer: str) -> str:
+    return "::1" if ":" in peer else "127.0.0.1"
+
+
+def _route_source(peer: str) -> str | None:
+    """None: no route leads there."""
     family = socket.AF_INET6 if ":" in peer else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((peer, 9))
             return str(probe.getsockname()[0]).partition("%")[0]
     except OSError:
-        return "::1" if family == socket.AF_INET6 else "127.0.0.1"
+        return None
 
 
 def normalise(host: str) -> str:

@@ -193,6 +193,10 @@ class Call:
         """What that leg of it talks through."""
         return self.local.media if self.local is not None else leg.media
 
+    def parties(self) -> list[Party]:
+        """The caller, and whoever has rung or answered."""
+        return [self.caller, *(leg.party for leg in self.legs.values())]
+
     def anchors(self) -> list[CallMedia]:
         """All media the call holds, of pending branches and of legs, each once."""
         found: dict[int, CallMedia] = {}

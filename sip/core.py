@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -235,10 +236,34 @@ class SipCore:
             binding.flow = _reconnect(flow, binding.contact)
             binding.connection_lost_at = self._wall(now)
         for call in self._exchange.calls.live():
-            for party in (call.caller, *(leg.party for leg in call.legs.values())):
+            for party in call.parties():
                 if party.flow.connection == flow.connection:
                     party.flow = _reconnect(flow, party.contact)
         self._exchange.layer.connection_lost(flow.connection, now)
+
+    def peers(self) -> set[str]:
+        """Hosts of all phones that are registered or in a call."""
+        x = self._exchange
+        hosts = {binding.flow.remote_host for binding in x.location.all()}
+        return hosts.union(party.flow.remote_host for call in x.calls.live() for party in call.parties())
+
+    def use_addresses(self, by_peer: Mapping[str, str]) -> Counter[tuple[str, str]]:
+        """Tell phones at these hosts that we are at these addresses, from the next request on; how many registered
+        devices that concerns, by the address before and after.
+
+        What a phone was told in a call that is up it goes by until its end, so such a call is only hung up by the new
+        address; one whose sound came over an address that is gone ends as a silent one (`MEDIA_TIMEOUT`)."""
+        x, moved = self._exchange, Counter[tuple[str, str]]()
+        for binding in x.location.all():
+            flow, local_host = binding.flow, by_peer.get(binding.flow.remote_host, "")
+            if local_host and local_host != flow.local_host:
+                binding.flow = flow._replace(local_host=local_host)
+                moved[flow.local_host, local_host] += 1
+        for call in x.calls.live():
+            for party in call.parties():
+                local_host = by_peer.get(party.flow.remote_host, party.flow.local_host)
+                party.flow = party.flow._replace(local_host=local_host)
+        return moved
 
     def restore_binding(self, stored: StoredBinding, flow: Flow, now: float) -> bool:
         """Take a binding of an earlier run over, reached by `flow`; whether it may still stand."""

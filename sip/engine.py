@@ -19,6 +19,7 @@ from math import inf
 from config import Config, wrong_value
 from faults import FaultLog
 from lasting_thread import LastingThread
+from sip.address_watch import AddressWatch
 from sip.addresses import AddressBook, address_towards, is_wildcard
 from sip.core import Send, SipCore
 from sip.credentials import Credentials
@@ -62,9 +63,6 @@ _LONGEST_SLEEP_S = 1.0
 
 _TIMER_SLACK_S = 0.02
 """How late a timer may fire, so that those of many calls share a wake-up; SIP knows none below half a second."""
-
-_ADDRESS_REFRESH_S = 30.0
-"""How long an address of ours is believed before the system is asked again."""
 
 _FAULT_PAUSE_S = 0.1
 """After a fault on the way to the timers; a fault of one timer delays no other."""
@@ -118,7 +116,7 @@ class SipEngine:
         self._streams: list[TcpTransport] = []
         self._stopping = False
         self._sleeps_until = 0.0
-        self._refresh_at = 0.0
+        self._address_watch: AddressWatch | None = None
         self._timer_thread = LastingThread("sip-timer", self._run_timers, lambda: self._stopping)
         self.port = 0
         self.tls_port = 0
@@ -189,6 +187,7 @@ class SipEngine:
 
     def start(self) -> None:
         """Begin to receive; `bind` came before."""
+        self._address_watch = AddressWatch(time.monotonic())
         self._transports.start()
         self._timer_thread.start()
 
@@ -207,6 +206,8 @@ class SipEngine:
         if self._timer_thread.is_alive():
             self._timer_thread.join()
         self._transports.stop()
+        if self._address_watch is not None:
+            self._address_watch.close()
 
     def _await_answers(self, deadline: float) -> None:
         """Stay until the phones have confirmed that they hung up, so that a BYE that got lost is sent again.  Core lock
@@ -271,7 +272,6 @@ class SipEngine:
                 now = time.monotonic()
                 try:
                     self._core.set_wall_offset(time.time() - now)
-                    self._refresh_addresses(now)
                     self._core.handle_timeout(now)
                     for each in self._udp.take_undelivered() if self._udp is not None else ():
                         self._core.undelivered(*each, now)
@@ -286,12 +286,29 @@ class SipEngine:
                 self._sleeps_until = min(inf if deadline is None else deadline + _TIMER_SLACK_S, now + _LONGEST_SLEEP_S)
                 self._wake.wait(max(0.0, self._sleeps_until - time.monotonic()))
 
-    def _refresh_addresses(self, now: float) -> None:
-        if now >= self._refresh_at:
-            self._refresh_at = now + _ADDRESS_REFRESH_S
-            self._addresses.refresh()
-            if self._udp is not None:
-                self._udp.forget_flows()
+    def watch_addresses(self) -> None:
+        """Have new calls use the addresses that this machine has now, when they may have changed.  For one thread that
+        asks once a second and may wait for the system."""
+        now, watch = time.monotonic(), self._address_watch
+        if watch is None or not watch.has_news(now):
+            return
+        with self._lock:
+            peers = self._core.peers()
+        by_peer = self._addresses.refresh(peers)
+        if self._udp is not None:
+            self._udp.forget_flows()
+        with self._lock:
+            moved = self._core.use_addresses(by_peer)
+        for (before, after), count in sorted(moved.items()):
+            log.warning(
+                "this machine's address changed: %d phones that reached the server at %s find it at %s now; "
+                "those that are set up with the old one must be told",
+                count,
+                before,
+                after,
+            )
+        for stream in self._streams:
+            stream.close_lost()
 
     # -------------------------------------------------------------------------------------------- output
 

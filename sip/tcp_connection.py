@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from sip.addresses import family_of
+from sip.addresses import family_of, is_wildcard, normalise
 from sip.codec import Codec
 from sip.errors import ParseError
 from sip.flood import TokenBucket
@@ -97,6 +97,18 @@ class TcpConnection:
         for thread in (self._tx, self._rx):
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join()
+
+    def local_host(self) -> str:
+        """The address of ours that the connection leads to; "" while there is none, or it can't be told."""
+        sock = self._socket
+        if sock is None:
+            return ""
+        try:
+            host = normalise(sock.getsockname()[0])
+        except OSError:
+            return ""
+        # Link-local ones exist on each interface anew, and 0.0.0.0 is that of a socket before it is connected.
+        return "" if is_wildcard(host) or host.startswith("fe80:") else host
 
     @property
     def queued_messages(self) -> int:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from faults import FaultLog
 from lasting_thread import LastingThread
-from sip.addresses import AddressBook, family_of, is_wildcard, normalise
+from sip.addresses import AddressBook, family_of, is_here, is_wildcard, normalise
 from sip.codec import Codec, Plain
 from sip.flow import Flow
 from sip.patience import StreamLimits
@@ -193,6 +193,18 @@ class TcpTransport:
         elif self._add(sock, host, port) is None:
             log.warning("too many connections; %s was turned away from %s", host, self.name)
             sock.close()
+
+    def close_lost(self) -> None:
+        """End the connections to an address that this machine has no more: nothing will ever come over them, and what
+        is sent finds nobody for as long as the system tries.  Any thread."""
+        with self._lock:
+            connections = list(self._connections.values())
+        here: dict[str, bool] = {}
+        for connection in connections:
+            host = connection.local_host()
+            if host and not here.setdefault(host, is_here(host)):
+                log.info("%s led to %s, which is gone; its connection is closed", connection.flow, host)
+                connection.abort()
 
     def close_overdue(self, now: float) -> None:
         """End the connections that take too long for a message, and those that are idle and of no use."""

@@ -71,7 +71,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rtp.conversation",),
     # drivers: sockets, threads, time
     ("sip.event_bus", "sip.outbox", "sip.quota", "sip.tls"),
-    ("rtp.channel", "rtp.poller", "rtp.udp", "sip.addresses", "sip.private_file"),
+    ("rtp.channel", "rtp.poller", "rtp.udp", "sip.address_watch", "sip.addresses", "sip.private_file"),
     ("sip.icmp",),
     ("sip.transport",),
     ("rtp.loop", "rtp.ports", "sip.ban_file", "sip.kept_passwords", "sip.tcp_connection", "sip.transport_udp"),
@@ -181,6 +181,7 @@ DRIVERS = frozenset(
         "rtp.udp",
         "rtp.worker",
         "rtp.worker_process",
+        "sip.address_watch",
         "sip.addresses",
         "sip.ban_file",
         "sip.event_bus",

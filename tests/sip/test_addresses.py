@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from sip import addresses
-from sip.addresses import AddressBook, family_of, is_wildcard, normalise
+from sip.addresses import AddressBook, family_of, is_here, is_wildcard, normalise
 
 
 def test_a_peer_on_this_machine_is_told_the_loopback_address() -> None:
@@ -27,15 +27,33 @@ def test_a_peer_that_no_route_leads_to_is_told_the_loopback_address_of_its_famil
 
 def test_an_answer_is_remembered_until_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """A new lease or interface shows after a refresh; the former address stays ours, dialogs still name it."""
-    answers = iter(["192.0.2.1", "192.0.2.2"])
+    answers = iter(["192.0.2.1", "192.0.2.2", "192.0.2.2"])
     monkeypatch.setattr(addresses, "_route_source", lambda peer: next(answers))
     book = AddressBook()
     book.add_port(5060)
     assert [book.local_host("192.0.2.9"), book.local_host("192.0.2.9")] == ["192.0.2.1", "192.0.2.1"]
-    book.refresh()
+    assert book.refresh(["192.0.2.8"]) == {"192.0.2.8": "192.0.2.2", "192.0.2.9": "192.0.2.2"}
     assert book.local_host("192.0.2.9") == "192.0.2.2"
     assert book.is_own("192.0.2.1", 5060)
     assert book.is_own("192.0.2.2", 5060)
+
+
+def test_a_peer_without_a_route_is_told_what_it_was_told_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter(["192.0.2.1", None])
+    monkeypatch.setattr(addresses, "_route_source", lambda peer: next(answers))
+    book = AddressBook()
+    book.local_host("192.0.2.9")
+    assert book.refresh([]) == {}
+    assert book.local_host("192.0.2.9") == "192.0.2.1"
+
+
+def test_a_fixed_address_never_changes() -> None:
+    assert AddressBook("203.0.113.5").refresh(["127.0.0.1"]) == {}
+
+
+def test_an_address_is_here_or_is_not() -> None:
+    assert is_here("127.0.0.1")
+    assert not is_here("192.0.2.77")
 
 
 def test_memory_of_peers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,8 @@ class Host:
     def __init__(self, name: str) -> None:
         self.name = f"sipserver-{os.getpid()}-{name}"
         _ip("netns", "add", self.name)
+        self._ends: dict[str, str] = {}
+        """The end of a cable by the first three numbers of its network."""
         self._ip("link", "set", "lo", "up")
         self._thread = ThreadPoolExecutor(1, initializer=self._enter)
 
@@ -58,6 +60,13 @@ class Host:
             _ip("link", "set", end, "netns", host.name)
             host._ip("address", "add", f"{text}/24", "dev", end)
             host._ip("link", "set", end, "up")
+            host._ends[text.rpartition(".")[0]] = end
+
+    def move(self, before: str, after: str) -> None:
+        """Give up an address for another one of its network, as a new DHCP lease does; "" for none."""
+        for what, address in (("delete", before), ("add", after)):
+            if address:
+                self._ip("address", what, f"{address}/24", "dev", self._ends[address.rpartition(".")[0]])
 
     def close(self) -> None:
         self._thread.shutdown()
