@@ -107,7 +107,7 @@ def behind_nat(via: Via, flow: Flow) -> bool:
 
 def is_other_address(host: str, flow: Flow) -> bool:
     """An IP address, and not the one that the packets of this flow come from."""
-    return not _same_host(host, flow.remote_host) and is_ip_address(host)
+    return host != flow.remote_host and not _same_host(host, flow.remote_host) and is_ip_address(host)
 
 
 def is_ip_address(host: str) -> bool:
@@ -131,14 +131,15 @@ def response_flow(via: Via, flow: Flow) -> Flow:
     18.2.2 in its order: the same connection on a reliable transport; `maddr`; source address and port when `rport` was
     asked for (RFC 3581 4) or NAT is seen; else the source address and the sent-by port.
     """
-    if flow.reliable:
-        return flow
     port = via.port or SIP_PORT
-    if "maddr" in via.parameters:
+    has_maddr = "maddr" in via.parameters
+    if flow.reliable or (port == flow.remote_port and not has_maddr):
+        return flow
+    if has_maddr:
         maddr, source = parse_ip(via.parameters["maddr"] or ""), parse_ip(flow.remote_host)
         # An address of the other family can't be reached through the socket the request came by.
         if maddr is not None and source is not None and maddr.version == source.version:
             return flow._replace(remote_host=str(maddr), remote_port=port)
     if via.rport is not None or behind_nat(via, flow):
         return flow
-    return flow if port == flow.remote_port else flow._replace(remote_port=port)
+    return flow._replace(remote_port=port)

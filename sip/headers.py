@@ -181,6 +181,8 @@ class NameAddr(NamedTuple):
     display_name: str
     uri: Uri
     parameters: dict[str, str | None]
+    tag: str | None
+    """None when absent or empty."""
 
     @classmethod
     def parse(cls, text: str) -> NameAddr:
@@ -190,14 +192,9 @@ class NameAddr(NamedTuple):
         address, has_tag, tag = text.partition(">;tag=")
         if has_tag and TOKEN.fullmatch(tag):
             # The tag differs each time, what stands before it hardly ever.
-            name, uri, _ = _parse_name_addr_cached(address + ">")
-            return _new_tuple(cls, (name, uri, {"tag": tag}))
+            name, uri, _, _ = _parse_name_addr_cached(address + ">")
+            return _new_tuple(cls, (name, uri, {"tag": tag}, tag))
         return _parse_name_addr_cached(text)
-
-    @property
-    def tag(self) -> str | None:
-        """None when absent or empty."""
-        return self.parameters.get("tag") or None
 
     @property
     def expires(self) -> int | None:
@@ -226,7 +223,8 @@ def _parse_name_addr(text: str) -> NameAddr:
         uri, parameters = match.groups()
     else:
         raise ParseError("malformed address")
-    return NameAddr(name, Uri.parse(uri), parse_parameters(parameters))
+    values = parse_parameters(parameters)
+    return NameAddr(name, Uri.parse(uri), values, values.get("tag") or None)
 
 
 _parse_name_addr_cached = lru_cache(maxsize=1024)(_parse_name_addr)
@@ -309,28 +307,34 @@ class Field:
     @classmethod
     def own(cls, name: str, value: str) -> Field:
         """A line of ours, `name` in its wire spelling.  Raises `LocalProtocolError` when it would break out of it."""
-        if "\r" in value or "\n" in value:
-            raise LocalProtocolError("CR or LF in a message of our own")
-        if name not in _CANONICAL and not TOKEN.fullmatch(name):
-            raise LocalProtocolError("malformed header name")
-        return field_of(f"{name}: {value}")
+        line = f"{name}: {value}"
+        field = _KEPT.get(line)
+        if field is None or "\n" in line:
+            _checked_value(value)
+            if name not in _CANONICAL and not TOKEN.fullmatch(name):
+                raise LocalProtocolError("malformed header name")
+            field = _read_line(line)
+        return field
+
+    def with_parameter(self, parameter: str) -> Field:
+        """The same with `;parameter` at its end; what stands there already stays to the letter."""
+        end = f";{_checked_value(parameter)}"
+        return Field(self.line.rstrip(_PARAMETER_ENDS) + end, self.name, self.value.rstrip(_PARAMETER_ENDS) + end)
 
 
+_PARAMETER_ENDS = ";" + LWS
 _KEPT: dict[str, Field] = {}
 _MAX_KEPT = 512
 
 
-def field_of(line: str) -> Field:
-    """What is read in that line, kept for a while: the lines of a call come with every message of it, many of a phone
-    all day.  Any thread.  Raises `ParseError` when it is no header line."""
-    field = _KEPT.get(line)
-    if field is not None:
-        return field
+def _read_line(line: str) -> Field:
+    """What is read in a line that is not among `_KEPT`, where it is from now on.  The lines of a call come with every
+    message of it, many of a phone all day.  Any thread.  Raises `ParseError` when it is no header line."""
     name, colon, text = line.partition(":")
     known = _CANONICAL.get(name)
     if known is None or not colon:
         known = _line_name(line)
-    if "\n" in line or "\r" in line:
+    if "\n" in text or "\r" in text:
         text = FOLD.sub(" ", text)
         if "\n" in text or "\r" in text:
             raise ParseError("CR or LF on its own inside the headers")
@@ -357,17 +361,19 @@ class Headers:
 
     __slots__ = ("fields", "first")
 
-    def __init__(self, fields: list[Field] | None = None) -> None:
-        self.fields = fields = fields if fields is not None else []
-        self.first = {field.name: field for field in fields}
-        if len(self.first) < len(fields):
-            self.first = {field.name: field for field in reversed(fields)}
+    def __init__(self, fields: list[Field] | None = None, first: dict[str, Field] | None = None) -> None:
+        self.fields = fields if fields is not None else []
+        self.first = first if first is not None else {}
 
     @classmethod
     def parse(cls, lines: list[str]) -> Headers:
         """Raises `ParseError` when one of them is no header line."""
         kept = _KEPT.get
-        return cls([kept(line) or field_of(line) for line in lines])
+        fields = [kept(line) or _read_line(line) for line in lines]
+        first = {field.name: field for field in fields}
+        if len(first) < len(fields):
+            first = {field.name: field for field in reversed(fields)}
+        return cls(fields, first)
 
     @property
     def lines(self) -> list[str]:
@@ -381,24 +387,21 @@ class Headers:
 
     def append_line(self, line: str) -> None:
         """A raw line, kept to the letter.  Raises `ParseError` when it is no header line."""
-        self.append_field(field_of(line))
+        self.append_field(_KEPT.get(line) or _read_line(line))
 
     def append_field(self, field: Field) -> None:
         self.fields.append(field)
         self.first.setdefault(field.name, field)
 
     def copy(self) -> Headers:
-        clone = Headers.__new__(Headers)
-        clone.fields = self.fields.copy()
-        clone.first = self.first.copy()
-        return clone
+        return Headers(self.fields.copy(), self.first.copy())
 
     def __contains__(self, name: str) -> bool:
         return name in self.first
 
     def count(self, name: str) -> int:
         """Number of lines, not of comma-separated values."""
-        return len(self.all(name))
+        return self.names.count(name)
 
     def all(self, name: str) -> list[Field]:
         """Every line of that name."""
@@ -453,15 +456,15 @@ class Headers:
     def set(self, name: str, value: str) -> None:
         """Replace the first line of that name, drop its other lines; append when there is none."""
         field = Field.own(name, value)
-        key = field.name
-        if key not in self.first:
-            self.append_field(field)
-            return
-        is_only = len(self.first) == len(self.fields)
-        index = self._replace(field)
-        if not is_only:
-            rest = self.fields[index + 1 :]
-            self.fields[index + 1 :] = [other for other in rest if other.name != key]
+        key, fields, first = field.name, self.fields, self.first
+        if key not in first:
+            fields.append(field)
+        else:
+            index = fields.index(first[key])
+            fields[index] = field
+            if len(first) < len(fields):
+                fields[index + 1 :] = [other for other in fields[index + 1 :] if other.name != key]
+        first[key] = field
 
     def remove(self, name: str) -> None:
         """Drop every line of that (canonical) name."""
@@ -469,12 +472,10 @@ class Headers:
             del self.first[name]
             self.fields = [field for field in self.fields if field.name != name]
 
-    def _replace(self, field: Field) -> int:
-        """Put another field in the place of the first of its name, and where that is."""
+    def _replace(self, field: Field) -> None:
+        """Put another field in the place of the first of its name."""
         fields, first = self.fields, self.first
-        index = fields.index(first[field.name])
-        fields[index] = first[field.name] = field
-        return index
+        fields[fields.index(first[field.name])] = first[field.name] = field
 
     def replace_first_value(self, name: str, value: str) -> None:
         """Change the topmost comma-separated value only; the rest of its line stays to the letter."""
@@ -482,44 +483,36 @@ class Headers:
         rest = text[_first_item(text)[1] :] if "," in text else ""
         self._replace(Field(f"{head}: {_checked_value(value)}{rest}", name, _unfold(value + rest)))
 
-    def add_parameter(self, name: str, value: str) -> None:
-        """Add `;value` to the first line of that name; what stands there already stays to the letter."""
-        field = self.first[name]
-        suffix = f";{_checked_value(value)}"
-        ends = ";" + LWS
-        self._replace(Field(field.line.rstrip(ends) + suffix, name, field.value.rstrip(ends) + suffix))
-
     def pop_first_value(self, name: str) -> None:
         """Remove the topmost value; with the last one of a line the line goes too, and so do lines above and below it
         that have none: what is on top afterwards is a value."""
-        self._drop_empty(name)
+        is_taken = False
         field = self.first.get(name)
-        if field is None:
-            return
-        head, _, text = field.line.partition(":")
-        rest = text[_first_item(text)[1] :].lstrip("," + LWS) if "," in text else ""
-        if rest:
-            self._replace(Field(f"{head}: {rest}", name, _unfold(rest)))
-        else:
-            self._drop_first(field)
-            self._drop_empty(name)
-
-    def _drop_empty(self, name: str) -> None:
-        """The topmost lines of that name, as long as there is no value in them."""
-        field = self.first.get(name)
-        while field is not None and not field.value.strip("," + LWS):
+        while field is not None:
+            head, _, text = field.line.partition(":")
+            start, end = _first_item(text) if "," in text else (0, len(text))
+            has_value = text[start:end].strip(LWS) != ""
+            if is_taken and has_value:
+                return
+            rest = text[end:].lstrip("," + LWS)
+            if rest:
+                self._replace(Field(f"{head}: {rest}", name, _unfold(rest)))
+                return
+            is_taken = is_taken or has_value
             field = self._drop_first(field)
 
     def _drop_first(self, field: Field) -> Field | None:
         """Take that line off, the first of its name; the one that is the first now."""
-        name = field.name
-        self.fields.remove(field)
-        following = next((other for other in self.fields if other.name == name), None)
-        if following is None:
-            del self.first[name]
-        else:
-            self.first[name] = following
-        return following
+        name, fields = field.name, self.fields
+        is_only = len(fields) == len(self.first)
+        fields.remove(field)
+        del self.first[name]
+        if not is_only:
+            for other in fields:
+                if other.name == name:
+                    self.first[name] = other
+                    return other
+        return None
 
 
 def _unfold(text: str) -> str:

@@ -116,16 +116,17 @@ class Journal:
         return (*self._head, *self._tail)
 
     def _append(self, entry: Entry) -> None:
-        budget = self._budget
-        is_head = len(self._head) < MAX_ENTRIES
-        held = self._head_bytes if is_head else 0
-        if held + entry.size > MAX_BYTES or budget.used + entry.size > budget.limit:
-            entry = entry._replace(data=b"")
-        size = len(entry.data)
-        budget.used += size
+        budget, head, size = self._budget, self._head, entry.size
+        is_head = len(head) < MAX_ENTRIES
+        if size:
+            held = self._head_bytes if is_head else 0
+            if held + size > MAX_BYTES or budget.used + size > budget.limit:
+                entry = entry._replace(data=b"")
+            size = len(entry.data)
+            budget.used += size
         if is_head:
             self._head_bytes += size
-            self._head.append(entry)
+            head.append(entry)
             return
         self._tail.append(entry)
         self._tail_bytes += size

@@ -41,8 +41,10 @@ class NatKeepAlive:
 
     def bound(self, binding: Binding, now: float) -> None:
         """A binding was made or refreshed."""
+        if not binding.behind_nat:
+            return
         interval = self._x.config.nat_keepalive
-        if interval > 0 and binding.behind_nat and binding not in self._timers:
+        if interval > 0 and binding not in self._timers:
             self._timers[binding] = self._x.timers.start(now + interval, partial(self._ping, binding))
 
     def unbound(self, binding: Binding) -> None:

@@ -29,6 +29,13 @@ from sip.headers import (
 from sip.uri import Uri
 
 
+def _parsed(shown: str, value: str) -> NameAddr:
+    try:
+        return NameAddr.parse(value)
+    except ParseError as error:
+        raise HeaderError(shown, error.reason) from None
+
+
 class Message:
     """What requests and responses have in common.  Typed properties parse when first read and raise `HeaderError`
     when the header is missing or malformed; what they found stays with the line (`Field.parsed`)."""
@@ -48,9 +55,10 @@ class Message:
     def via(self) -> Via:
         """The topmost Via (20.42)."""
         field = self.headers.first.get("via")
-        via: Via | None = field.parsed if field is not None else None
+        if field is None or not field.value:
+            self._absent("via", "Via")
+        via: Via | None = field.parsed
         if via is None:
-            field = self._present("via", "Via")
             via = field.parsed = Via.parse(first_value(field.value) or self._absent("via", "Via"))
         return via
 
@@ -58,42 +66,53 @@ class Message:
     def from_(self) -> NameAddr:
         """20.20."""
         field = self.headers.first.get("from")
-        address: NameAddr | None = field.parsed if field is not None else None
-        return address or self._address("from", "From")
+        if field is None or not field.value:
+            self._absent("from", "From")
+        if field.parsed is None:
+            field.parsed = _parsed("From", field.value)
+        address: NameAddr = field.parsed
+        return address
 
     @property
     def to(self) -> NameAddr:
         """20.39."""
         field = self.headers.first.get("to")
-        address: NameAddr | None = field.parsed if field is not None else None
-        return address or self._address("to", "To")
+        if field is None or not field.value:
+            self._absent("to", "To")
+        if field.parsed is None:
+            field.parsed = _parsed("To", field.value)
+        address: NameAddr = field.parsed
+        return address
 
     @property
     def cseq(self) -> CSeq:
         """20.16."""
         field = self.headers.first.get("cseq")
-        cseq: CSeq | None = field.parsed if field is not None else None
-        if cseq is None:
-            field = self._present("cseq", "CSeq")
-            cseq = field.parsed = CSeq.parse(field.value)
+        if field is None or not field.value:
+            self._absent("cseq", "CSeq")
+        if field.parsed is None:
+            field.parsed = CSeq.parse(field.value)
+        cseq: CSeq = field.parsed
         return cseq
 
     @property
     def call_id(self) -> str:
         """20.8."""
         field = self.headers.first.get("call-id")
-        return (field is not None and field.value) or self._absent("call-id", "Call-ID")
+        if field is None or not field.value:
+            self._absent("call-id", "Call-ID")
+        return field.value
 
     @property
     def contacts(self) -> list[NameAddr]:
         """Every Contact value but "*" (20.10)."""
-        return [self._parsed("Contact", value) for value in self.headers.values("contact") if value != "*"]
+        return [_parsed("Contact", value) for value in self.headers.values("contact") if value != "*"]
 
     @property
     def contact(self) -> NameAddr | None:
         """The only or first Contact."""
         value = self.headers.first_value("contact")
-        return None if value is None or value == "*" else self._parsed("Contact", value)
+        return None if value is None or value == "*" else _parsed("Contact", value)
 
     @property
     def expires(self) -> int | None:
@@ -116,22 +135,6 @@ class Message:
 
     def _absent(self, name: str, shown: str) -> NoReturn:
         raise HeaderError(shown, "empty" if name in self.headers else "missing")
-
-    def _present(self, name: str, shown: str) -> Field:
-        field = self.headers.first.get(name)
-        return field if field is not None and field.value else self._absent(name, shown)
-
-    def _address(self, name: str, shown: str) -> NameAddr:
-        field = self._present(name, shown)
-        address = field.parsed = self._parsed(shown, field.value)
-        return address
-
-    @staticmethod
-    def _parsed(shown: str, value: str) -> NameAddr:
-        try:
-            return NameAddr.parse(value)
-        except ParseError as error:
-            raise HeaderError(shown, error.reason) from None
 
     @property
     def size(self) -> int:
@@ -221,7 +224,7 @@ class Request(Message):
     @property
     def routes(self) -> list[NameAddr]:
         """20.34, topmost first."""
-        return [self._parsed("Route", value) for value in self.headers.values("route")]
+        return [_parsed("Route", value) for value in self.headers.values("route")]
 
     def copy(self) -> Self:
         clone = type(self)(self.method, self.uri_text, self.headers.copy(), self.body)
@@ -366,7 +369,8 @@ def content_length(message: Request | Response) -> int | None:
 
 # ------------------------------------------------------------------------------------------------ derived messages
 
-_COPIED = frozenset({"via", "from", "to", "call-id", "cseq"})
+_COPIED = ("via", "from", "to", "call-id", "cseq")
+_NO_BODY = Field.own("Content-Length", "0")
 
 
 def make_response(
@@ -381,18 +385,19 @@ def make_response(
     """A response by 8.2.6: Via, From, To, Call-ID and CSeq as received (absent ones stay absent), `to_tag` added
     when the request had none, then `headers`."""
     source = request.headers
-    fields = [field for field in source.fields if field.name in _COPIED]
+    first = {name: field for name in _COPIED if (field := source.first.get(name)) is not None}
+    if to_tag is not None and "to" in first and _lacks_tag(request):
+        first["to"] = first["to"].with_parameter(f"tag={to_tag}")
+    fields = list(first.values())
+    # Of a header that may stand only once the first is copied: the answer to a bad request is no bad response.
     if len(source.first) < len(source.fields):
-        # Of a header that may stand only once the first is copied: the answer to a bad request is no bad response.
-        fields = [field for field in fields if field.name == "via" or field is source.first[field.name]]
-    made = Headers(fields)
-    if to_tag is not None and "to" in made.first and _lacks_tag(request):
-        made.add_parameter("to", f"tag={to_tag}")
+        fields[:1] = source.all("via") or fields[:1]
+    made = Headers(fields, first)
     if status == 100 and "timestamp" in source.first:
         made.append_field(source.first["timestamp"])
     for name, value in headers:
         made.append(name, value)
-    made.append("Content-Length", str(len(body)) if body else "0")
+    made.append_field(Field.own("Content-Length", str(len(body))) if body else _NO_BODY)
     return Response(status, reason or REASON_PHRASES.get(status, "Unknown"), made, body)
 
 

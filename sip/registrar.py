@@ -144,8 +144,6 @@ class Registrar:
             if changes:
                 changes = [other for other in changes if not other.contact.uri.same_as(change.contact.uri)]
             changes.append(change)
-        if any(not may_bind(request.uri, change.contact.uri, register.flow) for change in changes):
-            raise Refusal(400, "SIPS Contact Needs SIPS Request-URI And TLS", denial=Denial.CONTACT)
         self._apply(changes, number, register)
         return number
 
@@ -184,15 +182,21 @@ class Registrar:
     def _change(self, register: Register, number: str, value: str) -> _Change:
         request = register.request
         contact = _read_contact_cached(value) if len(value) <= _CACHEABLE_LENGTH else _read_contact(value)
+        uri = contact.uri
         expires_s = self._granted(request, contact.address)
+        known = None
         for binding in self._location.bindings(number):
-            if binding.contact is contact.uri or binding.contact.same_as(contact.uri):
+            if binding.contact is uri or binding.contact.same_as(uri):
                 self._check_order(binding, request)
-                return _Change(contact, expires_s, binding)
-        fault = self._contact_fault(contact.uri, register.flow)
-        if fault is not None and expires_s > 0:
-            raise Refusal(403, f"Contact {fault}", denial=Denial.CONTACT)
-        return _Change(contact, expires_s, None)
+                known = binding
+                break
+        else:
+            fault = self._contact_fault(uri, register.flow)
+            if fault is not None and expires_s > 0:
+                raise Refusal(403, f"Contact {fault}", denial=Denial.CONTACT)
+        if not may_bind(request.uri, uri, register.flow):
+            raise Refusal(400, "SIPS Contact Needs SIPS Request-URI And TLS", denial=Denial.CONTACT)
+        return _Change(contact, expires_s, known)
 
     @staticmethod
     def _check_order(binding: Binding, request: Request) -> None:
@@ -231,7 +235,9 @@ class Registrar:
         binding.flow = flow
         binding.expires = now + change.expires_s
         binding.q = address.q
-        binding.user_agent = sys.intern(request.user_agent[:MAX_USER_AGENT])
+        user_agent = request.user_agent[:MAX_USER_AGENT]
+        if binding.user_agent != user_agent:
+            binding.user_agent = sys.intern(user_agent)
         binding.behind_nat = behind_nat(request.via, flow) or is_other_address(address.uri.host, flow)
         binding.last_seen_at = now_at
         binding.password_mark = password_mark
@@ -246,11 +252,11 @@ class Registrar:
     def _displaced(self, number: str, register: Register, changes: list[_Change]) -> list[_Displaced]:
         """A device that shows up with another contact replaces its old binding: phones learn their public address by
         `rport` and register again at once.  The oldest makes room when the number is full."""
-        bound = [change for change in changes if change.expires_s > 0]
-        new = [change for change in bound if change.existing is None]
+        new = [change for change in changes if change.existing is None and change.expires_s > 0]
         displaced: list[_Displaced] = []
         if not new:
             return displaced
+        bound = [change for change in changes if change.expires_s > 0]
         named = {id(change.existing) for change in changes}
         others = [binding for binding in self._location.bindings(number) if id(binding) not in named]
         for binding in [other for other in others if any(_is_same(other, change, register) for change in new)]:

@@ -120,9 +120,12 @@ class Timer:
 
     def cancel(self) -> None:
         """Harmless when it fired or was cancelled before."""
-        queue, self._queue, self._callback = self._queue, None, None
+        queue = self._queue
         if queue is not None:
-            queue._note_cancelled()
+            self._queue = self._callback = None
+            queue._cancelled += 1
+            if queue._cancelled > _COMPACTION_FLOOR:
+                queue._compact()
 
     def _take(self) -> Callable[[float], None] | None:
         """The callback, which the timer then lets go; None when cancelled."""
@@ -159,8 +162,14 @@ class TimerQueue:
 
     def next_deadline(self) -> float | None:
         """Monotonic seconds; None when nothing waits."""
-        self._drop_cancelled_top()
-        return self._heap[0][0] if self._heap else None
+        heap = self._heap
+        while heap:
+            deadline, _, timer = heap[0]
+            if timer._queue is not None:
+                return deadline
+            heappop(heap)
+            self._cancelled -= 1
+        return None
 
     def fire_due(self, now: float) -> int:
         """Fire what is due, earliest deadline first; the number of timers fired.
@@ -183,17 +192,11 @@ class TimerQueue:
                 self._faults.note(error, now, "timer callback failed")
         return fired
 
-    def _drop_cancelled_top(self) -> None:
-        heap = self._heap
-        while heap and not heap[0][2].active:
-            heappop(heap)
-            self._cancelled -= 1
-
-    def _note_cancelled(self) -> None:
-        self._cancelled += 1
-        if self._cancelled > _COMPACTION_FLOOR and 2 * self._cancelled > len(self._heap):
+    def _compact(self) -> None:
+        """Drop the cancelled timers, if it is half of them."""
+        if 2 * self._cancelled > len(self._heap):
             # In place: fire_due may be iterating over this very list.
-            self._heap[:] = [entry for entry in self._heap if entry[2].active]
+            self._heap[:] = [entry for entry in self._heap if entry[2]._queue is not None]
             heapify(self._heap)
             self._cancelled = 0
 

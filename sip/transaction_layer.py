@@ -83,7 +83,7 @@ def _is_unique(branch: str) -> bool:
 def server_key(request: Request, method: str) -> TransactionKey:
     """What a request is matched by, taken as one of this method (17.2.3)."""
     via = request.via
-    branch = via.branch
+    branch = via.parameters.get("branch") or ""
     if _is_unique(branch):
         # One string instead of a tuple: cheaper to hash and to keep.  Method and sent-by contain no space.
         return f"{method} {via.sent_by} {branch}"

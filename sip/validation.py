@@ -46,13 +46,14 @@ def validate_response(response: Response) -> None:
 def _validate_common(message: Request | Response) -> None:
     headers = message.headers
     if len(headers.first) < len(headers.fields):
+        names = headers.names
         for name, shown in _AT_MOST_ONCE:
-            if headers.count(name) > 1:
+            if names.count(name) > 1:
                 raise HeaderError(shown, "more than one")
     # 8.1.1: a missing one of these is found by reading it.
     _ = message.via, message.cseq
     for shown, address in (("From", message.from_), ("To", message.to)):
-        if not address.parameters.get("tag", "absent"):
+        if address.tag is None and "tag" in address.parameters:
             raise HeaderError(shown, "empty tag")
     if not CALL_ID.fullmatch(message.call_id):
         raise HeaderError("Call-ID", "malformed")
