@@ -79,7 +79,8 @@ class SipServer:
         """`timers` are those of RFC 3261 unless given; a test need not wait 32 seconds for a dead phone."""
         self.config = config
         first, last = (config.rtp_port, config.rtp_port_max) if config.rtp_port else EPHEMERAL_PORTS
-        self._relay = RtpRelay(config.rtp_host, first, last, config.rtp_workers)
+        logs_headers = config.trace_rtp == "headers"
+        self._relay = RtpRelay(config.rtp_host, first, last, config.rtp_workers, logs_headers=logs_headers)
         storage = open_storage(config)
         self._store, self._neighbours = storage.store, storage.neighbours
         self.events = EventBus()
@@ -221,7 +222,7 @@ class SipServer:
             problem_watch.look(self.health().problems, time.time())
 
         while not self._stopped.wait(_HOUSEKEEPING_S):
-            for chore in (self._safekeeping.tick, self._engine.watch_addresses, watch_problems):
+            for chore in (self._relay.sample, self._safekeeping.tick, self._engine.watch_addresses, watch_problems):
                 try:
                     chore()
                 except Exception as error:  # noqa: BLE001 - logged, once for each kind; the other chores are done

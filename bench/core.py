@@ -111,6 +111,12 @@ class IdleSession:
     def drain_events(self) -> Sequence[object]:
         return ()
 
+    def quality(self) -> tuple[()]:
+        return ()
+
+    def headers(self) -> tuple[()]:
+        return ()
+
     def figures(self) -> tuple[()]:
         return ()
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+from rtp.header_log import HeaderLog
+from rtp.latch import Address
 from rtp.loop import RelayLoop
 from rtp.packet import FIXED_HEADER, FIXED_HEADER_LENGTH, PacketKind, classify
 from rtp.stats import StreamStats
@@ -47,6 +49,9 @@ class Direction:
         self._receive: Receive = _nothing
         self.stats = stats
         self.transmit: Transmit = nowhere
+
+    def heard_from(self, source: Address) -> None:
+        """What is passed on comes from there from now on."""
 
     def trust(self, twin: socket.socket) -> None:
         """Only the learnt source can be heard at `twin`, so `on_twin` need not look at it."""
@@ -88,3 +93,21 @@ class Direction:
             self.transmit(packet)
         except OSError:
             self.stats.on_dropped()
+
+
+class LoggingDirection(Direction):
+    """Also notes the header of every RTP packet."""
+
+    __slots__ = ("_log",)
+
+    def __init__(self, loop: RelayLoop, stats: StreamStats, on_rtcp: OnRtcp, log: HeaderLog) -> None:
+        super().__init__(loop, stats, on_rtcp)
+        self._log = log
+
+    def heard_from(self, source: Address) -> None:
+        self._log.heard_from(source)
+
+    def pass_on(self, length: int, now: float) -> None:
+        if classify(self._view[:length]) is PacketKind.RTP:
+            self._log.note(now, length, self._buffer)
+        super().pass_on(length, now)

@@ -22,6 +22,7 @@ from rtp.pool import PairPool
 from rtp.ports import PortPair
 from rtp.program import Program
 from rtp.pulse import Pulse
+from rtp.series import QualityOverTime, StreamSeries
 from rtp.session import MediaSession
 from rtp.sounds import duration_s, said
 from rtp.srtp import SrtpStream
@@ -33,7 +34,19 @@ Figures = tuple[StreamSnapshot, StreamSnapshot]
 class RtpEndpoint:
     """`_lock`, a leaf, guards `final`; all else belongs to the relay thread."""
 
-    __slots__ = ("_is_started", "_lock", "_loop", "_on_close", "_pair", "_pool", "_talk", "call_id", "final", "port")
+    __slots__ = (
+        "_is_started",
+        "_lock",
+        "_loop",
+        "_on_close",
+        "_pair",
+        "_pool",
+        "_series",
+        "_talk",
+        "call_id",
+        "final",
+        "port",
+    )
 
     port_pairs = 1
 
@@ -57,6 +70,7 @@ class RtpEndpoint:
         self._on_close = on_close
         self._lock = Lock()
         self._is_started = False
+        self._series = StreamSeries(loop.clock())
         media = MediaSession(call_id, "audio", (pair.port, pair.port))
         media.sides[SERVER].announce((address, pair.port), None, frozenset(), loop.clock())
         random = SystemRandom()
@@ -119,12 +133,26 @@ class RtpEndpoint:
         with self._lock:
             return self.final or self._figures(is_open=True)
 
+    def sample(self, now: float) -> None:
+        """Note how both directions have done lately, if it is time to."""
+        if not self._series.is_due(now):
+            return
+        with self._lock:
+            if self.final is None:
+                self._series.take(self._figures(is_open=True), self.pulses(), now, self._loop.wall_offset_s())
+
+    def quality(self) -> tuple[QualityOverTime, ...]:
+        """How both directions have gone over time; without those that have not been sampled yet."""
+        with self._lock:
+            return self._series.quality(self.final or self._figures(is_open=True))
+
     def close(self) -> Figures:
         """Give the ports back and give the final figures; again: the same figures."""
         with self._lock:
             if self.final is not None:
                 return self.final
             self.final = final = self._figures(is_open=False)
+            self._series.finish(final, self.pulses(), self._loop.clock(), self._loop.wall_offset_s())
         self._on_close(self, final)
         self._loop.post(self._end)
         return final

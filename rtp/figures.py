@@ -13,6 +13,7 @@ class StreamSnapshot:
     `bytes` counts whole RTP packets. `lost` is what never arrived here. `remote_lost`, `remote_jitter_ms` are what the
     receiver reported of this stream by RTCP, `rtt_ms` is the round trip phone to phone. `rejected` counts packets of
     sources that may not send, `dropped` those that may but could not be passed on. `mos` is the E-model's, 1 to 4.5.
+    `late` packets and the longest gap of the last seconds are explained in `rtp.stats`.
     `peak_dbm0` is the loudest moment of what the server itself has listened to.
     """
 
@@ -42,6 +43,9 @@ class StreamSnapshot:
     rtt_ms: float | None = None
     mos: float | None = None
     active: bool = False
+    late: int = 0
+    gap_ms: float = 0.0
+    gap_ended_at: float | None = None
     peak_dbm0: float | None = None
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from threading import Lock
 
-from rtp.direction import Direction, Transmit, nowhere
+from rtp.direction import Direction, LoggingDirection, Transmit, nowhere
+from rtp.header_log import HeaderLog, LoggedHeaders
 from rtp.latch import Address, Verdict
 from rtp.line import Lender, Line
 from rtp.loop import RelayLoop
@@ -97,6 +98,7 @@ class RtpPort:
         """The latch has settled on `source`."""
         self._drop_twin()
         self._source = source
+        self._inward.heard_from(plain_address(source))
         self.route()
         if CAN_TWIN:  # when an earlier twin has been emptied, in the next round, and closed
             self._loop.post(partial(self._loop.post, self._make_twin))
@@ -225,15 +227,23 @@ class RtcpPorts:
 class Legs:
     """The ports of one session, those facing side 0 first, from `attach` to `detach`."""
 
-    __slots__ = ("_line", "_loop", "_rtcp", "_rtp", "media")
+    __slots__ = ("_line", "_logs", "_loop", "_rtcp", "_rtp", "media")
 
     def __init__(
-        self, loop: RelayLoop, lender: Lender, media: MediaSession, pairs: tuple[PortPair, PortPair], lock: Lock
+        self,
+        loop: RelayLoop,
+        lender: Lender,
+        media: MediaSession,
+        pairs: tuple[PortPair, PortPair],
+        lock: Lock,
+        *,
+        logs_headers: bool = False,
     ) -> None:
         """`lock` guards who counts, see `Line`."""
         caller, callee = pairs
-        from_caller = Direction(loop, media.sides[0].stats, partial(media.on_rtcp, 0))
-        from_callee = Direction(loop, media.sides[1].stats, partial(media.on_rtcp, 1))
+        self._logs = (HeaderLog(), HeaderLog()) if logs_headers else ()
+        from_caller = self._direction(loop, media, 0)
+        from_callee = self._direction(loop, media, 1)
         self.media = media
         self._loop = loop
         self._line = Line(loop, lender, media, (from_caller, from_callee), lock)
@@ -242,6 +252,20 @@ class Legs:
             RtpPort(loop, self._line, 1, callee.rtp, inward=from_callee, outward=from_caller),
         )
         self._rtcp = RtcpPorts(loop, self._line, (caller.rtcp, callee.rtcp))
+
+    def _direction(self, loop: RelayLoop, media: MediaSession, number: int) -> Direction:
+        """For what side `number` sends."""
+        stats, on_rtcp = media.sides[number].stats, partial(media.on_rtcp, number)
+        return (
+            LoggingDirection(loop, stats, on_rtcp, self._logs[number])
+            if self._logs
+            else Direction(loop, stats, on_rtcp)
+        )
+
+    def headers(self, wall_offset_s: float) -> tuple[LoggedHeaders, ...]:
+        """Of what side 0 and what side 1 sends, if they are kept; any thread."""
+        ports = self.media.ports
+        return tuple(log.copy(number, ports[number], wall_offset_s) for number, log in enumerate(self._logs))
 
     def attach(self) -> None:
         """Begin to serve."""

@@ -36,14 +36,18 @@ class RtpRelay:
         last_port: int,
         workers: int | None = 0,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        logs_headers: bool = False,
     ) -> None:
         """Relay on ports first_port..last_port of the local address `host`; `clock` is monotonic, in seconds.
 
         `workers`: processes that settled streams are handed to; None starts them when there is enough to do.
+        `logs_headers`: the headers of the last packets are kept; then no stream is handed to anybody.
         """
         self._clock = clock
         self._ports = PortAllocator(host, first_port, last_port)
-        self._wanted_workers = workers
+        self._logs_headers = logs_headers
+        self._wanted_workers = 0 if logs_headers else workers
         self._lock = threading.Lock()
         self._sessions: dict[RelaySession | RtpEndpoint, None] = {}
         self._closed_totals = RelayTotals()
@@ -61,7 +65,7 @@ class RtpRelay:
         self._thread.start()
         loop.post(self._crew.start)
         with self._lock:
-            self._place = Place(loop, PairPool(loop, self._ports), self._crew)
+            self._place = Place(loop, PairPool(loop, self._ports), self._crew, self._logs_headers)
 
     def stop(self) -> None:
         """Close every session, end the thread and the workers, free every port and descriptor. Idempotent."""
@@ -147,6 +151,14 @@ class RtpRelay:
         if not is_open:
             session.close()
         return is_open
+
+    def sample(self) -> None:
+        """To be called every second or so: let every stream note now and then how it does."""
+        with self._lock:
+            sessions = list(self._sessions)
+        now = self._clock()
+        for session in sessions:
+            session.sample(now)
 
     def snapshot(self) -> tuple[StreamSnapshot, ...]:
         """Both directions of every open session."""

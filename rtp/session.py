@@ -244,6 +244,9 @@ class MediaSession:
             rtt_ms=None if rtt_s is None else rtt_s * 1000.0,
             mos=self.pulse(number).mos_since(NO_PULSE) if self.kind == "audio" else None,
             active=is_open and last_at is not None and now - last_at <= ACTIVE_S,
+            late=stats.late,
+            gap_ms=stats.gap_s * 1000.0,
+            gap_ended_at=stats.gap_at + wall_offset_s if stats.gap_at else None,
         )
 
     def pulse(self, number: int) -> Pulse:

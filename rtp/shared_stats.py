@@ -15,9 +15,9 @@ from rtp.stats import StatsState, StreamStats
 Memory = memoryview
 
 _PER_PACKET = Struct("@QQdddq")
-_SELDOM = Struct("@qqqqqdqq")
+_SELDOM = Struct("@qqqqqdqqqdd")
 
-_RECORD_LENGTH = 128  # two cache lines of its own for each direction
+_RECORD_LENGTH = 192  # three cache lines of its own for each direction
 
 
 def record_offset(slot: int, side: int) -> int:

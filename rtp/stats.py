@@ -5,11 +5,15 @@ Three departures from the appendix, all for figures that people read. Losses are
 expected minus received, so a duplicate never hides a loss and the number survives a change of SSRC; without duplicates
 and restarts it is the number of A.3. The first source counts from its first packet, because the latch has vouched for
 it; A.1's probation guards a change of SSRC. Jitter is kept in seconds, so a change of clock rate leaves it true.
+
+A gap is the time between two packets where others are missing between them, or where the second came late by its own
+clock; the pause of a phone that sends nothing is none. It is looked at only there, so plain packets pay nothing for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import copysign
 from typing import NamedTuple
 
 from rtp.packet import MARKER_BIT, PAYLOAD_TYPE_MASK
@@ -20,6 +24,10 @@ MAX_DROPOUT = 3000
 MAX_MISORDER = 100
 TIMESTAMP_JUMP_S = 2.0
 """A larger step of the transit time is a pause or a new timestamp base, not jitter."""
+LATE_S = 0.1
+"""A packet is late when it comes by so much later than the one before it had let expect."""
+GAP_MEMORY_S = 10.0
+"""So long a gap is remembered, unless a longer one comes."""
 
 _NEVER = -1
 _UNKNOWN_S = float("inf")
@@ -45,6 +53,9 @@ class StatsState(NamedTuple):
     first_at: float
     ssrc: int
     payload_type: int
+    late: int
+    gap_s: float
+    gap_at: float
 
 
 class StreamStats:
@@ -65,8 +76,11 @@ class StreamStats:
         "dropped",
         "duplicates",
         "first_at",
+        "gap_at",
+        "gap_s",
         "jitter_s",
         "last_at",
+        "late",
         "lost",
         "octets",
         "out_of_order",
@@ -88,6 +102,11 @@ class StreamStats:
         self.duplicates = 0
         self.rejected = 0
         self.dropped = 0
+        self.late = 0
+        self.gap_s = 0.0
+        """The longest gap of the last seconds ..."""
+        self.gap_at = 0.0
+        """... and when it was over."""
         self.jitter_s = 0.0
         self.first_at: float | None = None
         self.last_at: float | None = None
@@ -131,6 +150,9 @@ class StreamStats:
             _UNKNOWN_S if self.first_at is None else self.first_at,
             _NEVER if self.ssrc is None else self.ssrc,
             _NEVER if self.payload_type is None else self.payload_type,
+            self.late,
+            self.gap_s,
+            self.gap_at,
         )
 
     def resume(self, state: StatsState) -> None:
@@ -142,6 +164,7 @@ class StreamStats:
         self.first_at = None if first_at == _UNKNOWN_S else first_at
         self.ssrc = None if state.ssrc == _NEVER else state.ssrc
         self.payload_type = None if state.payload_type == _NEVER else state.payload_type
+        self.late, self.gap_s, self.gap_at = state.late, state.gap_s, state.gap_at
         self.codec = None if self.payload_type is None else self._codecs.get(self.payload_type)
         self._tick_s = 1.0 / self.codec[1] if self.codec is not None and self.codec[1] > 0 else 0.0
         self.prefix = _NEVER
@@ -156,24 +179,42 @@ class StreamStats:
         """
         self.packets += 1
         self.octets += length
-        self.last_at = now
         is_plain = sequence_number == self._next_sequence and prefix == self.prefix and ssrc == self.ssrc
         if is_plain:
             self._next_sequence = (sequence_number + 1) & 0xFFFF
         elif not self._is_timed(prefix, sequence_number, ssrc, now):
+            self.last_at = now
             return False
         # A.8 with both times in seconds.
         transit_s = now - rtp_timestamp * self._tick_s
-        deviation_s = transit_s - self._transit_s
+        later_s = deviation_s = transit_s - self._transit_s
         self._transit_s = transit_s
         if deviation_s < 0.0:
             deviation_s = -deviation_s
-        if deviation_s > TIMESTAMP_JUMP_S:
-            deviation_s = abs(deviation_s - self._tick_s * 4294967296.0)  # the timestamp has wrapped around
+        if deviation_s > LATE_S:
+            is_plain = False
+            deviation_s = self._unusual(later_s, now)
             if deviation_s > TIMESTAMP_JUMP_S:
-                return is_plain
+                self.last_at = now
+                return False
+        self.last_at = now
         self.jitter_s += (deviation_s - self.jitter_s) * 0.0625
         return is_plain
+
+    def _unusual(self, later_s: float, now: float) -> float:
+        """The deviation of a packet that came much later, or earlier, than the one before had let expect."""
+        if abs(later_s) > TIMESTAMP_JUMP_S:
+            later_s -= copysign(self._tick_s * 4294967296.0, later_s)  # the timestamp has wrapped around
+        if LATE_S < later_s <= TIMESTAMP_JUMP_S:
+            self.late += 1
+            self._note_gap(now)
+        return abs(later_s)
+
+    def _note_gap(self, now: float) -> None:
+        """Since the packet before this one something was missing or late."""
+        gap_s = 0.0 if self.last_at is None else now - self.last_at
+        if gap_s >= self.gap_s or now - self.gap_at > GAP_MEMORY_S:
+            self.gap_s, self.gap_at = gap_s, now
 
     def on_dropped(self) -> None:
         """A packet that was taken could not be passed on."""
@@ -189,7 +230,7 @@ class StreamStats:
             self.first_at = now
         if ssrc != self.ssrc and not self._take_over(sequence_number, ssrc, now):
             return False
-        is_new = self._sequence(sequence_number)
+        is_new = self._sequence(sequence_number, now)
         payload_type = prefix & PAYLOAD_TYPE_MASK
         codec = self._codecs.get(payload_type)
         if codec is None or codec[1] <= 0 or not has_cadence(codec[0]):
@@ -227,12 +268,13 @@ class StreamStats:
         self._packets_at_start = self.packets
         self._transit_s = _UNKNOWN_S
 
-    def _sequence(self, sequence_number: int) -> bool:
+    def _sequence(self, sequence_number: int, now: float) -> bool:
         """A.1's update_seq; False for a duplicate and for the first packet after a large jump."""
         ahead = (sequence_number - self._next_sequence) & 0xFFFF
         if ahead < MAX_DROPOUT - 1:
             if ahead:
                 self._note_missing(sequence_number, ahead)
+                self._note_gap(now)
             self._next_sequence = (sequence_number + 1) & 0xFFFF
             return True
         behind = SEQUENCE_MODULUS - ahead

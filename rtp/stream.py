@@ -13,6 +13,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from rtp.figures import MediaEvent, StreamSnapshot
+from rtp.header_log import LoggedHeaders
 from rtp.latch import Address
 from rtp.leg import Legs
 from rtp.line import Lender
@@ -21,6 +22,7 @@ from rtp.payload_types import Codec
 from rtp.pool import PairPool
 from rtp.ports import PortPair
 from rtp.pulse import NO_PULSE, Pulse
+from rtp.series import QualityOverTime, StreamSeries
 from rtp.session import Description, MediaSession
 
 Figures = tuple[StreamSnapshot, StreamSnapshot]
@@ -35,13 +37,26 @@ class Place(NamedTuple):
     loop: RelayLoop
     pool: PairPool
     lender: Lender
+    logs_headers: bool = False
 
 
 class RelaySession:
     """One open media stream of a call; after `close` its figures stand still. `_lock`, a leaf, guards what it has
     become (silent, alive, closed) and, within its line, who counts."""
 
-    __slots__ = ("_legs", "_lock", "_on_close", "_pairs", "_place", "_said", "call_id", "final", "kind", "ports")
+    __slots__ = (
+        "_legs",
+        "_lock",
+        "_on_close",
+        "_pairs",
+        "_place",
+        "_said",
+        "_series",
+        "call_id",
+        "final",
+        "kind",
+        "ports",
+    )
 
     port_pairs = 2
 
@@ -63,6 +78,7 @@ class RelaySession:
         self._lock = Lock()
         self._said = [_NOTHING_SAID, _NOTHING_SAID]
         self._legs: Legs | None = None
+        self._series: StreamSeries | None = None
         serve, wake_up = place.loop.serve, self._wake_up
         for pair in pairs:
             serve(pair.rtp, wake_up)
@@ -103,8 +119,34 @@ class RelaySession:
             if self._legs is None:
                 return NO_PULSE, NO_PULSE
             self._legs.refresh()
-            media = self._legs.media
-            return media.pulse(0), media.pulse(1)
+            return self._pulses(self._legs)
+
+    @staticmethod
+    def _pulses(legs: Legs) -> tuple[Pulse, Pulse]:
+        return legs.media.pulse(0), legs.media.pulse(1)
+
+    def sample(self, now: float) -> None:
+        """Note how both directions have done lately, if it is time to."""
+        series = self._series
+        if series is None or not series.is_due(now):
+            return
+        with self._lock:
+            if self.final is None and self._legs is not None:
+                wall_offset_s = self._place.loop.wall_offset_s()
+                figures = self._figures(now, wall_offset_s, is_open=True)
+                series.take(figures, self._pulses(self._legs), now, wall_offset_s)
+
+    def quality(self) -> tuple[QualityOverTime, ...]:
+        """How both directions have gone over time; without those that have not been sampled yet."""
+        with self._lock:
+            if self._series is None:
+                return ()
+            return self._series.quality(self.final or self._figures(self._place.loop.clock(), 0.0, is_open=True))
+
+    def headers(self) -> tuple[LoggedHeaders, ...]:
+        """The headers of both directions, where they are kept and the stream has carried anything."""
+        legs = self._legs
+        return legs.headers(self._place.loop.wall_offset_s()) if legs is not None else ()
 
     def drain_events(self) -> list[MediaEvent]:
         """What changed since last asked, oldest first; bounded, the oldest go first."""
@@ -119,7 +161,10 @@ class RelaySession:
             if self.final is not None:
                 return self.final
             legs = self._legs
-            self.final = final = self._figures(now, loop.wall_offset_s(), is_open=False)
+            wall_offset_s = loop.wall_offset_s()
+            self.final = final = self._figures(now, wall_offset_s, is_open=False)
+            if legs is not None and self._series is not None:
+                self._series.finish(final, self._pulses(legs), now, wall_offset_s)
         self._on_close(self, final)
         if legs is None:
             self._give_back()
@@ -162,13 +207,15 @@ class RelaySession:
 
     def _wake_up(self, _now: float) -> None:
         """A packet waits at one of the ports: let it be served in the next round, and all that follow."""
-        loop, _, lender = self._place
+        loop, _, lender, logs_headers = self._place
         media = MediaSession(self.call_id, self.kind, self.ports)
-        legs = Legs(loop, lender, media, self._pairs, self._lock)
+        legs = Legs(loop, lender, media, self._pairs, self._lock, logs_headers=logs_headers)
+        now = loop.clock()
         with self._lock:
             if self.final is not None:
                 return
             self._legs = legs
+            self._series = StreamSeries(now)
             said = tuple(self._said)
         for side, description in enumerate(said):
             legs.announce(side, description)

@@ -30,7 +30,7 @@ from sip.snapshots import (
     TerminationReason,
 )
 from sip.timers import Timer, TimerLane, TimerQueue
-from sip.trace import TraceSource, is_within
+from sip.trace import HeaderLog, QualitySeries, TraceSource, is_within
 from sip.uri import Uri
 
 if TYPE_CHECKING:
@@ -62,6 +62,17 @@ MAX_LINGERING = 10_000
 
 CALLER, CALLEE = 0, 1
 """Sides of a call, also of its media."""
+
+
+class MediaRecord(NamedTuple):
+    """What is known of the media of a call beside their figures."""
+
+    negotiated: tuple[StreamDescription, ...] = ()
+    quality: tuple[QualitySeries, ...] = ()
+    headers: tuple[HeaderLog, ...] = ()
+
+
+NO_MEDIA = MediaRecord()
 
 
 @dataclass(slots=True, eq=False)
@@ -129,7 +140,7 @@ class Call:
     forwarded: bool = False
     quiet_since: float = 0.0
     streams: tuple[StreamFigures, ...] = ()
-    negotiated: tuple[StreamDescription, ...] = ()
+    media_record: MediaRecord = NO_MEDIA
     traced: int = 0
     """Journal entries that were there when its trace was last put."""
     ticket: int = 0
@@ -174,13 +185,22 @@ class Call:
 
     def trace_source(self) -> TraceSource:
         """All that is known beside the snapshot, by reference."""
-        negotiated = self._describe() if self.live else self.negotiated
-        return TraceSource(self.journal.entries(), self.journal.dropped, negotiated)
+        record = self._media_record() if self.live else self.media_record
+        return TraceSource(self.journal.entries(), self.journal.dropped, *record)
 
     def close_media(self) -> None:
         """Free the relay's ports and keep what its streams came to."""
-        self.negotiated = self._describe()
-        self.streams = tuple(each for anchor in self.anchors() for each in anchor.close())
+        negotiated, anchors = self._describe(), self.anchors()
+        self.streams = tuple(each for anchor in anchors for each in anchor.close())
+        self.media_record = self._media_record()._replace(negotiated=negotiated)
+
+    def _media_record(self) -> MediaRecord:
+        anchors = self.anchors()
+        return MediaRecord(
+            self._describe(),
+            tuple(each for anchor in anchors for each in anchor.quality()),
+            tuple(each for anchor in anchors for each in anchor.headers()),
+        )
 
     def _describe(self) -> tuple[StreamDescription, ...]:
         """What was negotiated with the phone that answered, or offered to the first one that was tried."""

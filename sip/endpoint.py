@@ -6,9 +6,12 @@ As with `sip.media`, the relay is somebody else's; nothing here waits for it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sip.media import MediaEvent, MediaRelay, Pulse, StreamFigures
+
+if TYPE_CHECKING:
+    from sip.trace import QualitySeries
 
 
 class Terms(NamedTuple):
@@ -92,6 +95,9 @@ class Endpoint(Protocol):
 
     def figures(self) -> tuple[EndpointFigures, EndpointFigures]:
         """Of what the phone has sent until now, and of what the server has."""
+
+    def quality(self) -> tuple[QualitySeries, ...]:
+        """How both directions have gone over time, as far as it was sampled; also after `close`."""
 
     def close(self) -> tuple[EndpointFigures, EndpointFigures]:
         """Free the ports; the final figures."""

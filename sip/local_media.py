@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 from sip.endpoint import Endpoint, EndpointFigures, Terms
 from sip.local_sdp import KEY_LENGTH, Origin, answer_offer, make_offer, read_answer
@@ -16,6 +17,9 @@ from sip.media import CALLER, MediaEvent, Watched
 from sip.media_stream import NOBODY, Announcement, StreamDescription
 from sip.multipart import change_part
 from sip.sdp import SdpError, SessionDescription
+
+if TYPE_CHECKING:
+    from sip.trace import QualitySeries
 
 SDP = "application/sdp"
 
@@ -144,6 +148,14 @@ class LocalMedia:
     def figures(self) -> tuple[EndpointFigures, EndpointFigures]:
         """Of what the phone has sent, and of what the server has, until now or until the end."""
         return self._figures or self._endpoint.figures()
+
+    def quality(self) -> tuple[QualitySeries, ...]:
+        """How both directions have gone over time."""
+        return self._endpoint.quality()
+
+    def headers(self) -> tuple[()]:
+        """Of these streams none are kept."""
+        return ()
 
     def close(self) -> tuple[EndpointFigures, EndpointFigures]:
         """Free the ports; the figures of both directions.  Idempotent."""

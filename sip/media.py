@@ -16,12 +16,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
 
 from sip.errors import SipError
 from sip.media_stream import NOBODY, Announcement, StreamDescription, announce
 from sip.multipart import change_part, media_type
 from sip.sdp import MediaDescription, SdpError, SessionDescription, connection_value
+
+if TYPE_CHECKING:
+    from sip.trace import HeaderLog, QualitySeries
 
 CALLER: Final = 0
 CALLEE: Final = 1
@@ -30,6 +33,9 @@ _SDP: Final = "application/sdp"
 
 _MAX_KEPT: Final = 256
 """Figures and events kept of closed streams: a phone that adds and removes streams all day fills no memory."""
+
+_MAX_SERIES: Final = 16
+"""The same of what takes more room."""
 
 
 class NoMediaPorts(SipError):
@@ -144,6 +150,12 @@ class RelaySession(Protocol):
     def figures(self) -> tuple[StreamFigures, StreamFigures]:
         """Of what came from side 0 and from side 1 until now."""
 
+    def quality(self) -> tuple[QualitySeries, ...]:
+        """How both directions have gone over time, as far as it was sampled; also after `close`."""
+
+    def headers(self) -> tuple[HeaderLog, ...]:
+        """The headers of what came from side 0 and from side 1, where they are kept; also after `close`."""
+
     def close(self) -> tuple[StreamFigures, StreamFigures]:
         """Free the ports; figures of what came from side 0 and from side 1."""
 
@@ -174,6 +186,8 @@ class CallMedia(Protocol):
     def drain_events(self) -> list[MediaEvent]: ...
     def describe(self) -> tuple[StreamDescription, ...]: ...
     def figures(self) -> tuple[StreamFigures, ...]: ...
+    def quality(self) -> tuple[QualitySeries, ...]: ...
+    def headers(self) -> tuple[HeaderLog, ...]: ...
     def close(self) -> tuple[StreamFigures, ...]: ...
 
 
@@ -216,6 +230,8 @@ class MediaAnchor:
         self._established = False
         self._closed = False
         self._figures: deque[StreamFigures] = deque(maxlen=_MAX_KEPT)
+        self._quality: deque[QualitySeries] = deque(maxlen=_MAX_SERIES)
+        self._headers: deque[HeaderLog] = deque(maxlen=_MAX_SERIES)
         self._events: deque[MediaEvent] = deque(maxlen=_MAX_KEPT)
 
     # -------------------------------------------------------------------------------------------- descriptions
@@ -429,6 +445,14 @@ class MediaAnchor:
         """Of all streams this call ever had, those first that were closed."""
         return (*self._figures, *(each for session in self._sessions if session for each in session.figures()))
 
+    def quality(self) -> tuple[QualitySeries, ...]:
+        """Over time, of all streams this call ever had."""
+        return (*self._quality, *(each for session in self._sessions if session for each in session.quality()))
+
+    def headers(self) -> tuple[HeaderLog, ...]:
+        """Of all streams this call ever had."""
+        return (*self._headers, *(each for session in self._sessions if session for each in session.headers()))
+
     @property
     def open_sessions(self) -> int:
         return sum(session is not None for session in self._sessions)
@@ -450,6 +474,8 @@ class MediaAnchor:
             self._sessions[index] = None
             self._events += session.drain_events()
             self._figures += session.close()
+            self._quality += session.quality()
+            self._headers += session.headers()
 
 
 def _lead(description: SessionDescription, media: MediaDescription, port: int, address: bytes) -> None:

@@ -178,7 +178,8 @@ class QualitySeries(Protocol):
 
 
 class HeaderLog(Protocol):
-    """The RTP headers of one direction, as the relay keeps them; the fields are those of `RtpHeaders`."""
+    """The RTP headers of one direction, as the relay keeps them: the fields of `RtpHeaders`, but for the times in
+    `records`, which become wall clock by adding `wall_offset_s`."""
 
     @property
     def side(self) -> int: ...
@@ -190,6 +191,8 @@ class HeaderLog(Protocol):
     def records(self) -> bytes: ...
     @property
     def dropped(self) -> int: ...
+    @property
+    def wall_offset_s(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +226,7 @@ def record_of(source: TraceSource) -> TraceRecord:
         dropped=source.dropped,
         streams=source.streams,
         quality=tuple(_quality(series) for series in source.quality),
-        headers=tuple(_same_fields(RtpHeaders, log) for log in source.headers),
+        headers=tuple(_headers(log) for log in source.headers),
     )
 
 
@@ -249,6 +252,14 @@ def _local(flow: Flow) -> Endpoint:
 def _quality(series: QualitySeries) -> StreamQuality:
     samples = tuple(_same_fields(QualitySample, sample) for sample in series.samples)
     return StreamQuality(series.kind, series.side, series.relay_port, series.codec, samples)
+
+
+def _headers(log: HeaderLog) -> RtpHeaders:
+    """With times by the wall clock."""
+    moved = (
+        HEADER_RECORD.pack(at + log.wall_offset_s, *values) for at, *values in HEADER_RECORD.iter_unpack(log.records)
+    )
+    return RtpHeaders(log.side, log.relay_port, log.sources, b"".join(moved), log.dropped)
 
 
 def _same_fields(kind: type[T], source: object) -> T:

@@ -67,7 +67,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # RTP, pure
     ("rtp", "rtp.figures", "rtp.g711", "rtp.pacing", "rtp.packet", "rtp.payload_types", "rtp.quality"),
     ("rtp.latch", "rtp.pulse", "rtp.rtcp", "rtp.sounds", "rtp.srtp", "rtp.stats"),
-    ("rtp.outgoing", "rtp.program", "rtp.rtcp_writer", "rtp.session", "rtp.shared_stats"),
+    (
+        "rtp.header_log",
+        "rtp.outgoing",
+        "rtp.program",
+        "rtp.rtcp_writer",
+        "rtp.series",
+        "rtp.session",
+        "rtp.shared_stats",
+    ),
     ("rtp.conversation",),
     # drivers: sockets, threads, time
     ("sip.event_bus", "sip.outbox", "sip.quota", "sip.tls"),

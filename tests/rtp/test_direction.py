@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from rtp.direction import Direction
+from rtp.direction import Direction, LoggingDirection
+from rtp.header_log import RECORD, HeaderLog
 from rtp.loop import RelayLoop
 from rtp.stats import StreamStats
 
@@ -95,3 +96,22 @@ def test_rfc5761_rtcp_is_passed_on_told_and_not_counted(ends: Ends, report: Make
     ends.pass_on(report(7))
     assert ends.other.recv(2000) == report(7)
     assert (ends.rtcp, ends.stats.packets) == ([(report(7), 5.0)], 0)
+
+
+def test_a_logging_direction_notes_rtp_and_nothing_else_and_passes_all_on(ends: Ends, rtp: Make) -> None:
+    log = HeaderLog()
+    direction = LoggingDirection(ends.loop, ends.stats, lambda _packet, _now: None, log)
+    direction.trust(ends.twin)
+    direction.transmit = ends.sending.send
+    direction.heard_from(("192.0.2.10", 4000))
+    stun = b"\x00\x01\x00\x00" + bytes(16)
+    rtcp = bytes.fromhex("80c90001 00000001")
+    for number, packet in enumerate((rtp(1), stun, rtcp, b"\x80\x00", rtp(2, payload=b"x" * 20))):
+        ends.phone.send(packet)
+        direction.on_twin(5.0 + number)
+    assert [ends.other.recv(2000) for _ in range(4)] == [rtp(1), stun, rtcp, rtp(2, payload=b"x" * 20)]
+    assert list(RECORD.iter_unpack(log.copy(0, 0, 0.0).records)) == [
+        (5.0, 172, 1, rtp(1)[:12]),
+        (9.0, 32, 1, rtp(2)[:12]),
+    ]
+    assert ends.stats.packets == 2

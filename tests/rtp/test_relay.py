@@ -6,6 +6,7 @@ import errno
 import gc
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import pytest
 
 from rtp import leg as leg_module
 from rtp import ports as ports_module
+from rtp.header_log import RECORD
 from rtp.relay import RelaySession, RtpRelay
+from rtp.series import SPAN_S
 from tests.support.office import eventually
 
 Make = Callable[..., bytes]
@@ -214,3 +217,67 @@ def test_ipv6_and_ipv4_phones_meet(ports: Callable[[int], int], rtp: Make) -> No
         assert (first_stream.from_address, second_stream.from_address) == ("::1", "127.0.0.1")
     finally:
         relay.stop()
+
+
+def test_quality_over_time_is_sampled_when_due_and_stands_after_the_end(
+    call, rtp: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a stream that a worker copies."""
+    assert call.session.quality() == ()
+    call.talk()
+    call.settle()
+    call.relay.sample()
+    assert call.session.quality() == ()
+    later_s = SPAN_S
+    monkeypatch.setattr(call.relay, "_clock", lambda: time.monotonic() + later_s)
+    call.relay.sample()
+    call.relay.sample()
+    for number in (1, 2, 5):
+        call.caller.send(rtp(number))
+        call.callee.receive()
+    call.settle()
+    later_s *= 3
+    call.relay.sample()
+    caller, callee = call.session.quality()
+    assert (caller.side, caller.kind, caller.relay_port, caller.codec) == (0, "audio", call.session.ports[0], "PCMU")
+    assert [(sample.packets, sample.lost) for sample in caller.samples] == [(1, 0), (3, 2)]
+    assert [(sample.packets, sample.mos is None) for sample in callee.samples] == [(1, False), (0, True)]
+    call.caller.send(rtp(6))
+    call.callee.receive()
+    call.session.close()
+    call.relay.sample()
+    caller, callee = call.session.quality()
+    assert [sample.packets for sample in caller.samples] == [1, 3, 1]
+    assert [sample.packets for sample in callee.samples] == [1, 0, 0]
+
+
+def test_headers_are_kept_when_asked_for_and_nothing_is_lent_then(
+    ports: Callable[[int], int], new_call: Callable, rtp: Make
+) -> None:
+    first = ports(40)
+    relay = RtpRelay("0.0.0.0", first, first + 39, 1, logs_headers=True)
+    relay.start()
+    try:
+        assert relay.workers_running() == 0
+        call = new_call(relay)
+        silent = new_call(relay)
+        call.talk()
+        for number in range(1, 30):
+            call.caller.send(rtp(number))
+            call.callee.receive()
+        call.session.close()
+        caller, callee = call.session.headers()
+        assert caller.sources[1:] == (call.caller.address,)
+        packets = list(RECORD.iter_unpack(caller.records))
+        assert [header for *_, header in packets] == [rtp(number)[:12] for number in range(30)]
+        assert {(length, source) for _, length, source, _ in packets} == {(172, 1)}
+        assert abs(packets[-1][0] + caller.wall_offset_s - time.time()) < 60
+        assert len(callee.records) == RECORD.size
+        assert silent.session.headers() == ()
+    finally:
+        relay.stop()
+
+
+def test_without_being_asked_for_no_headers_are_kept(call) -> None:
+    call.talk()
+    assert call.session.headers() == ()

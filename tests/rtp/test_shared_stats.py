@@ -86,3 +86,12 @@ def test_a_stream_that_changes_hands_goes_on_as_if_it_had_not(memory: memoryview
     first.resume(read(memory, OFFSET))
     assert first.state() == alone.state()
     assert (first.codec, first.ssrc, first.lost) == (alone.codec, alone.ssrc, 1)
+
+
+def test_what_is_late_stands_in_the_record_though_it_is_next_in_line(memory: memoryview, rtp: Make) -> None:
+    stats = SharedStats(nobody, {}, memory, OFFSET)
+    for number in range(5):
+        feed(stats, rtp(number), 10.0 + number * 0.02)
+    feed(stats, rtp(5), 10.5)
+    state = read(memory, OFFSET)
+    assert (state.late, round(state.gap_s, 6), state.gap_at) == (1, 0.42, 10.5)

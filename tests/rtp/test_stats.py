@@ -259,3 +259,63 @@ def test_codecs_learnt_during_the_stream_are_used(stream: Stream) -> None:
     stream.stats.set_codecs({96: ("iLBC", 8000)})
     stream.feed(3, 4, prefix=0x8060)
     assert stream.stats.codec == ("iLBC", 8000)
+
+
+def gap_of(stream: Stream) -> tuple[int, float, float]:
+    stats = stream.stats
+    return stats.late, round(stats.gap_s, 6), round(stats.gap_at, 6)
+
+
+def test_an_even_stream_has_no_gap(stream: Stream) -> None:
+    stream.feed(*range(100))
+    assert gap_of(stream) == (0, 0.0, 0.0)
+
+
+def test_packets_that_are_missing_leave_a_gap(stream: Stream) -> None:
+    stream.feed(*range(10))
+    stream.now += 0.98
+    stream.feed(*range(59, 70))
+    assert gap_of(stream) == (0, 1.0, 101.18)
+    assert stream.losses == (49, 0, 0)
+
+
+def test_a_packet_that_comes_late_leaves_a_gap_though_none_is_missing(stream: Stream) -> None:
+    stream.feed(*range(10))
+    stream.now += 0.15
+    stream.feed(10)
+    assert gap_of(stream) == (1, 0.17, 100.35)
+    stream.now -= 0.15  # those behind it are not late any more than it was
+    stream.feed(*range(11, 20))
+    assert gap_of(stream)[0] == 1
+
+
+def test_a_phone_that_pauses_and_counts_on_with_the_clock_leaves_none(stream: Stream) -> None:
+    """Silence suppression: the next sequence number, and a timestamp as much later as the packet."""
+    for number in range(10):
+        stream.at(100 + number * 0.02, number, number * 160)
+    stream.at(105.0, 10, 5 * 8000, PCMU_PREFIX | MARKER)
+    assert gap_of(stream) == (0, 0.0, 0.0)
+
+
+def test_a_new_base_of_timestamps_is_neither_late_nor_a_gap(stream: Stream) -> None:
+    stream.feed(*range(10))
+    stream.at(stream.now, 10, 999_999_999)
+    assert gap_of(stream) == (0, 0.0, 0.0)
+
+
+def test_timestamps_that_wrap_around_are_neither(stream: Stream) -> None:
+    for number in range(20):
+        stream.at(100 + number * 0.02, number, 0xFFFFFFFF - 800 + number * 160)
+    assert gap_of(stream) == (0, 0.0, 0.0)
+
+
+def test_the_longest_gap_is_remembered_for_a_while(stream: Stream) -> None:
+    stream.feed(0, 1)
+    stream.now += 1.0
+    stream.feed(60)
+    first = gap_of(stream)
+    stream.feed(62)
+    assert gap_of(stream) == first
+    stream.feed(*range(63, 63 + 500))
+    stream.feed(600)
+    assert gap_of(stream)[1] == 0.02

@@ -84,6 +84,12 @@ class FakeSession:
         self.relay.open_sessions.remove(self)
         return self.figures()
 
+    def quality(self) -> tuple[()]:
+        return ()
+
+    def headers(self) -> tuple[()]:
+        return ()
+
     def figures(self) -> tuple[Figures, Figures]:
         return Figures(self.kind, 0, self.ports[0]), Figures(self.kind, 1, self.ports[1])
 

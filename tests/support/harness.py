@@ -97,6 +97,12 @@ class FakeSession:
         self.relay.open_sessions.remove(self)
         return self.figures()
 
+    def quality(self) -> tuple[()]:
+        return ()
+
+    def headers(self) -> tuple[()]:
+        return ()
+
     def figures(self) -> tuple[FakeFigures, FakeFigures]:
         caller, callee = self.ports
         return FakeFigures(self.call_id, self.kind, 0, caller), FakeFigures(self.call_id, self.kind, 1, callee)
@@ -155,6 +161,9 @@ class FakeEndpoint:
 
     def drain_events(self) -> list[FakeEvent]:
         return []
+
+    def quality(self) -> tuple[()]:
+        return ()
 
     def figures(self) -> tuple[FakeDirection, FakeDirection]:
         return self.counted

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from rtp.header_log import RECORD, LoggedHeaders
 from sip.flow import Flow
 from sip.journal import Entry, EntryKind
 from sip.media_stream import SideDescription, StreamDescription
 from sip.sdp import Direction
-from sip.trace import HEADER_RECORD, QualitySample, RtpHeaders, StreamQuality, TraceSource
+from sip.trace import QualitySample, StreamQuality, TraceSource
 
 BEGAN_AT = 1_785_326_400.25
 """29 July 2026, 12:00:00.250 UTC."""
@@ -89,6 +90,6 @@ SOURCE = TraceSource(
     ),
     quality=(StreamQuality("audio", 0, 10_000, "PCMA", (SAMPLE,)),),
     headers=(
-        RtpHeaders(1, 10_002, (("192.168.1.11", 4002),), HEADER_RECORD.pack(BEGAN_AT + 3, 172, 0, bytes(range(12))), 7),
+        LoggedHeaders(1, 10_002, (("192.168.1.11", 4002),), RECORD.pack(3.5, 172, 0, bytes(range(12))), 7, BEGAN_AT),
     ),
 )

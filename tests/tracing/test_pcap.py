@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from sip.flow import Flow
@@ -122,7 +123,8 @@ def test_rtp_headers_are_rtp_to_wireshark_and_nothing_that_was_said_is_there(tmp
         for place in range(3)
     )
     unknown = HEADER_RECORD.pack(BEGAN_AT + 4, 172, 7, header)
-    trace = make_trace(headers=(RtpHeaders(0, 10_000, (("192.168.1.10", 4000), ("name", 1)), log + unknown, 5),))
+    headers = RtpHeaders(0, 10_000, (("192.168.1.10", 4000), ("name", 1)), log + unknown, 5)
+    trace = replace(make_trace(), headers=(headers,))
     rows = read_capture(capture(trace), tmp_path, *WIRE[:3], *PORTS[:2], "frame.len", "frame.cap_len", "rtp.seq")
     rtp = [row for row in rows if row[-2]]
     # What the phones said of port 4000 in their descriptions is how Wireshark knows RTP there.
