@@ -407,6 +407,11 @@ class Config:
         _whole(0, 1_000_000, "a number", " (0 = no limit)"),
         "HTTP requests a minute allowed to one address; 0 = no limit.",
     )
+    api_event_clients: int = _setting(
+        "8",
+        _whole(0, 100, "a number"),
+        "How many programs and browsers may follow events live (/api/events) at once; each takes a thread.",
+    )
     nat_keepalive: float = _setting(
         "20",
         _whole(0, 3600, "whole seconds", " (0 = off)"),

@@ -172,7 +172,7 @@ class SipServer:
             raise wrong_value("API_TLS", "true", "false as long as there is no certificate; try `sipserver.py cert`")
         app = create_app(self, config, version=__version__, token=token)
         new_codec = certificate.new_codec if certificate is not None else None
-        http = HttpServer(app, config.api_host, config.api_port, new_codec)
+        http = HttpServer(app, config.api_host, config.api_port, new_codec, config.api_event_clients)
         try:
             http.start()
         except OSError as error:

@@ -7,6 +7,7 @@ Waitress workers run everything in here but `create_app`. They share the immutab
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Callable
 
@@ -19,6 +20,7 @@ from api import (
     calls,
     documentation,
     draining,
+    events,
     explanations,
     extensions,
     health,
@@ -26,6 +28,7 @@ from api import (
     metrics,
     page,
     registrations,
+    session,
     statistics,
     testcalls,
     traces,
@@ -39,6 +42,7 @@ from api.headers import SECURITY_HEADERS
 from api.limits import check_size
 from api.rate_limit import RateLimiter
 from api.services import Context, Services, attach
+from api.sessions import SESSIONS_KEY, SessionBook
 from config import Config
 
 __all__ = ["Services", "create_app"]
@@ -65,9 +69,11 @@ def create_app(
     app.url_map.merge_slashes = False
     app.url_map.converters["callid"] = CallIdConverter
     app.wsgi_app = CallIdPaths(app.wsgi_app)  # type: ignore[method-assign]
-    attach(app, Context(services, config, version, clock, wall_clock))
+    host_name = config.server_address or socket.gethostname()
+    attach(app, Context(services, config, version, host_name, clock, wall_clock))
+    app.extensions[SESSIONS_KEY] = sessions = SessionBook()
     register_errors(app)
-    _install_door(app, Gate(config, token), config.api_rate_limit, clock)
+    _install_door(app, Gate(config, token, sessions), config.api_rate_limit, clock)
     for bp in (
         health.bp,
         registrations.bp,
@@ -83,6 +89,8 @@ def create_app(
         documentation.bp,
         page.bp,
         testcalls.bp,
+        events.bp,
+        session.bp,
     ):
         app.register_blueprint(bp)
     if config.app_env == "development":

@@ -3,10 +3,11 @@
 On a loopback address the API is open, but a web page that the administrator happens to visit must not drive it: such
 a page betrays itself by its Origin (RFC 6454 7) or by what the browser says of it (Sec-Fetch-Site), or, after DNS
 rebinding, by a Host that isn't this machine's. On any other address, and under the names in API_HOSTS, every request
-needs the token as `Authorization: Bearer` (RFC 6750 2.1), which no foreign page knows.
+needs the token as `Authorization: Bearer` (RFC 6750 2.1), which no foreign page knows, or the cookie of a session that
+was opened with it (`api.session`).
 
-`Gate` is used by all waitress workers, and only its rate limiter ever changes; `load_or_create_token` runs in the main
-thread before they start.
+`Gate` is used by all waitress workers, and only its rate limiter and its sessions ever change; `load_or_create_token`
+runs in the main thread before they start.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from pathlib import Path
 
 from werkzeug.wrappers import Request
 
+from api.audit import READING_METHODS
 from api.errors import Problem
 from api.rate_limit import RateLimiter
+from api.sessions import SessionBook
 from config import IN_MEMORY, Config, ConfigError, wrong_value
 
 log = logging.getLogger(__name__)
@@ -47,6 +50,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def cookie_name(config: Config) -> str:
+    """Of the session: cookies are shared by all servers of one host name, whatever their port."""
+    return f"sipserver-session-{config.api_port}"
 
 
 def needs_token(config: Config) -> bool:
@@ -114,12 +122,14 @@ class Gate:
     would be as good as before.
     """
 
-    def __init__(self, config: Config, token: str | None) -> None:
+    def __init__(self, config: Config, token: str | None, sessions: SessionBook) -> None:
         if token is None and needs_token(config):
             raise ValueError("an API that other machines can reach needs a token")
         self._token_digest = None if token is None else _digest(token)
         self._names = _names(config)
         self._guesses = RateLimiter(MAX_GUESSES)
+        self._sessions = sessions
+        self._cookie_name = cookie_name(config)
 
     def check_source(self, request: Request) -> None:
         """400 without Host in HTTP/1.1 (RFC 9112 3.2), 403 for one that isn't ours and for what a foreign page sent."""
@@ -138,13 +148,14 @@ class Gate:
         _check_page(host, request)
 
     def check_token(self, request: Request, now: float) -> str:
-        """Who the client is, `token` or `loopback`; 401 without the token, 429 after too many wrong ones."""
+        """Who the client is, `token`, `session` or `loopback`; 401 without any of them, 429 after too many wrong
+        tokens."""
         if self._token_digest is None:
             return "loopback"
         client = request.remote_addr or ""
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if not scheme:
-            raise _unauthorized("A token is needed.", _CHALLENGE)
+            return self._check_session(request, now)
         quota = self._guesses.look(client, now)
         if not quota.allowed:
             raise Problem(
@@ -158,6 +169,21 @@ class Gate:
         self._guesses.take(client, now)
         log.warning("wrong API token from %s", client)
         raise _unauthorized("The token is wrong.", f'{_CHALLENGE}, error="invalid_token"')
+
+    def _check_session(self, request: Request, now: float) -> str:
+        name = request.cookies.get(self._cookie_name)
+        if name is None or not self._sessions.use(name, now):
+            raise _unauthorized("A token is needed.", _CHALLENGE)
+        # A browser sends a cookie by itself. What it says of the page that asks has been looked at (`check_source`); a
+        # change takes one that does say something.
+        if request.method not in READING_METHODS and not {"Origin", "Sec-Fetch-Site"} & set(request.headers.keys()):
+            raise Problem(
+                403,
+                "This browser doesn't say which page asks.",
+                "A change must come with the header Origin, which every browser of today sends. Programs show the "
+                "token instead of a session.",
+            )
+        return "session"
 
     def _check_local(self, host: str, request: Request) -> None:
         if host and _host_name(host) not in self._names:

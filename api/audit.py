@@ -3,7 +3,8 @@
 Logged as `api.audit`, which `log_setup` writes into a file of its own. Fields beside those of every log line:
 
 - `client`: address that the request came from
-- `who`: `token` (showed the token), `loopback` (the API is open there), `nobody` (was let in by neither)
+- `who`: `token` (showed the token), `session` (a browser that has shown it before), `loopback` (the API is open
+  there), `nobody` (was let in by none of them)
 - `method`, `path`: what was asked for, without query and body, which may hold secrets
 - `status`, `outcome`: the HTTP status of the answer, and its message in words
 - `leftOut`: how many requests that were refused at the door got no line since the one before; only where there are any

@@ -66,6 +66,10 @@ class Query:
             raise self._bad(name, f"a number or name of at most {_MAX_TEXT} characters")
         return text
 
+    def text(self, name: str) -> str | None:
+        """As it is; the route judges it."""
+        return self._values.get(name)
+
     def time_at(self, name: str) -> float | None:
         """Seconds since the epoch of a date or time in ISO 8601; without a zone it is UTC."""
         text = self._values.get(name)

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from waitress import create_server, wasyncore  # type: ignore[import-untyped]
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
-from waitress.task import ErrorTask  # type: ignore[import-untyped]
+from waitress.task import ErrorTask, WSGITask  # type: ignore[import-untyped]
 
 from api import limits
+from api.connection import ENVIRON_KEY
 from api.errors import MEDIA_TYPE, Problem, fault_problem, new_fault_id, problem, sentences
 from api.headers import SECURITY_HEADERS
 from lasting_thread import LastingThread
@@ -75,14 +76,21 @@ class HttpServer:
     """Listens between `start` and `stop`, which one thread calls; each instance is started once."""
 
     def __init__(
-        self, app: WSGIApplication, host: str, port: int, new_codec: Callable[[], Codec] | None = None
+        self,
+        app: WSGIApplication,
+        host: str,
+        port: int,
+        new_codec: Callable[[], Codec] | None = None,
+        long_answers: int = 0,
     ) -> None:
         """Nothing is bound yet; `host` is an IP literal, `port` 0 means any free one.  With `new_codec`, which is asked
-        for one codec for each connection, the server speaks HTTPS."""
+        for one codec for each connection, the server speaks HTTPS.  `long_answers` at once may take as long as they
+        like: there are so many workers more."""
         self._app = app
         self._host = host
         self._port = port
         self._new_codec = new_codec
+        self._workers = WORKERS + long_answers
         self._server: Any = None
         self._thread: LastingThread | None = None
 
@@ -103,7 +111,7 @@ class HttpServer:
             self._app,
             map={},  # several servers in one process must not share waitress's table of sockets
             sockets=[listener],
-            threads=WORKERS,
+            threads=self._workers,
             ident="",  # no Server header
             max_request_header_size=MAX_HEADER_BYTES,
             max_request_body_size=MAX_BODY_BYTES,
@@ -188,8 +196,42 @@ class _ProblemTask(ErrorTask):  # type: ignore[misc]
         self.write(body)
 
 
+class _Task(WSGITask):  # type: ignore[misc]
+    def get_environment(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environment()
+        environ[ENVIRON_KEY] = self.channel
+        return environ
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]
+    """Also an `api.connection.Connection`: waitress reads nothing while it answers, unless it is told to."""
+
+    task_class = _Task
     error_task_class = _ProblemTask
+    _expects_end = False
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self.connected) and not self.will_close
+
+    @property
+    def unsent(self) -> int:
+        return int(self.total_outbufs_len)
+
+    def expect_end(self) -> None:
+        """Any worker."""
+        self._expects_end = True
+        self.server.pull_trigger()
+
+    def readable(self) -> bool:
+        if self._expects_end:
+            # Once the end has been read there is nothing more to read, and the socket would seem to have news for ever.
+            return bool(self.connected)
+        return bool(super().readable())
+
+    def received(self, data: bytes) -> bool:
+        """Behind a request that is answered until the connection ends, no other one is heard."""
+        return False if self._expects_end else bool(super().received(data))
 
 
 class _TlsChannel(_Channel):

@@ -14,6 +14,7 @@ from flask import Flask, current_app
 
 from config import Config
 from rtp.figures import RelayTotals, StreamSnapshot
+from sip.events import EventFeed
 from sip.snapshots import (
     BanSnapshot,
     CallRecord,
@@ -109,8 +110,11 @@ class Services(Protocol):
     reads on as it is asked for more. `period_figures` are for today, the last 7 and the last 30 days;
     `timeline` has the hours of today (`days` 1), or the last days.
 
-    `quality_results` are those of the last calls to the quality test, newest first.
+    `quality_results` are those of the last calls to the quality test, newest first. `events` is what happens, live.
     """
+
+    @property
+    def events(self) -> EventFeed: ...
 
     def registrations(self) -> Sequence[RegistrationSnapshot]: ...
     def remove_registrations(self, number: str) -> int: ...
@@ -143,11 +147,13 @@ class Services(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every route may use; `clock` is monotonic seconds, `wall_clock` seconds since the epoch."""
+    """What every route may use; `host_name` is how this machine calls itself, `clock` is monotonic seconds,
+    `wall_clock` seconds since the epoch."""
 
     services: Services
     config: Config
     version: str
+    host_name: str
     clock: Callable[[], float]
     wall_clock: Callable[[], float]
 

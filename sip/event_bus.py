@@ -12,9 +12,9 @@ import secrets
 import threading
 import time
 from collections import deque
-from typing import Final, NamedTuple
+from typing import Final
 
-from sip.events import Content, EventType
+from sip.events import Batch, Content, Event, EventType
 
 KEPT: Final = 1_000
 """Events remembered for readers that were away."""
@@ -23,22 +23,6 @@ GATHER_S: Final = 0.05
 """After the first news a reader lets more come for so long."""
 
 _ID = re.compile(r"([0-9a-f]{8})-([0-9]{1,15})")
-
-
-class Event(NamedTuple):
-    """`number` counts the events of this run from 1; `at` is wall clock."""
-
-    number: int
-    kind: EventType
-    at: float
-    content: Content
-
-
-class Batch(NamedTuple):
-    """Events in order; `missed` came before them and are remembered no more."""
-
-    events: tuple[Event, ...]
-    missed: int
 
 
 class EventBus:

@@ -130,11 +130,40 @@ Content = (
 )
 
 
+class Event(NamedTuple):
+    """`number` counts the events of this run of the server from 1; `at` is wall clock."""
+
+    number: int
+    kind: EventType
+    at: float
+    content: Content
+
+
+class Batch(NamedTuple):
+    """Events in order; `missed` came before them and are remembered no more."""
+
+    events: tuple[Event, ...]
+    missed: int
+
+
 class EventSink(Protocol):
     """Takes note of events, in the order in which they happen."""
 
     def emit(self, kind: EventType, at: float, content: Content) -> None:
         """`at` is wall clock.  Never waits and never fails."""
+
+
+class EventFeed(Protocol):
+    """Where events are read, by any thread (`sip.event_bus.EventBus`)."""
+
+    @property
+    def newest(self) -> int: ...
+    @property
+    def is_closed(self) -> bool: ...
+    def id_of(self, number: int) -> str: ...
+    def number_of(self, event_id: str) -> int | None: ...
+    def read(self, after: int, limit: int = ...) -> Batch: ...
+    def wait(self, after: int, timeout_s: float) -> bool: ...
 
 
 def end_of_binding(departure: DepartureSnapshot) -> EventType:

@@ -17,6 +17,7 @@ from api.openapi.schema import (
     answer,
     done,
     in_path,
+    many,
     one_of,
     operation,
     page_of,
@@ -220,7 +221,50 @@ SECURITY: Paths = {
     },
 }
 
+EVENTS: Paths = {
+    "/api/events": {
+        "get": operation(
+            "events",
+            "What happens, live",
+            {
+                200: {
+                    "description": "events in order",
+                    "content": {
+                        "application/json": {
+                            "schema": record({"events": many(ref("Event")), "next": about(TEXT, "id to go on from")})
+                        },
+                        "text/event-stream": {"schema": TEXT},
+                    },
+                }
+            },
+            parameters=(
+                query("types", TEXT, "only these, such as `call.*,dtmf.received`"),
+                query("after", TEXT, "the id of an event: those after it; without, what is remembered"),
+                query(
+                    "wait",
+                    {"type": "integer", "minimum": 0, "maximum": 60},
+                    "seconds to wait for the next event after `after`; 0 unless given",
+                ),
+                query(
+                    "limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "how many at most; 100 unless given"
+                ),
+            ),
+            problems=(503,),
+            description="With `Accept: text/event-stream` a stream of server-sent events, which begins now or after "
+            "the event that the header `Last-Event-ID` names. `next` is the `after` of the next request.",
+        )
+    },
+}
+
 SERVER: Paths = {
+    "/api/session": {
+        "post": operation(
+            "signIn",
+            "Trade the token for the cookie of a session, as browsers need it",
+            {200: done()},
+        ),
+        "delete": operation("signOut", "End the session of this browser", {200: done()}),
+    },
     "/healthz": {
         "get": operation(
             "health", "Whether the server is well", {200: answer(ref("Health"), "it does its work")}, problems=(503,)
@@ -248,6 +292,7 @@ DEVELOPMENT: Paths = {
 THEMES: dict[str, Paths] = {
     "Registrations": REGISTRATIONS,
     "Calls": CALLS | TRACES,
+    "Events": EVENTS,
     "Security": SECURITY,
     "Server": SERVER,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from api.event_view import GAP, TYPES
 from api.openapi.schema import (
     COUNT,
     COUNTS,
@@ -103,6 +104,17 @@ _PERIOD = record(
 _BYTES = about(COUNT, "bytes")
 
 SCHEMAS: dict[str, Json] = trace_schemas(_CALL) | {
+    "Event": record(
+        {
+            "id": about(TEXT, "opaque; another one with each start of the server"),
+            "type": one_of(*TYPES, GAP),
+            "time": TIME,
+            "source": about(TEXT, "which server it is from"),
+            "subject": or_null(about(TEXT, "the call, number or address that it is about")),
+            "data": {"type": "object", "additionalProperties": True},
+        },
+        description="Something that has happened; docs/events.md says what the data of each type are.",
+    ),
     "Contact": record({**_CONTACT, "behindNat": YES_NO}, description="One device of a number."),
     "User": record(
         {

@@ -14,6 +14,7 @@ from api import create_app
 from api.services import HealthSnapshot, Internals
 from config import Config
 from rtp.figures import RelayTotals, StreamSnapshot
+from sip.event_bus import EventBus
 from sip.facts import Denial
 from sip.snapshots import (
     BanSnapshot,
@@ -205,6 +206,7 @@ class FakeServices:
     points: list[TimelinePoint] = field(default_factory=list)
     tested: list[QualityResult] = field(default_factory=list)
     history_fault: Exception | None = None
+    events: EventBus = field(default_factory=EventBus)
     sums: int = 0
     """How often the figures of the last days were asked for."""
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from api.access import MAX_GUESSES, Gate, is_loopback, load_or_create_token
+from api.sessions import SessionBook
 from config import Config, ConfigError
 
 TOKEN = "a-token.of_32+characters/xxxxxxx="
@@ -300,7 +301,7 @@ def test_a_token_is_made_once_and_kept_for_its_owner_alone(tmp_path, caplog) -> 
     assert [each.name for each in path.parent.iterdir()] == ["api-token"]
     assert str(path) in caplog.text
     assert token not in caplog.text
-    Gate(config, token)
+    Gate(config, token, SessionBook())
 
 
 def test_two_servers_make_two_tokens(tmp_path) -> None:

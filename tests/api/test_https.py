@@ -15,7 +15,8 @@ import pytest
 from api.server import HttpServer
 from config import ConfigError
 from sip.tls import Certificate
-from tests.support.office import Office
+from tests.support.event_stream import EventStream
+from tests.support.office import Office, eventually
 from tests.support.tls import TlsFiles, client_context
 
 TIMEOUT_S = 20
@@ -170,6 +171,24 @@ def test_the_api_of_a_server_with_api_tls(
     connection = HTTPSConnection("127.0.0.1", office.server.api_port, timeout=TIMEOUT_S, context=context)
     assert [user["number"] for user in json.loads(get(connection, "/api/users"))] == ["100"]
     connection.close()
+
+
+def test_events_come_over_https_and_a_client_that_hangs_up_makes_room(
+    start_office: Callable[..., Office], tls_files: TlsFiles, context: ssl.SSLContext
+) -> None:
+    files = {"tls_cert": tls_files.certificate, "tls_key": tls_files.key}
+    office = start_office(**files, api_tls=True, api_host="127.0.0.1", api_event_clients=1)
+    stream = EventStream(office.server, tls=context)
+    office.phone("100", transport="TLS")
+    assert stream.next("registration.added")["data"]["transport"] == "TLS"
+    stream.close()
+
+    def comes_in() -> bool:
+        again = EventStream(office.server, tls=context)
+        again.close()
+        return again.status == 200
+
+    eventually(comes_in, "room for another client")
 
 
 def test_api_tls_needs_a_certificate(start_office: Callable[..., Office], tmp_path: Path) -> None:
