@@ -13,7 +13,7 @@ import secrets
 from functools import partial
 from typing import Protocol
 
-from sip.call_control import CallControl, quoted, remote_target
+from sip.call_control import CallControl, remote_target
 from sip.calls import CALLER, Call, Dialog, Leg, Party
 from sip.endpoint import EndpointRelay
 from sip.errors import ParseError
@@ -23,20 +23,19 @@ from sip.flow import Flow
 from sip.forwarding import ResponseContext
 from sip.journal import Details
 from sip.local_dialog import LocalDialog, OpenAnswer
-from sip.local_media import SDP, LocalMedia, find_description
-from sip.local_sdp import NoCommonCodec
+from sip.local_media import SDP, LocalMedia
+from sip.local_request import Headers, RequestRefused, check_request, not_acceptable, offer_in, own_uri
 from sip.message import Request, Response, make_response
-from sip.multipart import media_type
 from sip.session_timer import MIN_INTERVAL_S, IntervalTooSmall, SessionTimer, negotiate
 from sip.snapshots import TerminationReason
 from sip.transaction_server import InviteServerTransaction, ServerTransaction
-from sip.uri import Uri
 
 log = logging.getLogger(__name__)
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK"
-_SUPPORTED = frozenset({"timer", "100rel"})
-_DIALOG_HEADERS = (("Allow", ALLOW), ("Supported", "timer"))
+
+_IN_REQUESTS = frozenset({"Contact", "Allow", "Supported"})
+"""Of the headers of our responses, those that our requests carry too."""
 
 RINGING_S = 0.5
 """How long it rings: whoever dialled hears that, and can think better of it."""
@@ -44,8 +43,6 @@ RINGING_S = 0.5
 _RETRY_AFTER_S = 1
 _KEY = re.compile(r"(?:signal\s*=\s*)?([0-9A-Da-d*#])\s*", re.IGNORECASE)
 _KEY_TYPES = ("application/dtmf-relay", "application/dtmf")
-
-Headers = tuple[tuple[str, str], ...]
 
 
 class Line(Protocol):
@@ -72,17 +69,6 @@ class DialogRequest:
         self.is_refresh = is_refresh
 
 
-class _Refused(Exception):
-    """A request is answered with this instead."""
-
-    def __init__(self, status: int, phrase: str | None, words: str, headers: Headers = ()) -> None:
-        super().__init__(words)
-        self.status = status
-        self.phrase = phrase
-        self.words = words
-        self.headers = headers
-
-
 class LocalAgent:
     """Answers what comes to the numbers of `line`; admission and routing were before."""
 
@@ -91,6 +77,8 @@ class LocalAgent:
         self._relay = relay
         self._control = control
         self._line = line
+        name = exchange.config.server_header
+        self._about: Headers = (("Allow", ALLOW), ("Supported", "timer"), *((("Server", name),) if name else ()))
 
     def serves(self, number: str) -> bool:
         return self._line.program(number) is not None
@@ -102,7 +90,7 @@ class LocalAgent:
         if call is not None and isinstance(transaction, InviteServerTransaction):
             self._invite(transaction, request, call, now)
         elif request.method == "OPTIONS":
-            self._reply(transaction, request, 200, now, (*_DIALOG_HEADERS, ("Accept", SDP)))
+            self._reply(transaction, request, 200, now, (*self._about, ("Accept", SDP)))
         else:
             self._reply(transaction, request, 405, now, (("Allow", ALLOW),))
 
@@ -111,16 +99,16 @@ class LocalAgent:
         transaction.context = call.context = context = ResponseContext(transaction, request, transaction.flow, call)
         transaction.respond(make_response(request, 100), now)
         try:
-            _check(request)
+            check_request(request)
             negotiate(request)
             local = self._open(request, call, transaction.flow)
-        except _Refused as refused:
+        except RequestRefused as refused:
             self._decline(context, call, refused, now)
             return
         except IntervalTooSmall:
             text = f"the phone wants the session refreshed more often than every {MIN_INTERVAL_S} seconds"
             headers = (("Min-SE", str(MIN_INTERVAL_S)),)
-            self._decline(context, call, _Refused(422, None, text, headers), now)
+            self._decline(context, call, RequestRefused(422, None, text, headers), now)
             return
         call.local = local
         flow = transaction.flow
@@ -138,31 +126,31 @@ class LocalAgent:
         local.start_timer(x.timers, "answer", now + RINGING_S, partial(self._answer, call))
 
     def _open(self, request: Request, call: Call, flow: Flow) -> LocalDialog:
-        """Media and dialog for a call, whose offer is answered already.  Raises `_Refused`."""
-        offer = _offer_in(request)
+        """Media and dialog for a call, whose offer is answered already.  Raises `RequestRefused`."""
+        offer = offer_in(request)
         if text := self._line.refusal(call):
-            raise _Refused(486, "All Test Lines Busy", text)
+            raise RequestRefused(486, "All Test Lines Busy", text)
         program = self._line.program(call.to_number)
         endpoint = self._relay.open_endpoint(call.call_id, program, flow.local_host) if program else None
         if endpoint is None:
-            raise _Refused(503, "No Free Media Ports", "all media ports of the server are in use")
+            raise RequestRefused(503, "No Free Media Ports", "all media ports of the server are in use")
         media = LocalMedia(endpoint, flow.local_host)
         try:
             description = media.answer(offer, flow.remote_host) if offer else media.offer()
         except BaseException as error:
             media.close()
             if isinstance(error, ParseError):
-                raise _not_acceptable(error, flow) from error
+                raise not_acceptable(error, flow) from error
             raise
         scheme = "sips" if request.uri.scheme == "sips" else "sip"
         headers = (
             *(("Record-Route", value) for value in request.headers.values("record-route")),
-            ("Contact", f"<{_own_uri(scheme, request.uri, flow)}>"),
-            *_DIALOG_HEADERS,
+            ("Contact", f"<{own_uri(scheme, request.uri, flow)}>"),
+            *self._about,
         )
         return LocalDialog(media, self._x.identity.new_tag(), headers, description)
 
-    def _decline(self, context: ResponseContext, call: Call, refused: _Refused, now: float) -> None:
+    def _decline(self, context: ResponseContext, call: Call, refused: RequestRefused, now: float) -> None:
         context.decided = True
         self._reply(context.server, context.request, refused.status, now, refused.headers, refused.phrase)
         details: Details = {"number": call.to_number, "status": refused.status, "phrase": refused.phrase or ""}
@@ -265,9 +253,9 @@ class LocalAgent:
             return
         self._note_sender(dialog.sender, request, transaction.flow)
         try:
-            _check(request)
+            check_request(request)
             self._serve(transaction, request, call, dialog.leg, now)
-        except _Refused as refused:
+        except RequestRefused as refused:
             self._reply(transaction, request, refused.status, now, refused.headers, refused.phrase)
         except IntervalTooSmall:
             self._reply(transaction, request, 422, now, (("Min-SE", str(MIN_INTERVAL_S)),))
@@ -288,7 +276,7 @@ class LocalAgent:
         elif method == "INFO":
             self._info(transaction, request, call, now)
         elif method == "OPTIONS":
-            self._reply(transaction, request, 200, now, (*_DIALOG_HEADERS, ("Accept", SDP)))
+            self._reply(transaction, request, 200, now, (*self._about, ("Accept", SDP)))
         elif method == "PRACK":
             self._reply(transaction, request, 481, now)  # RFC 3262 3: no provisional of ours asks for one
         else:
@@ -308,11 +296,11 @@ class LocalAgent:
         local = call.local
         assert local is not None
         is_invite = request.method == "INVITE"
-        offer = _offer_in(request)
+        offer = offer_in(request)
         if call.answered is None and (is_invite or offer):
-            raise _Refused(500, None, "", (("Retry-After", str(_RETRY_AFTER_S)),))
-        if local.media.awaits_answer and (is_invite or offer):
-            raise _Refused(491, None, "")
+            raise RequestRefused(500, None, "", (("Retry-After", str(_RETRY_AFTER_S)),))
+        if (local.media.awaits_answer and offer) or (local.open_answers and is_invite):
+            raise RequestRefused(491, None, "")
         timer = negotiate(request)
         body = b""
         try:
@@ -321,7 +309,7 @@ class LocalAgent:
             elif is_invite:
                 body = local.media.offer()
         except ParseError as error:
-            raise _not_acceptable(error, transaction.flow) from error
+            raise not_acceptable(error, transaction.flow) from error
         response = self._accept(request, local, timer, body)
         if call.answered is not None:
             self._control.note_hold(call, local.media, now)
@@ -364,10 +352,8 @@ class LocalAgent:
             return
         party = call.legs[local.tag].party
         party.cseq += 1
-        headers = (
-            *local.headers,
-            ("Session-Expires", f"{timer.interval_s};refresher=uac"),
-        )
+        own = tuple(header for header in local.headers if header[0] in _IN_REQUESTS)
+        headers = (*own, ("Session-Expires", f"{timer.interval_s};refresher=uac"))
         update = self._control.request_to(call.caller, "UPDATE", party.address, call.call_id, party.cseq, headers)
         self._x.layer.send_request(update, call.caller.flow, now, DialogRequest(call, is_refresh=True))
         self._follow_session(call, timer, now)
@@ -400,43 +386,3 @@ class LocalAgent:
     ) -> None:
         response = make_response(request, status, phrase, to_tag=self._x.identity.new_tag(), headers=headers)
         transaction.respond(response, now)
-
-
-def _check(request: Request) -> None:
-    """8.2.2.3, 8.2.3.  Raises `_Refused`."""
-    unsupported = [tag for tag in request.option_tags("require") if tag not in _SUPPORTED]
-    if unsupported:
-        text = f"the phone requires {', '.join(unsupported)}, which the server does not know"
-        raise _Refused(420, None, text, (("Unsupported", ", ".join(unsupported)),))
-    encoding = (request.headers.get("content-encoding") or "identity").strip().lower()
-    if encoding != "identity":
-        text = f"the phone's message is encoded ({encoding})"
-        raise _Refused(415, None, text, (("Accept-Encoding", "identity"),))
-
-
-def _offer_in(request: Request) -> bytes:
-    """The session description of a request; b"" without one.  Raises `_Refused`."""
-    content_type = request.headers.get("content-type") or ""
-    if not request.body:
-        return b""
-    kind = media_type(content_type)
-    if kind != SDP and not kind.startswith("multipart/"):
-        raise _Refused(415, None, f"the phone offers its media as {kind or 'nothing known'}", (("Accept", SDP),))
-    try:
-        return find_description(content_type, request.body)
-    except ParseError as error:
-        raise _Refused(error.status, None, f"the phone's audio offer is broken: {error.reason}") from error
-
-
-def _not_acceptable(error: ParseError, flow: Flow) -> _Refused:
-    if isinstance(error, NoCommonCodec):
-        # 20.43, and the reason phrase, because many phones show no Warning.
-        warning = (("Warning", f"{error.warning} {flow.sent_by} {quoted(error.reason)}"),)
-        return _Refused(488, "Not Acceptable Here (PCMU Or PCMA Needed)", error.reason, warning)
-    return _Refused(error.status, None, f"the phone's audio offer is broken: {error.reason}")
-
-
-def _own_uri(scheme: str, dialled: Uri, flow: Flow) -> str:
-    """Where requests inside the dialog reach us (12.1.1), by the way that the INVITE came."""
-    transport = "" if flow.transport == "UDP" or scheme == "sips" else f";transport={flow.transport.lower()}"
-    return f"{scheme}:{dialled.user.partition(';')[0]}@{flow.sent_by}{transport}"

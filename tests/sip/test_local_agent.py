@@ -303,6 +303,30 @@ def test_14_2_a_re_invite_before_the_answer_has_to_wait(office: CoreHarness, ali
     office.forget()
 
 
+def test_14_2_a_re_invite_before_the_ack_is_refused_and_costs_nothing(office: CoreHarness, alice: FakePhone) -> None:
+    dialog, _ = dial(office, alice)
+    for _ in range(3):
+        invite = dialog.request("INVITE", alice.sdp("sendonly", 2))
+        alice.ack_failure(invite, alice.expect("491 INVITE"))
+    dialog.cseq -= 3
+    dialog.request("ACK")
+    dialog.cseq += 3
+    dialog.request("INVITE", alice.sdp("sendonly", 2))
+    alice.expect("200 INVITE")
+    dialog.request("ACK")
+    end(dialog)
+
+
+def test_a_server_that_says_what_it_is_says_it_here_too() -> None:
+    office = CoreHarness(server_header="office")
+    alice = FakePhone(office, "100", "192.0.2.10").registered()
+    dialog, answer = dial(office, alice)
+    assert answer["Server"] == "office"
+    dialog.request("ACK")
+    end(dialog)
+    office.assert_clean()
+
+
 def test_12_2_2_a_request_out_of_order_is_refused(office: CoreHarness, alice: FakePhone) -> None:
     dialog = connect(office, alice)
     dialog.request("OPTIONS")
@@ -508,6 +532,7 @@ def test_rfc4028_10_the_server_refreshes_at_half_the_interval(office: CoreHarnes
         update = alice.expect("UPDATE")
         assert update["From"] == dialog.remote
         assert update["Session-Expires"] == "120;refresher=uac"
+        assert update["Contact"] == answer["Contact"]
         assert update.body == b""
         alice.respond(update, 200, headers=(("Session-Expires", "120;refresher=uac"),))
     assert office.core.calls()
