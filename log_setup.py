@@ -305,10 +305,21 @@ class _JsonFileHandler(RotatingFileHandler):
         return 0 if self.stream is None else os.fstat(self.stream.fileno()).st_size
 
     def doRollover(self) -> None:  # noqa: N802 - the standard library's name
-        if self.backupCount:
-            super().doRollover()
-        elif self.stream is not None:
-            self.stream.truncate(0)  # the standard handler would let a single file grow for ever
+        """Not as the standard library does it, which lets a single file grow for ever, and moves the old files on with
+        each try although the new one can't be renamed, until none of them is left."""
+        if not self.backupCount:
+            if self.stream is not None:
+                self.stream.truncate(0)
+            return
+        if self.stream is not None:
+            self.stream.close()
+            self.stream = None
+        old = [f"{self.baseFilename}.{number}" for number in range(1, self.backupCount + 1)]
+        gap = next((number for number, path in enumerate(old) if not Path(path).exists()), len(old) - 1)
+        for number in range(gap, 0, -1):
+            os.replace(old[number - 1], old[number])  # noqa: PTH105 - the tests have it fail
+        os.replace(self.baseFilename, old[0])  # noqa: PTH105
+        self.stream = self._open()
 
     def _open(self) -> Any:
         path = Path(self.baseFilename)

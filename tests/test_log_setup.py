@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import errno
 import json
 import logging
+import os
 import resource
 import sys
 import threading
@@ -463,6 +465,60 @@ class TestRotation:
             assert numbers == list(range(500))
         assert len(lines) == 4 * 500
 
+    def test_each_line_is_somewhere_once_whatever_the_disk_does_meanwhile(
+        self,
+        start: StartLogging,
+        log_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Four threads log while the files rotate all the time; every few calls of the system fail: the disk is full in
+        the middle of a line, and no file can be renamed."""
+        disk = FailingDisk(monkeypatch)
+        handle = start(log_max_size=3000, log_max_files=1000)
+
+        def work(worker: int) -> None:
+            for number in range(300):
+                LOG.info("%d-%d", worker, number)
+
+        threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        handle.stop()
+
+        kept = [message for file in all_files(log_path) for message in messages(file)]
+        shown = [line.split("core: ")[1] for line in capsys.readouterr().err.splitlines() if "core: " in line]
+        assert sorted(kept + shown) == sorted(f"{worker}-{number}" for worker in range(4) for number in range(300))
+        assert disk.full >= 2
+        assert disk.stuck >= 2
+        assert len(all_files(log_path)) > 10
+        assert kept
+        assert shown
+
+    def test_old_files_stay_while_the_newest_can_not_be_renamed(
+        self, start: StartLogging, log_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        handle = start(log_max_size=100, log_max_files=4)
+        for number in range(4):
+            LOG.info("%d", number)
+        handle.stop()
+        before = [messages(file) for file in all_files(log_path)]
+        assert before == [["0"], ["1"], ["2"], ["3"]]
+
+        def replace(source: str, target: str) -> None:
+            if source == str(log_path):
+                raise PermissionError(errno.EPERM, "not permitted")
+            Path(source).rename(target)
+
+        monkeypatch.setattr(log_setup.os, "replace", replace)
+        handle = start(log_max_size=100, log_max_files=4)
+        for number in range(10):
+            LOG.info("%d", number)
+        handle.stop()
+        assert [messages(file) for file in all_files(log_path)] == [["1"], ["2"], ["3"]]
+
     @pytest.mark.parametrize("max_files", [1, 2])
     def test_a_line_larger_than_a_file_stays_whole(self, start: StartLogging, log_path: Path, max_files: int) -> None:
         handle = start(log_max_size=1000, log_max_files=max_files)
@@ -493,6 +549,35 @@ class TestRotation:
         handle.stop()
         first, torn, last = log_path.read_text().splitlines()
         assert (json.loads(first)["message"], torn, json.loads(last)["message"]) == ("whole", '{"mess', "next")
+
+
+class FailingDisk:
+    """The calls of the system by which log files are written and renamed.  Of every twenty writes two meet a full
+    disk, one of them with half of its lines written; of every five renames two fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.full = self.stuck = self._writes = self._renames = 0
+        self._write, self._replace = os.write, os.replace
+        monkeypatch.setattr(log_setup.os, "write", self.write)
+        monkeypatch.setattr(log_setup.os, "replace", self.replace)
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        if threading.current_thread().name != "log-writer":
+            return self._write(descriptor, data)
+        self._writes += 1
+        if self._writes % 20 >= 18:
+            self.full += 1
+            if self._writes % 2:
+                return self._write(descriptor, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self._write(descriptor, data)
+
+    def replace(self, source: str, target: str) -> None:
+        self._renames += 1
+        if self._renames % 5 >= 3:
+            self.stuck += 1
+            raise OSError(errno.EPERM, "Operation not permitted")
+        self._replace(source, target)
 
 
 class TestStartAndStop:
