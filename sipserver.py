@@ -28,6 +28,7 @@ from rtp import srtp
 from rtp.figures import RelayTotals, StreamSnapshot
 from rtp.relay import RtpRelay
 from signals import Signals
+from sip.addresses import route_source
 from sip.engine import SipEngine
 from sip.event_bus import EventBus
 from sip.events import NO_DATA, EventType
@@ -281,6 +282,9 @@ class SipServer:
             return trace
         with self._reading():
             return self._store.call_trace(call_id, invited_at)
+
+    def route_source(self, host: str) -> str:
+        return route_source(host) or ""
 
     def history(self, query: HistoryQuery) -> HistoryPage:
         with self._reading():

@@ -58,7 +58,7 @@ def call_messages(call_id: str) -> Response:
 @bp.get("/api/calls/<callid:call_id>/pcap")
 def call_pcap(call_id: str) -> Response:
     trace = find_trace(call_id, Query("inviteTime"))
-    response = Response(capture(trace), content_type=PCAP_TYPE)
+    response = Response(capture(trace, current().services.route_source), content_type=PCAP_TYPE)
     response.headers["Content-Disposition"] = f'attachment; filename="{_file_name(trace)}"'
     return response
 

@@ -46,7 +46,7 @@ class AddressBook:
             return self._fixed
         known = self._by_peer.get(peer)
         if known is None:
-            known = _route_source(peer) or _loopback(peer)
+            known = route_source(peer) or _loopback(peer)
             with self._lock:
                 if len(self._by_peer) >= _MAX_REMEMBERED:
                     self._by_peer.clear()
@@ -66,7 +66,7 @@ class AddressBook:
             return {}
         with self._lock:
             asked = {*self._by_peer, *peers}
-        found = {peer: source for peer in asked if (source := _route_source(peer)) is not None}
+        found = {peer: source for peer in asked if (source := route_source(peer)) is not None}
         with self._lock:
             self._by_peer.update(found)
             self._own.update(found.values())
@@ -76,9 +76,9 @@ class AddressBook:
 def address_towards(host: str) -> str:
     """The address of ours that a machine on the network knows us by: the one that packets to `host` come from, or to
     somewhere far away when that is this machine (or "")."""
-    found = _route_source(host) if host else None
+    found = route_source(host) if host else None
     if found is None or found.startswith("127.") or found == "::1":
-        return _route_source(SOMEWHERE[0]) or _loopback(SOMEWHERE[0])
+        return route_source(SOMEWHERE[0]) or _loopback(SOMEWHERE[0])
     return found
 
 
@@ -96,8 +96,8 @@ def _loopback(peer: str) -> str:
     return "::1" if ":" in peer else "127.0.0.1"
 
 
-def _route_source(peer: str) -> str | None:
-    """None: no route leads there."""
+def route_source(peer: str) -> str | None:
+    """The address of this machine that packets to that IP address come from; None: no route leads there."""
     family = socket.AF_INET6 if ":" in peer else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

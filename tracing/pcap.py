@@ -5,8 +5,8 @@ Addresses, ports and times are those of the messages.  What was not on the wire 
 
 - TCP comes without handshake and in segments of our own making, whose numbers fit together.
 - TLS is shown in the clear, as TCP; its port on the server is `CLEAR_PORT`, since programs expect encryption on 5061.
-- A server known to phones by a name, or by an address of the other family, has the address by which another phone of
-  the call reaches it, or the unspecified one.
+- A server that a phone knows by a name, or by an address of the other family, has the address that this machine sends
+  from to that phone.
 - Secrets are masked, so a message may differ in length from what was sent.
 - Messages whose text was not kept, and RTP packets, are cut off behind their headers.
 """
@@ -14,7 +14,7 @@ Addresses, ports and times are those of the messages.  What was not on the wire 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from sip.inet import parse_ip
@@ -32,9 +32,9 @@ _LINKTYPE_RAW = 101
 _Timed = tuple[float, Packet]
 
 
-def capture(trace: CallTrace) -> bytes:
-    """The whole file."""
-    addresses = _LocalAddresses(trace.entries)
+def capture(trace: CallTrace, route_source: Callable[[str], str]) -> bytes:
+    """The whole file.  `route_source` says which address of this machine faces that host."""
+    addresses = _LocalAddresses(trace.entries, route_source)
     timed = [*_sip(trace.entries, addresses), *(packet for log in trace.headers for packet in _rtp(log, addresses))]
     timed.sort(key=lambda each: each[0])
     header = struct.pack("<IHHiIII", _MAGIC, 2, 4, 0, 0, _SNAP_LENGTH, _LINKTYPE_RAW)
@@ -49,7 +49,8 @@ def _record(at: float, packet: Packet) -> bytes:
 class _LocalAddresses:
     """Where the phones reach the server, as addresses."""
 
-    def __init__(self, entries: Sequence[TraceEntry]) -> None:
+    def __init__(self, entries: Sequence[TraceEntry], route_source: Callable[[str], str]) -> None:
+        self._route_source = route_source
         self._by_phone: dict[str, Address] = {}
         for entry in entries:
             if entry.local is not None and entry.remote is not None:
@@ -59,10 +60,12 @@ class _LocalAddresses:
 
     def towards(self, phone: Address) -> Address:
         known = self._by_phone.get(str(phone))
-        if known is not None:
-            return known
-        fitting = (address for address in self._by_phone.values() if address.version == phone.version)
-        return next(fitting, IPv6Address("::") if phone.version == 6 else IPv4Address("0.0.0.0"))
+        if known is None:
+            known = parse_ip(self._route_source(str(phone)))
+            if known is None or known.version != phone.version:
+                known = IPv6Address("::") if phone.version == 6 else IPv4Address("0.0.0.0")
+            self._by_phone[str(phone)] = known
+        return known
 
 
 # ------------------------------------------------------------------------------------------------ SIP

@@ -239,6 +239,9 @@ class FakeServices:
         ended, self.live = len(remaining) < len(self.live), remaining
         return ended
 
+    def route_source(self, host: str) -> str:
+        return "192.0.2.1"
+
     def call_trace(self, call_id: str, invited_at: float | None = None) -> CallTrace | None:
         if self.history_fault:
             raise self.history_fault

@@ -28,7 +28,7 @@ def test_a_peer_that_no_route_leads_to_is_told_the_loopback_address_of_its_famil
 def test_an_answer_is_remembered_until_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """A new lease or interface shows after a refresh; the former address stays ours, dialogs still name it."""
     answers = iter(["192.0.2.1", "192.0.2.2", "192.0.2.2"])
-    monkeypatch.setattr(addresses, "_route_source", lambda peer: next(answers))
+    monkeypatch.setattr(addresses, "route_source", lambda peer: next(answers))
     book = AddressBook()
     book.add_port(5060)
     assert [book.local_host("192.0.2.9"), book.local_host("192.0.2.9")] == ["192.0.2.1", "192.0.2.1"]
@@ -40,7 +40,7 @@ def test_an_answer_is_remembered_until_refresh(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_peer_without_a_route_is_told_what_it_was_told_before(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter(["192.0.2.1", None])
-    monkeypatch.setattr(addresses, "_route_source", lambda peer: next(answers))
+    monkeypatch.setattr(addresses, "route_source", lambda peer: next(answers))
     book = AddressBook()
     book.local_host("192.0.2.9")
     assert book.refresh([]) == {}
@@ -57,7 +57,7 @@ def test_an_address_is_here_or_is_not() -> None:
 
 
 def test_memory_of_peers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "_route_source", lambda peer: "192.0.2.1")
+    monkeypatch.setattr(addresses, "route_source", lambda peer: "192.0.2.1")
     book = AddressBook()
     for number in range(addresses._MAX_REMEMBERED + 10):
         book.local_host(f"198.51.{number // 256}.{number % 256}")

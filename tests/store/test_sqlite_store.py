@@ -12,14 +12,17 @@ import pytest
 
 from config import IN_MEMORY, Config, ConfigError
 from sip.snapshots import CallRecord, HistoryQuery, NumberRecord, TerminationReason
+from sip.trace import record_of
 from store import StoreError, open_storage
-from store.database import FILE_NAME, Database
+from store.database import FILE_NAME, Database, connect
 from store.database_store import ROWS_AT_ONCE, DatabaseStore
-from store.interface import Store
+from store.interface import Store, TraceLimits
 from store.medium import Medium
 from store.postgres import PostgresDatabase
+from store.sqlite_store import SqliteStore
 from tests.support.postgres import Cluster
 from tests.support.stored import BINDING, LIVE_CALL, MEDIA, NOON_AT, Clock, ended_call
+from tests.support.traces import SOURCE
 
 LIMIT_S = 20.0
 ROOT = Path(__file__).parent.parent.parent
@@ -95,6 +98,20 @@ class TestInEachPlace:
         page = store.history(ALL)
         assert (page.calls, page.total, page.media) == ((call,), 1, ((MEDIA,),))
 
+    def test_what_a_call_has_left_beside_its_line_in_the_history(self, starter: Starter) -> None:
+        store, call = starter.start(), ended_call("a/b \udcff", NOON_AT)
+        store.end_call(call, (replace(MEDIA, call_id=call.call_id),))
+        assert store.put_trace(call, SOURCE) > 0
+        assert store.flush(LIMIT_S)
+        trace = store.call_trace(call.call_id, None)
+        record = record_of(SOURCE)
+        assert trace is not None and trace.is_kept
+        assert (trace.call, trace.entries, trace.quality) == (call, record.entries, record.quality)
+        assert (trace.streams, trace.headers) == (record.streams, record.headers)
+        assert store.call_trace(call.call_id, call.invited_at) == trace
+        assert store.call_trace(call.call_id, call.invited_at + 1) is None
+        assert store.call_trace("another", None) is None
+
     def test_all_rows_come_in_order_over_many_pieces(self, starter: Starter) -> None:
         store = starter.start()
         made = [ended_call(f"call-{number}", NOON_AT + number) for number in range(2 * ROWS_AT_ONCE + 1)]
@@ -129,6 +146,32 @@ class TestInEachPlace:
 
 
 class TestOnDisk:
+    def test_traces_are_kept_only_where_they_are_wanted(self, tmp_path: Path) -> None:
+        store = SqliteStore(tmp_path / "sipserver.db", 365, TraceLimits(0, 1_000_000), wall_clock=lambda: NOON_AT)
+        store.start()
+        try:
+            call = ended_call("call-1", NOON_AT)
+            store.end_call(call, ())
+            assert store.put_trace(call, SOURCE) == 0
+            assert store.flush(LIMIT_S)
+            trace = store.call_trace("call-1", None)
+            assert trace is not None
+            assert (trace.is_kept, trace.entries, trace.forgotten_at) == (False, (), None)
+        finally:
+            store.stop()
+
+    def test_a_trace_that_makes_no_sense_is_said_in_plain_words(self, on_disk: Starter) -> None:
+        store, call = on_disk.start(), ended_call("call-1", NOON_AT)
+        store.end_call(call, ())
+        store.put_trace(call, SOURCE)
+        assert store.flush(LIMIT_S)
+        assert on_disk.path is not None
+        other = connect(str(on_disk.path))
+        other.execute("UPDATE trace SET data = ?", (b"rubbish",))
+        other.close()
+        with pytest.raises(StoreError, match="the record of a call can't be read"):
+            store.call_trace("call-1", None)
+
     def test_everything_is_there_at_the_next_start(self, on_disk: Starter) -> None:
         store = on_disk.start()
         store.put_binding(BINDING, 4)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from ipaddress import IPv6Address
 from pathlib import Path
 
 from sip.flow import Flow
-from sip.trace import HEADER_RECORD, RtpHeaders
+from sip.trace import HEADER_RECORD, CallTrace, RtpHeaders
 from tests.support.dialogues import ALICE, BEGAN_AT, DESK, INVITE, MOBILE, make_trace, received, sent, sip
 from tests.support.tshark import read_capture
-from tracing.pcap import capture
+from tracing.pcap import capture as capture_with
 
 TLS = Flow("TLS", "192.168.1.2", 5061, "192.168.1.13", 40000, 4)
 V6 = Flow("UDP", "2001:db8::1", 5060, "2001:db8::5", 5060)
 WIRE = ("frame.time_epoch", "ip.src", "ip.dst", "ipv6.src", "ipv6.dst")
 PORTS = ("udp.srcport", "udp.dstport", "tcp.srcport", "tcp.dstport")
 SIP = ("sip.Method", "sip.Status-Code", "sip.CSeq", "sip.Call-ID")
+
+
+def capture(trace: CallTrace, route_source: Callable[[str], str] = lambda _host: "") -> bytes:
+    return capture_with(trace, route_source)
 
 
 def records(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
@@ -134,15 +139,25 @@ def test_rtp_headers_are_rtp_to_wireshark_and_nothing_that_was_said_is_there(tmp
     assert float(rtp[0][0]) == BEGAN_AT + 3.1
 
 
-def test_a_server_known_by_a_name_has_the_address_another_phone_knows_or_none() -> None:
+def test_a_server_known_by_a_name_has_the_address_that_faces_the_phone() -> None:
     named = Flow("UDP", "pbx.example.org", 5060, "192.168.1.20", 5060)
-    (alone,) = records(capture(make_trace(received(0, named, INVITE))))
-    assert alone[3][16:20] == bytes(4)
-    both = list(records(capture(make_trace(received(0, named, INVITE), received(1, ALICE, INVITE)))))
-    assert both[0][3][16:20] == bytes([192, 168, 1, 2])
-    lone_v6 = V6._replace(local_host="192.168.1.2")
-    (packet,) = records(capture(make_trace(received(0, lone_v6, INVITE))))
-    assert packet[3][24:40] == bytes(16)
+    asked = []
+
+    def route_source(host: str) -> str:
+        asked.append(host)
+        return "2001:db8::7" if host == "2001:db8::5" else "192.168.1.7"
+
+    def servers(*flows: Flow) -> list[bytes]:
+        made = make_trace(*(received(place, flow, INVITE) for place, flow in enumerate(flows)))
+        return [
+            packet[16:20] if packet[0] == 0x45 else packet[24:40] for *_, packet in records(capture(made, route_source))
+        ]
+
+    assert servers(named, ALICE, named) == [bytes([192, 168, 1, 7]), bytes([192, 168, 1, 2]), bytes([192, 168, 1, 7])]
+    assert asked == ["192.168.1.20"]
+    other_family = V6._replace(local_host="192.168.1.2")
+    assert servers(other_family) == [IPv6Address("2001:db8::7").packed]
+    assert servers(other_family._replace(remote_host="2001:db8::6")) == [bytes(16)]
 
 
 def test_nothing_makes_an_empty_capture() -> None:
