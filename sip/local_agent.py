@@ -41,7 +41,9 @@ RINGING_S = 0.5
 """How long it rings: whoever dialled hears that, and can think better of it."""
 
 _RETRY_AFTER_S = 1
-_KEY = re.compile(r"(?:signal\s*=\s*)?([0-9A-Da-d*#])\s*", re.IGNORECASE)
+_KEY = re.compile(r"(?:signal\s*=\s*)?(1[0-5]|[0-9A-D*#])\s*", re.IGNORECASE)
+_KEYS_BY_CODE = dict(zip(("10", "11", "12", "13", "14", "15"), "*#ABCD", strict=True))
+"""Some phones write the event codes of RFC 4733 3.2."""
 _KEY_TYPES = ("application/dtmf-relay", "application/dtmf")
 
 
@@ -332,7 +334,7 @@ class LocalAgent:
                 self._reply(transaction, request, 400, now)
                 return
             if call.local is not None and call.local.is_confirmed:
-                call.local.media.press(key[1].upper())
+                call.local.media.press(_KEYS_BY_CODE.get(key[1], key[1].upper()))
         self._reply(transaction, request, 200, now)
 
     # -------------------------------------------------------------------------------------------- session timer

@@ -6,14 +6,19 @@ import struct
 from contextlib import suppress
 from itertools import pairwise
 from math import isfinite
+from random import Random
 
+from rtp.conversation import Conversation, Format
 from rtp.latch import Verdict
 from rtp.packet import FIXED_HEADER, FIXED_HEADER_LENGTH, PacketKind, RtpError, RtpHeader, classify
+from rtp.program import Program
 from rtp.rtcp import MAX_PACKETS, RtcpError, parse_reports
 from rtp.session import MediaSession
+from rtp.srtp import SrtpError, SrtpStream
 
 SOURCES = (("192.168.1.20", 4000), ("192.168.1.20", 4001), ("192.168.1.20", 5000), ("198.51.100.9", 4000))
 """As announced for RTP, as announced for RTCP, another port of that host, a stranger."""
+STRANGER = 3
 MAX_SESSION_PACKETS = 200
 
 
@@ -109,3 +114,40 @@ def check_figures(session: MediaSession, now: float, counted: list[int]) -> None
         assert figures.rtt_ms is None or figures.rtt_ms >= 0.0
     events = [event.at for event in session.drain_events()]
     assert all(earlier <= later for earlier, later in pairwise(events))
+
+
+def check_conversation(data: bytes) -> None:
+    """A phone and the echo: what comes back is never more than what came, and a stranger gets nothing."""
+    session = MediaSession("fuzz@call", "audio", (10_000, 10_000))
+    talk = Conversation(session, Program("echo"), "cname", Random(1))
+    terms = Format(0, False, 101, 20, may_send=True, is_vouched=True)
+    talk.agree(SOURCES[0], SOURCES[1], frozenset({SOURCES[0][0]}), {101: ("telephone-event", 8000)}, terms, None, 0.0)
+    talk.begin(0.0)
+    while talk.next_packet_at() is not None:
+        talk.next_packet(talk.next_packet_at() or 0.0)
+    now = 1.0
+    for where, source, packet in packets_of(data):
+        now += 0.02
+        judge = session.sides[0].judge_rtcp if where & 1 else session.sides[0].judge_rtp
+        if judge(SOURCES[source], packet, now) not in (Verdict.ACCEPTED, Verdict.LATCHED):
+            continue
+        assert source != STRANGER
+        if where & 1:
+            talk.on_rtcp(packet, now)
+        elif (reply := talk.on_rtp_port(packet, now)) is not None:
+            assert len(reply) <= len(packet)
+            assert classify(reply) is PacketKind.RTP
+    assert talk.destination() in SOURCES[:STRANGER]
+    parse_reports(talk.report(now, 0.0, is_last=True))
+    assert all(isfinite(figures.jitter_ms) for figures in talk.snapshots(now, 0.0, is_open=True))
+
+
+def check_srtp(data: bytes) -> None:
+    """Nothing that was not sealed with the key is ever opened."""
+    stream = SrtpStream(bytes(30), 10)
+    for open_it in (stream.open, stream.open_rtcp):
+        try:
+            open_it(data)
+        except SrtpError:
+            continue
+        raise AssertionError("a forged packet was taken for authentic")

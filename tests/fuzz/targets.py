@@ -38,6 +38,8 @@ TARGETS = {
     "rtp": Target(check_packets.check_rtp, seeds.packets, 256),
     "rtcp": Target(check_packets.check_rtcp, seeds.reports, 1024),
     "session": Target(check_packets.check_session, seeds.sessions, 4096),
+    "conversation": Target(check_packets.check_conversation, seeds.sessions, 4096),
+    "srtp": Target(check_packets.check_srtp, seeds.packets, 256),
     "core": Target(check_core.check_core, seeds.conversations, 8192),
     "query": Target(check_query.check_query, seeds.queries, 256),
 }

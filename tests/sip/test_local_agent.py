@@ -459,6 +459,7 @@ def test_requests_outside_a_dialog(office: CoreHarness, alice: FakePhone, method
         ("application/dtmf-relay", b"Signal=5\r\nDuration=160\r\n", 200, ["press 5"]),
         ("application/dtmf-relay", b"Signal= *\nDuration= 160", 200, ["press *"]),
         ("application/dtmf", b"d", 200, ["press D"]),
+        ("application/dtmf-relay", b"Signal=11\r\nDuration=250", 200, ["press #"]),
         ("application/dtmf-relay", b"Signal=seven", 400, []),
         ("text/plain", b"5", 415, []),
         ("", b"", 200, []),
