@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import partial
 
 from sip.calls import CALLEE, CALLER, MAX_LEGS, Call, Leg, Party
 from sip.constants import MAX_FORWARDS
@@ -109,7 +108,7 @@ class CallControl:
     def watch_setup(self, call: Call, now: float) -> None:
         limit = self._x.config.call_setup_timeout
         if limit > 0:
-            call.setup_timer = self._x.timers.start(now + limit, partial(self._setup_expired, call))
+            call.setup_timer = self._x.timers.start(now + limit, self._setup_expired, call)
 
     def _setup_expired(self, call: Call, now: float) -> None:
         call.setup_timer = None
@@ -190,9 +189,7 @@ class CallControl:
             call.session_timer = None
         interval = delta_seconds(response.headers.get("session-expires"))
         if interval and call.live:
-            call.session_timer = self._x.timers.start(
-                now + interval + SESSION_GRACE_S, partial(self._session_expired, call)
-            )
+            call.session_timer = self._x.timers.start(now + interval + SESSION_GRACE_S, self._session_expired, call)
 
     def _session_expired(self, call: Call, now: float) -> None:
         call.session_timer = None
@@ -205,7 +202,7 @@ class CallControl:
     def _watch_media(self, call: Call, now: float) -> None:
         limit = self._x.config.media_timeout
         interval = min(MEDIA_CHECK_S, limit) if limit > 0 else MEDIA_CHECK_S
-        call.media_timer = self._x.timers.start(now + interval, partial(self._check_media, call))
+        call.media_timer = self._x.timers.start(now + interval, self._check_media, call)
 
     def _check_media(self, call: Call, now: float) -> None:
         call.media_timer = None

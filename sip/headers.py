@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sip.constants import COMMON_HEADERS, COMPACT_FORMS, METHODS, SIP_PORT, SIPS_PORT
 from sip.errors import HeaderError, LocalProtocolError, ParseError
 from sip.grammar import ADDR_SPEC, CSEQ, FOLD, LWS, NAME_ADDR, PARAMETERS, QUOTED_PAIR, TOKEN, VIA_SENT_BY
-from sip.uri import Uri
+from sip.uri import Uri, parse_uri
 
 _CACHEABLE_LENGTH = 200
 """Characters of a text that is remembered: a stranger can't fill memory with its own."""
@@ -224,7 +224,7 @@ def _parse_name_addr(text: str) -> NameAddr:
     else:
         raise ParseError("malformed address")
     values = parse_parameters(parameters)
-    return NameAddr(name, Uri.parse(uri), values, values.get("tag") or None)
+    return NameAddr(name, parse_uri(uri), values, values.get("tag") or None)
 
 
 _parse_name_addr_cached = lru_cache(maxsize=1024)(_parse_name_addr)

@@ -6,7 +6,6 @@ Pure; guarded by the core lock.
 from __future__ import annotations
 
 import logging
-from functools import partial
 
 from sip.constants import MAX_FORWARDS
 from sip.exchange import Exchange
@@ -45,7 +44,7 @@ class NatKeepAlive:
             return
         interval = self._x.config.nat_keepalive
         if interval > 0 and binding not in self._timers:
-            self._timers[binding] = self._x.timers.start(now + interval, partial(self._ping, binding))
+            self._timers[binding] = self._x.timers.start(now + interval, self._ping, binding)
 
     def unbound(self, binding: Binding) -> None:
         """A binding is gone."""
@@ -70,7 +69,7 @@ class NatKeepAlive:
         if not binding.behind_nat:
             del self._timers[binding]
             return
-        self._timers[binding] = x.timers.start(now + x.config.nat_keepalive, partial(self._ping, binding))
+        self._timers[binding] = x.timers.start(now + x.config.nat_keepalive, self._ping, binding)
         flow = binding.flow
         if flow.reliable and flow.connection == 0:
             # Its connection is gone, and there is no way in through the NAT: the phone has to come back by itself.

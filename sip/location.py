@@ -11,7 +11,6 @@ import secrets
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol
 
 from sip.events import Bound
@@ -153,6 +152,8 @@ class LocationService:
         self._by_id: dict[str, Binding] = {}
         self._counts: dict[str, int] = {}
         self._first_seen: dict[str, float] = {}
+        self._on_expiry = self._expire
+        """One object for all timers."""
 
     # -------------------------------------------------------------------------------------------- reading
 
@@ -297,7 +298,7 @@ class LocationService:
         if binding.timer is not None:
             binding.timer.cancel()
         binding.timer_deadline = binding.expires
-        binding.timer = self._timers.start(binding.expires, partial(self._expire, binding))
+        binding.timer = self._timers.start(binding.expires, self._on_expiry, binding)
 
     def _expire(self, binding: Binding, now: float) -> None:
         binding.timer = None

@@ -297,7 +297,7 @@ def _read_contact(value: str) -> _Contact:
 
 
 # A phone sends the same Contact each time.
-_read_contact_cached = lru_cache(maxsize=2048)(_read_contact)
+_read_contact_cached = lru_cache(maxsize=512)(_read_contact)
 
 
 def _parameters_text(value: str) -> str:

@@ -6,7 +6,6 @@ Pure; guarded by the core lock.
 from __future__ import annotations
 
 import logging
-from functools import partial
 
 from sip.asserted_identity import assert_identity
 from sip.call_control import CallControl, reason_value, remote_target
@@ -106,7 +105,7 @@ class ResponseProcessor:
     def start_timer_c(self, branch: Branch, now: float) -> None:
         """Timer C, anew with every provisional but 100 (16.6 step 11, 16.7 step 2)."""
         branch.stop_timer()
-        branch.timer_c = self._x.timers.start(now + self._x.settings.timer_c_s, partial(self._timer_c_fired, branch))
+        branch.timer_c = self._x.timers.start(now + self._x.settings.timer_c_s, self._timer_c_fired, branch)
 
     def _timer_c_fired(self, branch: Branch, now: float) -> None:
         branch.timer_c = None

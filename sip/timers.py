@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, TypeVarTuple, Unpack
 
 from faults import FaultLog
 
@@ -104,14 +104,18 @@ class TimerSettings:
         return elapsed
 
 
+Arguments = TypeVarTuple("Arguments")
+
+
 class Timer:
-    """One deadline.  Invariant: after firing or `cancel` it holds no reference to the callback nor to the queue."""
+    """One deadline.  Invariant: after firing or `cancel` it holds no reference to callback, arguments or queue."""
 
-    __slots__ = ("_callback", "_queue")
+    __slots__ = ("_arguments", "_callback", "_queue")
 
-    def __init__(self, queue: TimerQueue, callback: Callable[[float], None]) -> None:
+    def __init__(self, queue: TimerQueue, callback: Callable[..., None], arguments: tuple[object, ...]) -> None:
         self._queue: TimerQueue | None = queue
-        self._callback: Callable[[float], None] | None = callback
+        self._callback: Callable[..., None] | None = callback
+        self._arguments = arguments
 
     @property
     def active(self) -> bool:
@@ -123,14 +127,17 @@ class Timer:
         queue = self._queue
         if queue is not None:
             self._queue = self._callback = None
+            self._arguments = ()
             queue._cancelled += 1
             if queue._cancelled > _COMPACTION_FLOOR:
                 queue._compact()
 
-    def _take(self) -> Callable[[float], None] | None:
-        """The callback, which the timer then lets go; None when cancelled."""
-        callback, self._queue, self._callback = self._callback, None, None
-        return callback
+    def _take(self) -> tuple[Callable[..., None] | None, tuple[object, ...]]:
+        """Callback and arguments, which the timer then lets go; no callback when cancelled."""
+        taken = self._callback, self._arguments
+        self._queue = self._callback = None
+        self._arguments = ()
+        return taken
 
 
 class TimerQueue:
@@ -152,9 +159,14 @@ class TimerQueue:
         """Live timers."""
         return len(self._heap) - self._cancelled
 
-    def start(self, deadline: float, callback: Callable[[float], None]) -> Timer:
-        """Have `callback(now)` called by the first `fire_due` at or after `deadline` (monotonic seconds)."""
-        timer = Timer(self, callback)
+    def start(
+        self,
+        deadline: float,
+        callback: Callable[[Unpack[Arguments], float], None],
+        *arguments: *Arguments,
+    ) -> Timer:
+        """Have `callback(*arguments, now)` called by the first `fire_due` at or after `deadline` (monotonic)."""
+        timer = Timer(self, callback, arguments)
         # The running number keeps the order of equal deadlines and the comparison away from Timer.
         self._started += 1
         heappush(self._heap, (deadline, self._started, timer))
@@ -181,13 +193,13 @@ class TimerQueue:
         fired = 0
         limit = len(self) + _EXTRA_FIRINGS
         while heap and heap[0][0] <= now and fired < limit:
-            callback = heappop(heap)[2]._take()
+            callback, arguments = heappop(heap)[2]._take()
             if callback is None:
                 self._cancelled -= 1
                 continue
             fired += 1
             try:
-                callback(now)
+                callback(*arguments, now)
             except Exception as error:  # noqa: BLE001 - logged, at a rate that packets cannot drive
                 self._faults.note(error, now, "timer callback failed")
         return fired

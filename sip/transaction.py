@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import partial
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from sip.flow import Flow
@@ -160,7 +159,7 @@ class Transaction(Generic[OwnerT]):
     def _start(self, timer: Input, delay_s: float, now: float) -> None:
         if self._timers is None:
             self._timers = {}
-        self._timers[timer] = self._owner.timers.start(now + delay_s, partial(self._fire, timer))
+        self._timers[timer] = self._owner.timers.start(now + delay_s, self._fire, timer)
 
     def _fire(self, timer: Input, now: float) -> None:
         if self._timers is not None:

@@ -37,7 +37,7 @@ class Uri(NamedTuple):
     def parse(cls, text: str) -> Uri:
         """Raises `ParseError` (400) when the text is no URI at all."""
         # Phones repeat the same few URIs all day; long ones are not cached, so a flood can't fill memory.
-        return _parse_cached(text) if len(text) <= _CACHEABLE_LENGTH else _parse(text)
+        return _parse_cached(text) if len(text) <= _CACHEABLE_LENGTH else parse_uri(text)
 
     @classmethod
     def sip(cls, user: str, host: str, port: int | None = None, parameters: str = "") -> Uri:
@@ -130,7 +130,8 @@ def _pairs(text: str, separator: str) -> dict[str, str]:
     return pairs
 
 
-def _parse(text: str) -> Uri:
+def parse_uri(text: str) -> Uri:
+    """The work of `Uri.parse`, for those who remember the result themselves."""
     match = SIP_URI.fullmatch(text)
     if match is not None:
         scheme, user, password, host, port_text, parameters, headers = match.groups()
@@ -157,4 +158,4 @@ def _number(user: str) -> str:
     return unquote(user, errors="surrogateescape") if "%" in user else user
 
 
-_parse_cached = lru_cache(maxsize=2048)(_parse)
+_parse_cached = lru_cache(maxsize=512)(parse_uri)
