@@ -9,16 +9,15 @@ from __future__ import annotations
 from sip.headers import Headers
 from sip.uri import bracket
 
-_CLAIMS = ("p-asserted-identity", "p-preferred-identity", "remote-party-id")
+_CLAIMS = frozenset({"p-asserted-identity", "p-preferred-identity", "remote-party-id"})
 
 
 def assert_identity(headers: Headers, number: str, host: str) -> None:
     """Replace every claim by our word that the sender is `number` at `host`, the server's address for the receiver;
     by nothing when `number` is "" or the sender asks for privacy: phones are outside the trust domain."""
     names = headers.first
-    for name in _CLAIMS:
-        if name in names:
-            headers.remove(name)
+    for name in _CLAIMS.intersection(names):
+        headers.remove(name)
     if number and not ("privacy" in names and _wants_privacy(headers)):
         headers.append("P-Asserted-Identity", f"<sip:{number}@{bracket(host)}>")
 
