@@ -14,7 +14,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,7 @@ from sip.snapshots import (
     HistoryPage,
     HistoryQuery,
     PeriodFigures,
+    PresenceSnapshot,
     QualityResult,
     RegistrationFailure,
     RegistrationSnapshot,
@@ -336,6 +337,12 @@ class SipServer:
 
     def numbers_with_password(self) -> frozenset[str]:
         return self._engine.numbers_with_password()
+
+    def presence(self, number: str) -> PresenceSnapshot:
+        return self._engine.presence(number)
+
+    def rate_limited(self) -> Mapping[str, float]:
+        return self._engine.rate_limited()
 
     def set_password(self, number: str, password: str) -> int:
         with _explained("The password of this extension can't be changed here."), self._kept():

@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
-from api.views import Json, clean, iso_time
+from collections.abc import Sequence
+
+from api.views import Json, clean, contact_view, iso_time
 from explain.calls.explanation import Explanation
 from explain.finding import Evidence, Finding
+from explain.phones.explanation import NumberExplanation
+from explain.phones.standing import Standing
 from explain.words import said, summary
 from sip.snapshots import CallSnapshot
 
 
-def explanation_view(call: CallSnapshot, explanation: Explanation, language: str) -> Json:
-    """`findings`: the most certain first."""
-    findings = explanation.findings
-    words = dict(explanation.words)
-    if findings:
-        words["cause"] = said(findings[0], language).cause
+def number_view(standing: Standing, explanation: NumberExplanation, language: str) -> Json:
+    """`contacts` are the devices that the number is registered with."""
     return {
-        "callId": clean(call.call_id),
-        "verdict": explanation.verdict.value,
-        "summary": clean(summary(explanation.summary, words, language)),
+        "number": standing.number,
+        "verdict": explanation.reach.value,
+        "summary": _summary(explanation, language),
         "language": language,
-        "findings": [finding_view(finding, language) for finding in findings],
+        "findings": findings_view(explanation.findings, language),
+        "firstSeen": iso_time(standing.presence.first_seen_at),
+        "contacts": [contact_view(contact) for contact in standing.presence.contacts],
     }
 
 
-def finding_view(finding: Finding, language: str) -> Json:
+def explanation_view(call: CallSnapshot, explanation: Explanation, language: str) -> Json:
+    """`findings`: the most certain first."""
+    return {
+        "callId": clean(call.call_id),
+        "verdict": explanation.verdict.value,
+        "summary": _summary(explanation, language),
+        "language": language,
+        "findings": findings_view(explanation.findings, language),
+    }
+
+
+def _summary(explanation: Explanation | NumberExplanation, language: str) -> str:
+    """The sentence on top; where it tells the cause, that of the first finding."""
+    words = dict(explanation.words)
+    if explanation.findings:
+        words["cause"] = said(explanation.findings[0], language).cause
+    return clean(summary(explanation.summary, words, language))
+
+
+def findings_view(findings: Sequence[Finding], language: str) -> list[Json]:
+    return [_finding_view(finding, language) for finding in findings]
+
+
+def _finding_view(finding: Finding, language: str) -> Json:
     """`cause` is a clause, `sentence` and `remedy` are sentences for people."""
     words = said(finding, language)
     return {

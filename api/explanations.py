@@ -1,14 +1,20 @@
-"""Why a call went as it did, in words, in the language of the reader.  Waitress workers."""
+"""Why a call went as it did, a registration was refused, a number can't be reached: in words, in the language of the
+reader.  Waitress workers.
+"""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, request
 
-from api.explanation_views import explanation_view
-from api.query import Query
+from api.explanation_views import explanation_view, findings_view, number_view
+from api.paging import PARAMETERS, page_response, read_limit, read_offset
+from api.query import Query, check_extension
 from api.services import current
 from api.traces import find_call
+from api.views import failure_view
 from explain.calls.explanation import explain_call
+from explain.phones.explanation import explain_failure, explain_number
+from explain.phones.standing import Standing
 from explain.words import LANGUAGES, chosen_language
 
 bp = Blueprint("explanations", __name__)
@@ -21,6 +27,62 @@ def explain(call_id: str) -> Response:
     language, trace, context = read_language(query), find_call(call_id, query), current()
     explanation = explain_call(trace, context.services.bans(), context.wall_clock())
     return in_language(jsonify(explanation_view(trace.call, explanation, language)), language)
+
+
+@bp.get("/api/users/<username>/explain")
+def explain_user(username: str) -> Response:
+    """Whether a number can be reached now, and if not, why."""
+    query = Query("lang")
+    check_extension(username)
+    language, standings = read_language(query), Standings()
+    standing = standings.of(username)
+    return in_language(jsonify(number_view(standing, explain_number(standing), language)), language)
+
+
+@bp.get("/api/registrations/failures")
+def failures() -> Response:
+    """Refused registrations, the newest first; `since` is about the last one of those counted together."""
+    query = Query("since", "extension", "lang", *PARAMETERS)
+    since_at, extension, language = query.time_at("since"), query.word("extension"), read_language(query)
+    limit, offset = read_limit(query), read_offset(query)
+    standings = Standings()
+    fitting = [
+        failure
+        for failure in standings.failures
+        if (since_at is None or failure.last_at >= since_at) and extension in (None, failure.number)
+    ]
+    rows = [
+        failure_view(failure)
+        | {"explanation": findings_view(explain_failure(failure, standings.of(failure.number)), language)}
+        for failure in fitting[offset : offset + limit]
+    ]
+    return in_language(page_response(rows, len(fitting), limit, offset), language)
+
+
+class Standings:
+    """What is known of numbers at the moment of a request; of each it is asked once."""
+
+    def __init__(self) -> None:
+        self._context = current()
+        services = self._context.services
+        self.failures = services.registration_failures()
+        self._bans, self._rate_limited = services.bans(), services.rate_limited()
+        extensions = services.extensions()
+        self._numbers = f"{extensions[0]}-{extensions[-1]}"
+        self._known: dict[str, Standing] = {}
+
+    def of(self, number: str) -> Standing:
+        known = self._known.get(number)
+        if known is None:
+            known = self._known[number] = Standing(
+                presence=self._context.services.presence(number),
+                now_at=self._context.wall_clock(),
+                numbers=self._numbers,
+                failures=[failure for failure in self.failures if failure.number == number],
+                bans=self._bans,
+                rate_limited=self._rate_limited,
+            )
+        return known
 
 
 def read_language(query: Query) -> str:

@@ -1,4 +1,4 @@
-"""Registered users: who they are, whose registration runs out soon, removal; who was refused. Waitress workers."""
+"""Registered users: who they are, whose registration runs out soon, removal. Waitress workers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from flask import Blueprint, Response
 
 from api.errors import Problem
 from api.outcome import counted, outcome
-from api.paging import PARAMETERS, live_response, page_response, read_limit, read_offset
+from api.paging import PARAMETERS, live_response
 from api.query import Query
 from api.services import current
-from api.views import expiring_view, failure_view, user_view
+from api.views import expiring_view, user_view
 
 bp = Blueprint("registrations", __name__)
 
@@ -50,18 +50,3 @@ def remove(username: str) -> Response:
     if not removed:
         raise Problem(404, "This number isn't registered.", "No phone is registered under it; nothing was removed.")
     return outcome(f"Removed {counted(removed, 'registration')} of {username}.", removed=removed)
-
-
-@bp.get("/api/registrations/failures")
-def failures() -> Response:
-    """Refused registrations, the newest first; `since` is about the last one of those counted together."""
-    query = Query("since", "extension", *PARAMETERS)
-    since_at, extension = query.time_at("since"), query.word("extension")
-    limit, offset = read_limit(query), read_offset(query)
-    fitting = [
-        failure
-        for failure in current().services.registration_failures()
-        if (since_at is None or failure.last_at >= since_at) and extension in (None, failure.number)
-    ]
-    rows = [failure_view(failure) for failure in fitting[offset : offset + limit]]
-    return page_response(rows, len(fitting), limit, offset)

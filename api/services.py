@@ -23,6 +23,7 @@ from sip.snapshots import (
     HistoryPage,
     HistoryQuery,
     PeriodFigures,
+    PresenceSnapshot,
     QualityResult,
     RegistrationFailure,
     RegistrationSnapshot,
@@ -97,6 +98,9 @@ class Services(Protocol):
     each other. `clear_*` and `remove_registrations` say how many they ended, `end_call` whether a call with that
     Call-ID was in progress. `started_at` is wall time.
 
+    `presence` is where a number can be reached, and how its last registrations ended; `rate_limited` are sources whose
+    messages were dropped for SIP_RATE_LIMIT, and when the last was, wall time.
+
     `bans` are those in force. `add_ban` lasts `duration_s`, or until lifted (None); `lift_ban` says whether there was
     one. Addresses are sources as `sip.sources.source_of` has them. `registration_failures` has the newest first.
     `set_password` says how many bindings it ended, `remove_password` whether there was a password. A change that can't
@@ -131,6 +135,8 @@ class Services(Protocol):
     def call_totals(self) -> CallTotals: ...
     def relay_totals(self) -> RelayTotals: ...
     def extensions(self) -> Sequence[str]: ...
+    def presence(self, number: str) -> PresenceSnapshot: ...
+    def rate_limited(self) -> Mapping[str, float]: ...
     def started_at(self) -> float: ...
     def health(self) -> HealthSnapshot: ...
     def internals(self) -> Internals: ...

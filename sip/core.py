@@ -51,6 +51,7 @@ from sip.snapshots import (
     CallTotals,
     DepartureSnapshot,
     NumberRecord,
+    PresenceSnapshot,
     QualityResult,
     RegistrationSnapshot,
     SignallingFigures,
@@ -355,6 +356,9 @@ class SipCore:
     def registrations(self, now: float) -> tuple[RegistrationSnapshot, ...]:
         return self._exchange.location.snapshot(now, self._wall(now))
 
+    def presence(self, number: str, now: float) -> PresenceSnapshot:
+        return self._exchange.location.presence(number, now, self._wall(now))
+
     def has_calls(self) -> bool:
         return self._exchange.calls.has_live()
 
@@ -542,7 +546,7 @@ class SipCore:
         elif isinstance(context, DialogRequest):
             self._agent.on_timeout(context, now)
         elif isinstance(context, Ping):
-            self._keepalive.unanswered(context.binding)
+            self._keepalive.unanswered(context.binding, now)
 
     def on_ack_timeout(self, transaction: InviteServerTransaction, now: float) -> None:
         call = self._call_of(transaction)
@@ -558,7 +562,7 @@ class SipCore:
             elif isinstance(context, DialogRequest):
                 self._agent.on_timeout(context, now)
             elif isinstance(context, Ping):
-                self._keepalive.unanswered(context.binding)
+                self._keepalive.unanswered(context.binding, now)
         elif call is not None:
             text, details = f"a response could not be sent: {reason}", {"address": address_text(flow), "why": reason}
             call.journal.decided(self._wall(now), text, Fact.RESPONSE_UNDELIVERED, details)

@@ -38,6 +38,7 @@ from sip.snapshots import (
     CallSnapshot,
     CallTotals,
     NumberRecord,
+    PresenceSnapshot,
     QualityResult,
     RegistrationFailure,
     RegistrationSnapshot,
@@ -445,6 +446,15 @@ class SipEngine:
     def registrations(self) -> tuple[RegistrationSnapshot, ...]:
         with self._lock:
             return self._core.registrations(time.monotonic())
+
+    def presence(self, number: str) -> PresenceSnapshot:
+        with self._lock:
+            return self._core.presence(number, time.monotonic())
+
+    def rate_limited(self) -> dict[str, float]:
+        """Sources whose messages were dropped for SIP_RATE_LIMIT, and when the last was, wall clock."""
+        offset = time.time() - time.monotonic()
+        return {source: at + offset for source, at in self._guard.recently_dropped()}
 
     def set_credentials(self, credentials: Credentials) -> int:
         """Have these passwords in force; how many registrations that ended."""

@@ -33,6 +33,9 @@ STRANGERS_FACTOR: Final = 10
 MAX_SOURCES: Final = 8192
 """Sources remembered.  One that is forgotten begins with a full burst, so forgetting is never to a phone's harm."""
 
+MAX_DROPPED_SOURCES: Final = 256
+"""Sources remembered of which something was dropped."""
+
 REPORT_INTERVAL_S: Final = 60.0
 """A flood of messages is no flood of log lines."""
 
@@ -87,6 +90,13 @@ class SourceGuard:
         self._recent: dict[str, float] = {}
         self._older: dict[str, float] = {}
         self._next_report = 0.0
+        # source -> when something of it was dropped last, the newest at the end.
+        self._dropped_at: dict[str, float] = {}
+
+    def recently_dropped(self) -> list[tuple[str, float]]:
+        """Sources of which messages were dropped, and when the last was (monotonic seconds), oldest first.  Any thread:
+        the copy is made in one step of the interpreter."""
+        return list(self._dropped_at.items())
 
     def __len__(self) -> int:
         """Sources remembered."""
@@ -131,6 +141,10 @@ class SourceGuard:
 
     def _note_dropped(self, source: str, now: float) -> None:
         self.dropped += 1
+        self._dropped_at.pop(source, None)
+        self._dropped_at[source] = now
+        if len(self._dropped_at) > MAX_DROPPED_SOURCES:
+            del self._dropped_at[next(iter(self._dropped_at))]
         if now >= self._next_report:
             self._next_report = now + REPORT_INTERVAL_S
             log.warning(

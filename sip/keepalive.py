@@ -55,13 +55,15 @@ class NatKeepAlive:
 
     def answered(self, binding: Binding, now: float) -> None:
         binding.last_seen_at = self._x.wall(now)
+        binding.silent_since_at = None
         if binding in self._silent:
             self._silent.discard(binding)
             log.info("%s answers again from %s", binding.number, binding.flow)
 
-    def unanswered(self, binding: Binding) -> None:
+    def unanswered(self, binding: Binding, now: float) -> None:
         if binding in self._timers and binding not in self._silent:
             self._silent.add(binding)
+            binding.silent_since_at = self._x.wall(now)
             log.warning("%s does not answer at %s; calls to it will probably fail", binding.number, binding.flow)
 
     def _ping(self, binding: Binding, now: float) -> None:

@@ -17,7 +17,7 @@ from sip.events import Bound
 from sip.facts import Departure
 from sip.flow import Flow, address_text
 from sip.journal import Details
-from sip.snapshots import ContactSnapshot, DepartureSnapshot, NumberRecord, RegistrationSnapshot
+from sip.snapshots import ContactSnapshot, DepartureSnapshot, NumberRecord, PresenceSnapshot, RegistrationSnapshot
 from sip.timers import Timer, TimerQueue
 from sip.uri import Uri
 
@@ -37,7 +37,8 @@ class Binding:
 
     `contact` and `parameters` (the rest of the Contact, without expires) are kept to the letter.  `instance` names the
     device for as long as it exists, whatever its contact: `+sip.instance` with `reg-id`, "" when it gave none.
-    `connection_lost_at` is when the connection it was reached by was lost, None while it has one or needs none.
+    `connection_lost_at` is when the connection it was reached by was lost, None while it has one or needs none;
+    `silent_since_at`, since when it does not answer pings.
     `password_mark` (`Credentials.mark`) tells which password its last REGISTER has shown, "" none.  `kept_*`: in which
     form it was last given to the recorder.  `server` names the other server that holds the flow, "" is this one.
     Deadlines are monotonic seconds, `*_at` are wall clock.
@@ -59,6 +60,7 @@ class Binding:
     password_mark: str = ""
     server: str = ""
     connection_lost_at: float | None = None
+    silent_since_at: float | None = None
     binding_id: str = field(default_factory=lambda: secrets.token_hex(8))
     kept_as: tuple[object, ...] | None = field(default=None, repr=False)
     kept_expires: float = 0.0
@@ -122,6 +124,7 @@ class Binding:
             user_agent=self.user_agent,
             behind_nat=self.behind_nat,
             connection_lost_at=self.connection_lost_at,
+            silent_since_at=self.silent_since_at,
             server=self.server,
         )
 
@@ -202,6 +205,15 @@ class LocationService:
     def departures(self, number: str) -> tuple[DepartureSnapshot, ...]:
         """How the last registrations of that number ended, oldest first."""
         return tuple(self._departures.get(number, ()))
+
+    def presence(self, number: str, now: float, now_at: float) -> PresenceSnapshot:
+        """Where a number can be reached, and how its last registrations ended."""
+        return PresenceSnapshot(
+            number=number,
+            contacts=tuple(binding.snapshot(now, now_at) for binding in self._bindings.get(number, ())),
+            first_seen_at=self._first_seen.get(number),
+            departures=self.departures(number),
+        )
 
     def absence(self, number: str) -> Details:
         """Since when a number without a binding has none, and why, for the journal (`Fact.NOT_REGISTERED`)."""

@@ -38,8 +38,9 @@ class TerminationReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ContactSnapshot:
-    """One binding: one device that can be reached under a number.  `server` names the server that it is registered at,
-    "" this one."""
+    """One binding: one device that can be reached under a number.  `connection_lost_at`: when the connection it was
+    reached by was lost, `silent_since_at`: since when it does not answer pings; None when all is well.  `server` names
+    the server that it is registered at, "" this one."""
 
     uri: str
     address: str
@@ -52,6 +53,7 @@ class ContactSnapshot:
     user_agent: str
     behind_nat: bool
     connection_lost_at: float | None = None
+    silent_since_at: float | None = None
     server: str = ""
 
 
@@ -68,6 +70,17 @@ class DepartureSnapshot:
     transport: str = ""
     user_agent: str = ""
     by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceSnapshot:
+    """Where a number can be reached now, when it first registered (None: never), and how its last registrations ended,
+    oldest first."""
+
+    number: str
+    contacts: tuple[ContactSnapshot, ...]
+    first_seen_at: float | None
+    departures: tuple[DepartureSnapshot, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,10 +93,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rtp.relay",),
     # explanations, pure
     ("explain", "explain.finding", "explain.networks", "explain.texts", "explain.texts.form"),
-    ("explain.rule", "explain.texts.en_setup", "explain.texts.en_talk"),
-    ("explain.texts.ru_setup", "explain.texts.ru_talk"),
+    ("explain.rule", "explain.texts.en_phones", "explain.texts.en_setup", "explain.texts.en_talk"),
+    ("explain.texts.ru_phones", "explain.texts.ru_setup", "explain.texts.ru_talk"),
     ("explain.texts.en", "explain.texts.ru"),
-    ("explain.calls", "explain.calls.case", "explain.words"),
+    ("explain.calls", "explain.calls.case", "explain.phones", "explain.phones.standing", "explain.words"),
+    ("explain.phones.presence", "explain.phones.refusals"),
+    ("explain.phones.explanation",),
     (
         "explain.calls.declining",
         "explain.calls.holding",

@@ -74,7 +74,16 @@ REGISTRATIONS: Paths = {
             "registrationFailures",
             "Who could not register, and why",
             {200: page_of(ref("RegistrationFailure"), "newest first")},
-            parameters=(_SINCE, _EXTENSION, *PAGING),
+            parameters=(_SINCE, _EXTENSION, _LANGUAGE, *PAGING),
+        )
+    },
+    "/api/users/{username}/explain": {
+        "get": operation(
+            "explainUser",
+            "Whether a number can be reached, and if not, why",
+            {200: answer(ref("NumberExplanation"), "in the reader's language", headers=IN_LANGUAGE)},
+            parameters=(in_path("username", "an extension"), _LANGUAGE),
+            problems=(404,),
         )
     },
     "/api/extensions": {

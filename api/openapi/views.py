@@ -202,6 +202,17 @@ SCHEMAS: dict[str, Json] = trace_schemas(_CALL) | {
             "findings": about(many(ref("Finding")), "the most certain first"),
         }
     ),
+    "NumberExplanation": record(
+        {
+            "number": _NUMBER_OF,
+            "verdict": one_of("reachable", "doubtful", "unreachable"),
+            "summary": TEXT,
+            "language": one_of("en", "ru"),
+            "findings": about(many(ref("Finding")), "the most certain first"),
+            "firstSeen": or_null(TIME),
+            "contacts": many(ref("Contact")),
+        }
+    ),
     "Extension": record({"number": _NUMBER_OF, "hasPassword": YES_NO, "registered": YES_NO, "contactCount": COUNT}),
     "Ban": record(
         {
@@ -223,6 +234,7 @@ SCHEMAS: dict[str, Json] = trace_schemas(_CALL) | {
             "firstAt": TIME,
             "lastAt": TIME,
             "count": COUNT,
+            "explanation": about(many(ref("Finding")), "the most certain first"),
         }
     ),
     "Statistics": record(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from explain.texts import en_setup, en_talk
+from explain.texts import en_phones, en_setup, en_talk
 from explain.texts.form import Text
 
 UNITS: Final = ("s", "min", "h", "d")
 
-TEXTS: Final[Mapping[str, Text]] = {**en_setup.TEXTS, **en_talk.TEXTS}
+TEXTS: Final[Mapping[str, Text]] = {**en_setup.TEXTS, **en_talk.TEXTS, **en_phones.TEXTS}
 
 SUMMARIES: Final[Mapping[str, str]] = {
     "trying": "{caller} is calling {callee}; its phone has not rung yet.",
@@ -26,5 +26,8 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "talking": "{caller} and {callee} have been connected for {talk}.",
     "talking-sound": "{caller} and {callee} have been talking for {talk}, and all is well: {lost} % of the sound lost, "
     "jitter {jitter} ms, MOS {mos} in the worse direction.",
+    "number-reachable": "{number} is registered, with {count} device(s), and nothing speaks against reaching it.",
+    "number-doubtful": "{number} is registered, but {cause}.",
+    "number-unreachable": "{number} can't be reached: {cause}.",
 }
 """The sentences on top; {cause} is that of the first finding."""

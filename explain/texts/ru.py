@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from explain.texts import ru_setup, ru_talk
+from explain.texts import ru_phones, ru_setup, ru_talk
 from explain.texts.form import Text
 
 UNITS: Final = ("с", "мин", "ч", "дн.")
 
-TEXTS: Final[Mapping[str, Text]] = {**ru_setup.TEXTS, **ru_talk.TEXTS}
+TEXTS: Final[Mapping[str, Text]] = {**ru_setup.TEXTS, **ru_talk.TEXTS, **ru_phones.TEXTS}
 
 SUMMARIES: Final[Mapping[str, str]] = {
     "trying": "{caller} звонит на {callee}; телефон там ещё не зазвонил.",
@@ -26,5 +26,8 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "talking": "{caller} и {callee} соединены уже {talk}.",
     "talking-sound": "{caller} и {callee} говорят уже {talk}, всё в порядке: в худшем из направлений потеряно {lost} % "
     "звука, джиттер {jitter} мс, MOS {mos}.",
+    "number-reachable": "{number} зарегистрирован, устройств: {count}, и ничто не мешает до него дозвониться.",
+    "number-doubtful": "{number} зарегистрирован, но {cause}.",
+    "number-unreachable": "До {number} не дозвониться: {cause}.",
 }
 """The sentences on top; {cause} is that of the first finding."""

@@ -23,10 +23,12 @@ from sip.snapshots import (
     CallState,
     CallTotals,
     ContactSnapshot,
+    DepartureSnapshot,
     HistoryPage,
     HistoryQuery,
     MediaFigures,
     PeriodFigures,
+    PresenceSnapshot,
     QualityResult,
     RegistrationFailure,
     RegistrationSnapshot,
@@ -199,6 +201,9 @@ class FakeServices:
     banned: dict[str, BanSnapshot] = field(default_factory=dict)
     failures: list[RegistrationFailure] = field(default_factory=list)
     passwords: dict[str, str] = field(default_factory=dict)
+    departures: dict[str, list[DepartureSnapshot]] = field(default_factory=dict)
+    """By number."""
+    flooding: dict[str, float] = field(default_factory=dict)
     figures: dict[str, tuple[MediaFigures, ...]] = field(default_factory=dict)
     """Of the media of ended calls, by Call-ID."""
     traces: list[CallTrace] = field(default_factory=list)
@@ -294,6 +299,14 @@ class FakeServices:
 
     def extensions(self) -> list[str]:
         return [str(number) for number in range(100, 111)]
+
+    def presence(self, number: str) -> PresenceSnapshot:
+        known = next((each for each in self.registered if each.number == number), None)
+        contacts, first_seen_at = (known.contacts, known.first_seen_at) if known is not None else ((), None)
+        return PresenceSnapshot(number, contacts, first_seen_at, tuple(self.departures.get(number, ())))
+
+    def rate_limited(self) -> dict[str, float]:
+        return self.flooding
 
     def started_at(self) -> float:
         return NOW_AT - 86_400.25

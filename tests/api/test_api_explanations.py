@@ -93,3 +93,31 @@ def test_what_phones_have_sent_breaks_no_sentence(client, make, services) -> Non
     services.traces.append(CallTrace(call, entries=(entry,)))
     text = ask(client, "x").get_data(as_text=True)
     assert "\\u202e" not in text and "\\n01" not in text
+
+
+# ------------------------------------------------------------------------------------------------ numbers, refusals
+
+
+def test_a_refused_registration_is_explained_in_the_readers_language(client, make, services) -> None:
+    services.failures.append(make.failure())
+    services.banned["192.0.2.10"] = make.ban("192.0.2.10")
+    answer = client.get("/api/registrations/failures?lang=ru")
+    (row,) = answer.json
+    assert [each["rule"] for each in row["explanation"]] == ["source-banned", "wrong-password"]
+    assert "пароль" in row["explanation"][1]["remedy"]
+    assert answer.headers["Content-Language"] == "ru"
+
+
+def test_of_a_number_one_learns_whether_it_can_be_reached(client, make, services) -> None:
+    services.registered.append(make.registration("100"))
+    reachable = client.get("/api/users/100/explain").json
+    assert (reachable["verdict"], reachable["findings"]) == ("reachable", [])
+    assert reachable["contacts"][0]["userAgent"] == "baresip 4.0"
+
+    absent = client.get("/api/users/101/explain").json
+    assert (absent["verdict"], absent["contacts"], absent["firstSeen"]) == ("unreachable", [], None)
+    assert absent["summary"] == "101 can't be reached: no phone has ever registered as 101."
+
+
+def test_a_number_that_does_not_exist_is_not_explained(client) -> None:
+    assert client.get("/api/users/999/explain").status_code == 404

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from sip.timers import TimerSettings
-from tests.support.explained import ExplainedOffice, say
+from tests.support.explained import ExplainedOffice, key_of, say
 from tests.support.namespaces import Host, missing
+from tests.support.office import eventually
 from tests.support.phone import SoftPhone
 from tests.support.rtp import session_description
 
@@ -158,5 +159,39 @@ def test_a_phone_whose_messages_are_changed_in_part(host: Host, start: Callable[
         call.invite.wait_for(100)
         assert office.keys(call) == ["sip-alg.via possible"]
         alice.close()
+
+    host.run(scenario)
+
+
+# ------------------------------------------------------------------------------------------------ registrations
+
+
+def refusal(office: ExplainedOffice, number: str) -> list[str]:
+    """How the newest refused registration of that number is explained."""
+    row = office.api.get(f"/api/registrations/failures?extension={number}")[0]
+    return [key_of(finding) for finding in row["explanation"]]
+
+
+def test_an_address_that_guesses_is_banned(host: Host, start: Callable[..., ExplainedOffice]) -> None:
+    def scenario() -> None:
+        office = start(trusted_networks=(), ext_passwords=(("100", "correct horse"),), ban_after=2)
+        phone = office.unregistered("100", host=OTHER, password="wrong")
+        for _ in range(2):
+            phone.send_register().wait_final()
+        assert refusal(office, "100") == ["source-banned.guessing certain", "wrong-password certain"]
+
+    host.run(scenario)
+
+
+def test_an_address_that_sends_too_much(host: Host, start: Callable[..., ExplainedOffice]) -> None:
+    def scenario() -> None:
+        office = start(sip_rate_limit=1)
+        phone = office.unregistered("999", host=OTHER)
+        phone.send_register().wait_final()
+        assert refusal(office, "999") == ["unknown-user.number certain"]
+        for _ in range(20):
+            phone.link.send(phone.make_request("OPTIONS", phone.server_uri, phone.server_uri))
+        expected = ["unknown-user.number certain", "source-rate-limited likely"]
+        eventually(lambda: refusal(office, "999") == expected, "dropped messages")
 
     host.run(scenario)

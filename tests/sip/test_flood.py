@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from sip import flood
 from sip.flood import BURST_S, REGISTERED_FACTOR, REPORT_INTERVAL_S, STRANGERS_FACTOR, SourceGuard, TokenBucket
 
 RATE = 100
@@ -194,3 +195,12 @@ def test_a_stream_waits_for_as_long_as_it_must_and_no_longer() -> None:
     assert bucket.delay_s(NOW) == pytest.approx(0.25)
     assert not bucket.take(NOW + 0.2)
     assert bucket.take(NOW + 0.25)
+
+
+def test_sources_of_which_something_was_dropped_are_remembered_the_newest_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flood, "MAX_DROPPED_SOURCES", 2)
+    guard = SourceGuard(1, lambda _source: False)
+    for at, host in ((0.0, "192.0.2.1"), (1.0, "192.0.2.2"), (2.0, "192.0.2.1"), (3.0, "192.0.2.3")):
+        while guard.allow(host, at):
+            pass
+    assert guard.recently_dropped() == [("192.0.2.1", 2.0), ("192.0.2.3", 3.0)]
