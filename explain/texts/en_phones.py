@@ -131,6 +131,12 @@ TEXTS: Final[Mapping[str, Text]] = {
         "More phones registered as {number} than one number may have; the last registration ended {ago} ago.",
         "Give some of these phones a number of their own.",
     ),
+    "phone-not-registered.moved": Text(
+        "the phone of {number} went over to another server {ago} ago",
+        "{ago} ago the phone of {number} (last here at {address}) registered at another server that shares this "
+        "database, and it is not registered there any more either.",
+        _ON_AND_OFF,
+    ),
     "phone-not-registered.restart": Text(
         "{number} has not registered since the server was started",
         "The phone of {number} was last heard of {ago} ago, before the server was started, and has not come back.",

@@ -146,6 +146,12 @@ TEXTS: Final[Mapping[str, Text]] = {
         "More phones registered as {callee} than one number may have, so the oldest registration ended {ago} before.",
         "Give some of these phones a number of their own.",
     ),
+    "callee-not-registered.moved": Text(
+        "the phone of {callee} had gone over to another server {ago} before",
+        "{ago} before the call the phone of {callee} (last here at {address}) registered at another server that shares "
+        "this database, and it is not registered there any more either.",
+        _REGISTER_AGAIN,
+    ),
     "callee-not-registered.restart": Text(
         "{callee} has not registered since the server was started",
         "The phone of {callee} was last heard of {ago} before the call, before the server was started, and has not "

@@ -16,8 +16,9 @@ from explain.finding import Finding
 from explain.rule import rule_name
 from explain.texts import en
 from explain.words import said, summary
-from sip.facts import Fact
-from sip.snapshots import BanSnapshot, CallState, TerminationReason
+from sip.credentials import Credentials, PasswordDigests
+from sip.facts import Departure, Fact
+from sip.snapshots import BanSnapshot, CallState, NumberRecord, TerminationReason
 from sip.trace import CallTrace
 from tests.explain.scene import Scene, noticed, samples, sdp, sound
 from tests.support.bench_phone import FakePhone
@@ -142,8 +143,6 @@ def administrator_removed_it() -> Scene:
 
 @scene("callee-not-registered.credentials-changed certain")
 def password_was_changed() -> Scene:
-    from sip.credentials import Credentials, PasswordDigests
-
     it = Scene().register()
     realm = it.office.config.auth_realm
     credentials = Credentials(realm, {"101": PasswordDigests.of("101", realm, "correct horse")})
@@ -152,21 +151,27 @@ def password_was_changed() -> Scene:
     return it
 
 
+@scene("callee-not-registered.moved certain")
+def gone_over_to_another_server() -> Scene:
+    return after(Departure.MOVED)
+
+
 @scene("callee-not-registered.crowded-out certain")
 def crowded_out_and_the_others_gone() -> Scene:
-    from sip.facts import Departure
+    return after(Departure.CROWDED_OUT)
 
+
+def after(why: Departure) -> Scene:
+    """A call when the only registration has ended so."""
     it = Scene().register()
     (binding,) = it.office.core._exchange.location.bindings("101")
-    it.office.core._exchange.location.remove(binding, Departure.CROWDED_OUT, it.office.now)
+    it.office.core._exchange.location.remove(binding, why, it.office.now)
     it.dial()
     return it
 
 
 @scene("callee-not-registered.restart certain")
 def known_from_before_the_restart() -> Scene:
-    from sip.snapshots import NumberRecord
-
     it = Scene()
     it.office.core.restore_record(NumberRecord("101", STARTED_AT - 9_000, STARTED_AT - 100, 3))
     it.alice.registered()
