@@ -1,32 +1,42 @@
 """How a call sounds, from what the network did to it: E-model R factor and MOS (ITU-T G.107). Pure.
 
-The usual simplification with every default of G.107 table 3: R = 93.2 - Id - Ie,eff, delay impairment Id in the
-two-line approximation, codec figures Ie and Bpl from ITU-T G.113 appendix I, losses taken as random (BurstR = 1).
-Wideband codecs are rated on the narrowband scale, so 4.4 is the best there is.
+The usual simplification with every default of G.107 table 3, which leave R = 93.2 - Id - Ie,eff: the delay impairment
+Id in the two-line approximation of Cole and Rosenbluth (2001), losses taken as random (BurstR = 1). Wideband codecs
+are rated on the narrowband scale, so 4.4 is the best there is.
 """
 
 from __future__ import annotations
 
 FORMULA = (
-    "ITU-T G.107 (E-model), all defaults of table 3: R = 93.2 - Id - Ie,eff; Id = 0.024 d + 0.11 (d - 177.3) above "
-    "177.3 ms; Ie,eff = Ie + (95 - Ie) Ppl / (Ppl + Bpl); MOS = 1 + 0.035 R + R (R - 60) (100 - R) 7e-6. Ie and Bpl of "
-    "the codec are those of ITU-T G.113 appendix I; Ppl is the share of lost packets in percent, whether before the "
-    "server or, as the listening phone reports it, behind; d, the delay in milliseconds, is half the round trip that "
-    "RTCP tells (taken as 0 where it tells none), one packet of 20 ms and a jitter buffer of twice the jitter."
+    "ITU-T G.107 (E-model) with all defaults of its table 3: R = 93.2 - Id - Ie,eff, "
+    "Ie,eff = Ie + (95 - Ie) Ppl / (Ppl + Bpl), MOS = 1 + 0.035 R + R (R - 60) (100 - R) 7e-6. "
+    "Id = 0.024 d + 0.11 (d - 177.3), the second part only above 177.3 ms, approximates the impairment by delay "
+    "without echo. Ie and Bpl of the codec are those of ITU-T G.113 appendix I; where it has no Bpl, 10 is assumed, "
+    "and an unknown codec is taken for G.711 whose losses are concealed (Ie 0, Bpl 25.1). Ppl is the share of packets "
+    "lost, in percent, before the server or, as far as the listening phone reports it, on the whole way. d, in "
+    "milliseconds, is half the round trip that RTCP tells, 0 where it tells none, plus 20 for one packet and a jitter "
+    "buffer of twice the jitter."
 )
 """How MOS is reckoned, for people."""
 
 DEFAULT_R = 93.2
 
-# Encoding name -> (Ie, Bpl). G.711 and unknown codecs: no impairment of their own, losses concealed by the phone.
+_ASSUMED_BPL = 10.0
+
+# Encoding name of RFC 3551 -> (Ie, Bpl), from G.113 appendix I.
 _IMPAIRMENT: dict[str, tuple[float, float]] = {
     "G729": (11.0, 19.0),
     "G723": (15.0, 16.1),
     "GSM-EFR": (5.0, 10.0),
-    "GSM": (20.0, 10.0),
-    "G728": (7.0, 17.0),
+    "GSM": (20.0, _ASSUMED_BPL),
+    "G728": (7.0, _ASSUMED_BPL),
+    "G726-40": (2.0, _ASSUMED_BPL),
+    "G726-32": (7.0, _ASSUMED_BPL),
+    "G726-24": (25.0, _ASSUMED_BPL),
+    "G726-16": (50.0, _ASSUMED_BPL),
 }
 _NO_IMPAIRMENT = (0.0, 25.1)
+"""G.711 with losses concealed by the phone."""
 
 _PACKETISATION_MS = 20.0
 

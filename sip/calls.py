@@ -185,19 +185,19 @@ class Call:
 
     def trace_source(self) -> TraceSource:
         """All that is known beside the snapshot, by reference."""
-        record = self._media_record() if self.live else self.media_record
+        record = self._media_record(self._describe()) if self.live else self.media_record
         return TraceSource(self.journal.entries(), self.journal.dropped, *record)
 
     def close_media(self) -> None:
         """Free the relay's ports and keep what its streams came to."""
         negotiated, anchors = self._describe(), self.anchors()
         self.streams = tuple(each for anchor in anchors for each in anchor.close())
-        self.media_record = self._media_record()._replace(negotiated=negotiated)
+        self.media_record = self._media_record(negotiated)
 
-    def _media_record(self) -> MediaRecord:
+    def _media_record(self, negotiated: tuple[StreamDescription, ...]) -> MediaRecord:
         anchors = self.anchors()
         return MediaRecord(
-            self._describe(),
+            negotiated,
             tuple(each for anchor in anchors for each in anchor.quality()),
             tuple(each for anchor in anchors for each in anchor.headers()),
         )

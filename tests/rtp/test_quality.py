@@ -33,6 +33,13 @@ def test_g113_codec_impairment() -> None:
     assert r_factor("g729", 0.0, 0.0) == DEFAULT_R - 11.0
 
 
+@pytest.mark.parametrize(
+    ("codec", "impairment"), [("GSM", 20), ("G723", 15), ("G728", 7), ("G726-32", 7), ("G726-24", 25), ("opus", 0)]
+)
+def test_g113_table_1(codec: str, impairment: float) -> None:
+    assert r_factor(codec, 0.0, 0.0) == DEFAULT_R - impairment
+
+
 def test_g107_loss_impairment_by_hand() -> None:
     # Ie,eff = 0 + 95 * 5 / (5 + 25.1)
     assert r_factor("PCMA", 5.0, 0.0) == pytest.approx(93.2 - 15.781, abs=0.001)
