@@ -173,9 +173,11 @@ class RtpEndpoint:
             self._loop.call_at(now + self._talk.next_report_s(is_first=True), self._report)
 
     def _end(self) -> None:
-        if self._is_started:
-            self._send_report(self._loop.clock(), is_last=True)
-        self._pool.give_back(self._pair)
+        try:
+            if self._is_started:
+                self._send_report(self._loop.clock(), is_last=True)
+        finally:
+            self._pool.give_back(self._pair)
 
     def _send_next(self, now: float) -> None:
         """The packet that is due, and a wake-up for the next."""

@@ -178,7 +178,7 @@ def _terms(description: SessionDescription, announcement: Announcement, sender_h
         event_type=_event_type(media),
         packet_ms=_packet_ms(description, media),
         may_send=may_send and peer.rtp is not None,
-        is_vouched=peer.rtp is not None and peer.rtp[0] == sender_host,
+        is_vouched={address[0] for address in (peer.rtp, peer.rtcp) if address is not None} == {sender_host},
     )
 
 

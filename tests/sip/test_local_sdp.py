@@ -143,6 +143,9 @@ def test_an_address_that_signalling_does_not_come_from_is_not_vouched_for() -> N
     assert terms.rtp == ("198.51.100.7", 4000)
     assert terms.hosts == {"198.51.100.7", PHONE}
     assert not terms.is_vouched
+    _, terms = answer("m=audio 4000 RTP/AVP 0", "a=rtcp:4001 IN IP4 198.51.100.7")
+    assert terms.rtcp == ("198.51.100.7", 4001)
+    assert not terms.is_vouched
 
 
 def test_an_ipv6_server_answers_in_ipv6() -> None:
