@@ -5,6 +5,7 @@ from __future__ import annotations
 import marshal
 import socket
 import struct
+from array import array
 from enum import IntEnum
 from typing import Any
 
@@ -45,20 +46,27 @@ class Channel:
         none for a second."""
         message = marshal.dumps((int(word), *values))
         flags = 0 if wait else socket.MSG_DONTWAIT
+        # `socket.send_fds` and `socket.recv_fds` take flags and forget them (Python 3.11).
         if sockets:
-            socket.send_fds(self.sock, [message], [sock.fileno() for sock in sockets], flags)
+            descriptors = array("i", (sock.fileno() for sock in sockets))
+            self.sock.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)], flags)
         else:
             self.sock.send(message, flags)
 
     def receive(self) -> tuple[Message, list[socket.socket]] | None:
         """The next message and the sockets that came with it, None when the other end is gone; BlockingIOError when
         there is none now."""
+        room = socket.CMSG_SPACE(_MAX_SOCKETS * array("i").itemsize)
         try:
-            data, descriptors, _, _ = socket.recv_fds(self.sock, _MAX_MESSAGE, _MAX_SOCKETS, socket.MSG_DONTWAIT)
+            data, ancillary, _, _ = self.sock.recvmsg(_MAX_MESSAGE, room, socket.MSG_DONTWAIT)
         except ConnectionError:
             return None
         if not data:
             return None
+        descriptors = array("i")
+        for level, kind, values in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                descriptors.frombytes(values[: len(values) - len(values) % descriptors.itemsize])
         return marshal.loads(data), [socket.socket(fileno=descriptor) for descriptor in descriptors]  # noqa: S302
 
     def close(self) -> None:

@@ -22,8 +22,11 @@ from rtp.udp import CAN_TWIN, connected_twin, plain_address, socket_address
 
 Source = tuple[str, int]
 
-MAX_HANDOVER_ROUNDS = 1024
-"""Longest wait for a socket to fall silent; more packets than its buffer holds by default."""
+MAX_OLD_PACKETS = 1024
+"""More packets than a socket's buffer holds by default: after so many nothing old is left in it."""
+
+_AT_ONCE = 64
+"""Packets read from one socket before the others have their turn."""
 
 
 class RtpPort:
@@ -33,9 +36,10 @@ class RtpPort:
     and what is sent to it; the kernel then does the filtering. The twin is a saving, never a condition: without it, and
     for packets that reach another address of this machine, `_sock` does the same by comparing the source.
 
-    The twin takes over in two steps, each when a socket was found silent, so that packets keep their order and none is
-    read without a look at its source that may have come before the twin was connected: first it is read with the source
-    looked at, once `_sock` holds no older packets; then without, and it belongs to the line.
+    Before the twin takes over, both sockets are emptied, so that packets keep their order and none is read without a
+    look at its source that may have come before the twin was connected: first `_sock`, which holds what is older, then
+    the twin. From then on it belongs to the line. With hundreds of calls that begin at once nobody waits for a moment
+    of silence, which would not come before they are handed over.
     """
 
     __slots__ = (
@@ -45,13 +49,11 @@ class RtpPort:
         "_loop",
         "_number",
         "_outward",
-        "_rounds_left",
         "_side",
         "_sock",
         "_source",
         "_twin",
         "_view",
-        "_was_heard",
     )
 
     def __init__(
@@ -68,20 +70,19 @@ class RtpPort:
         self._sock = sock
         self._twin: socket.socket | None = None
         self._source: Source | None = None
-        self._was_heard = False
-        self._rounds_left = 0
 
     def on_packet(self, now: float) -> None:
         """A packet from anybody."""
         self._take(self._sock, now)
 
     def _take(self, sock: socket.socket, now: float) -> bool:
-        """Read one packet with its source and pass it on if that may send; whether there was one."""
-        self._was_heard = True
+        """Read one packet with its source and pass it on if that may send; False when there is none."""
         try:
             length, source = sock.recvfrom_into(self._buffer)
-        except OSError:
+        except BlockingIOError:
             return False
+        except OSError:  # an ICMP error, behind which there may be packets
+            return True
         if source == self._source:
             if self._line.is_lent:
                 self._line.keep()
@@ -109,36 +110,31 @@ class RtpPort:
             return
         twin = self._twin = connected_twin(self._sock, self._source)
         if twin is not None:
-            self._when_silent(twin, self._hear_twin)
+            self._empty_before(twin, self._sock, MAX_OLD_PACKETS)
 
-    def _hear_twin(self, twin: socket.socket) -> None:
-        """`_sock` holds nothing older than the twin's packets: read them too, looking at their source."""
-        self._loop.add(twin, partial(self._take, twin))
-        self.route()
-        self._when_silent(twin, self._trust_twin)
+    def _empty_before(self, twin: socket.socket, sock: socket.socket, left: int) -> None:
+        """Read what is old in `sock`, at most `left` packets; then let the twin take over, unless it was dropped in
+        between."""
+        for _ in range(_AT_ONCE):
+            if not self._take(sock, self._loop.clock()):
+                left = 0
+            if self._twin is not twin:
+                return
+            if not left:
+                break
+            left -= 1
+        if left:
+            self._loop.post(partial(self._empty_before, twin, sock, left))
+        elif sock is not twin:
+            self._empty_before(twin, twin, MAX_OLD_PACKETS)
+        else:
+            self._trust_twin(twin)
 
     def _trust_twin(self, twin: socket.socket) -> None:
         """The twin's queue was empty since it was connected: only the learnt source can be heard there now."""
         self._inward.trust(twin)
+        self.route()
         self._line.settle(self._number, twin)
-
-    def _when_silent(self, twin: socket.socket, then: Callable[[socket.socket], None]) -> None:
-        """Run `then(twin)` after a round of the loop, begun after now, in which `_take` found nothing to read; not at
-        all when the twin is dropped in between."""
-
-        def look() -> None:
-            if self._twin is not twin:
-                return
-            if self._was_heard and self._rounds_left:
-                self._was_heard = False
-                self._rounds_left -= 1
-                self._loop.post(look)
-            else:
-                then(twin)
-
-        self._was_heard = True
-        self._rounds_left = MAX_HANDOVER_ROUNDS
-        self._loop.post(look)
 
     def _drop_twin(self) -> None:
         """The source is another from now on, or nobody."""
@@ -151,7 +147,7 @@ class RtpPort:
 
     def _empty(self, twin: socket.socket) -> None:
         """Close a twin that is no longer needed; what anybody sent before it was connected may still be in it."""
-        for _ in range(MAX_HANDOVER_ROUNDS):
+        for _ in range(MAX_OLD_PACKETS):
             if not self._take(twin, self._loop.clock()):
                 break
         self._loop.remove(twin)

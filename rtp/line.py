@@ -85,7 +85,7 @@ class Line:
     def settle(self, number: int, twin: socket.socket) -> None:
         """Side `number` is heard at `twin` alone from now on."""
         self.twins[number] = twin
-        self._loop.serve(twin, self._directions[number].on_twin)
+        self._loop.add(twin, self._directions[number].on_twin)
         self.offer()
 
     def unsettle(self, number: int) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
-from rtp.channel import Channel, Word
+from rtp.channel import Channel, Message, Word
 from rtp.direction import Direction
 from rtp.loop import RelayLoop
 from rtp.payload_types import Codec
@@ -36,21 +36,25 @@ class LineServer:
         self._memory = memory
         self._lines: dict[int, Twins] = {}
         self._taken = 0  # since the server was last told that there is room
-        loop.add(channel.sock, self._on_message)
+        loop.add(channel.sock, self._on_messages)
         channel.send(Word.READY, _LINES_UNDER_WAY)
 
-    def _on_message(self, _now: float) -> None:
+    def _on_messages(self, _now: float) -> None:
+        """All there are: a round in which every line has packets is long."""
         with suppress(BlockingIOError):
-            received = self._channel.receive()
-            if received is None:
-                self._loop.stop()
-                return
-            message, sockets = received
-            if message[0] == Word.LEND:
-                _, slot, *codecs = message
-                self._serve(slot, (codecs[0], codecs[1]), (sockets[0], sockets[1]))
-            elif message[0] == Word.RELEASE:
-                self._release(message[1])
+            for _ in range(_LINES_UNDER_WAY):
+                received = self._channel.receive()
+                if received is None:
+                    self._loop.stop()
+                    return
+                self._heed(*received)
+
+    def _heed(self, message: Message, sockets: list[socket.socket]) -> None:
+        if message[0] == Word.LEND:
+            _, slot, *codecs = message
+            self._serve(slot, (codecs[0], codecs[1]), (sockets[0], sockets[1]))
+        elif message[0] == Word.RELEASE:
+            self._release(message[1])
 
     def _serve(self, slot: int, codecs: tuple[Mapping[int, Codec], Mapping[int, Codec]], twins: Twins) -> None:
         self._lines[slot] = twins
