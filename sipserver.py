@@ -88,6 +88,7 @@ class SipServer:
         self.events = EventBus()
         self._engine = SipEngine(config, self._relay, self._store, self.events, timers)
         self._store.on_settled(self._engine.on_settled)
+        self._relay.on_news = self._engine.on_media_news
         self._safekeeping = Safekeeping(config, self._engine, storage.passwords, storage.bans)
         self._is_draining = False
         self._faults = FaultLog(log, "housekeeper")

@@ -226,7 +226,8 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     def readable(self) -> bool:
         if self._expects_end:
             # Once the end has been read there is nothing more to read, and the socket would seem to have news for ever.
-            return bool(self.connected)
+            # What waits to be written comes first: waitress does not expect to read and to write in one round.
+            return self.is_open and not self.close_when_flushed and not self.total_outbufs_len
         return bool(super().readable())
 
     def received(self, data: bytes) -> bool:

@@ -32,6 +32,8 @@ class Word(IntEnum):
     """Worker: slot, side, when, and a packet that came on the RTP port (RFC 5761)."""
     NEW_SSRC = 5
     """Worker: slot, side, when, old and new synchronisation source."""
+    KEY = 6
+    """Worker: slot, side, when, and a key that was pressed (`rtp.keys.KeyPress`)."""
 
 
 class Channel:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from rtp import quality
 from rtp.figures import StreamSnapshot
 from rtp.g711 import dbm0, energy
+from rtp.keys import EVENT_KEYS
 from rtp.latch import Address
 from rtp.outgoing import OutgoingStream
 from rtp.pacing import Pacer
@@ -21,7 +22,7 @@ from rtp.payload_types import Codec
 from rtp.program import Program
 from rtp.rtcp_writer import Reception, SenderInfo, ntp_time, report
 from rtp.session import MediaSession
-from rtp.sounds import EVENT_KEYS, SAMPLE_RATE_HZ
+from rtp.sounds import SAMPLE_RATE_HZ
 from rtp.srtp import SrtpError, SrtpStream
 
 REPORT_INTERVAL_S = 5.0
@@ -151,7 +152,7 @@ class Conversation:
             return None
         payload = bytes(packet[header.length :])
         if header.payload_type == terms.event_type:
-            self._note_event(header, payload)
+            self._note_event(header, payload, now)
         else:
             self._loudest = max(self._loudest, energy(payload, is_a_law=terms.is_a_law))
         stream = self._stream
@@ -159,7 +160,7 @@ class Conversation:
             return None
         return self._sent(stream.send_back(header, packet, now), now)
 
-    def _note_event(self, header: RtpHeader, payload: bytes) -> None:
+    def _note_event(self, header: RtpHeader, payload: bytes, now: float) -> None:
         """All packets of one key press have its timestamp (RFC 4733 2.3)."""
         if len(payload) < 4 or payload[0] >= len(EVENT_KEYS):
             return
@@ -167,6 +168,7 @@ class Conversation:
         if key != self._last_key:
             self._last_key = key
             self._program.press(EVENT_KEYS[payload[0]])
+            self.media.on_key(PHONE, key, now)
 
     def _note_sequence(self, header: RtpHeader) -> None:
         """Extended highest sequence number (RFC 3550 A.1), for reports."""

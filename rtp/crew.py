@@ -182,6 +182,8 @@ class Crew:
             _, number, at, *details = values
             if word == Word.RTCP:
                 line.on_rtcp(number, details[0], at)
+            elif word == Word.KEY:
+                line.media.on_key(number, details[0], at)
             else:
                 line.media.sides[number].on_new_ssrc(details[0], details[1], at)
 

@@ -11,9 +11,10 @@ import socket
 from collections.abc import Callable
 
 from rtp.header_log import HeaderLog
+from rtp.keys import KeyPress, read_key
 from rtp.latch import Address
 from rtp.loop import RelayLoop
-from rtp.packet import FIXED_HEADER, FIXED_HEADER_LENGTH, PacketKind, classify
+from rtp.packet import FIXED_HEADER, FIXED_HEADER_LENGTH, PAYLOAD_TYPE_MASK, PacketKind, classify
 from rtp.stats import StreamStats
 
 _unpack_header = FIXED_HEADER.unpack_from
@@ -21,6 +22,7 @@ _unpack_header = FIXED_HEADER.unpack_from
 Transmit = Callable[[memoryview], object]
 Receive = Callable[[bytearray], int]
 OnRtcp = Callable[[memoryview, float], None]
+OnKey = Callable[[KeyPress, float], None]
 
 
 class NoDestination(OSError):
@@ -39,13 +41,15 @@ def _nothing(_buffer: bytearray) -> int:
 class Direction:
     """`transmit` sends to the receiving side; `stats` counts what comes from the sending one."""
 
-    __slots__ = ("_buffer", "_on_rtcp", "_receive", "_view", "stats", "transmit")
+    __slots__ = ("_buffer", "_last_key", "_on_key", "_on_rtcp", "_receive", "_view", "stats", "transmit")
 
-    def __init__(self, loop: RelayLoop, stats: StreamStats, on_rtcp: OnRtcp) -> None:
-        """`on_rtcp(packet, now)` is told of RTCP on the RTP port."""
+    def __init__(self, loop: RelayLoop, stats: StreamStats, on_rtcp: OnRtcp, on_key: OnKey) -> None:
+        """`on_rtcp(packet, now)` is told of RTCP on the RTP port, `on_key(key, now)` of each key that is pressed."""
         self._buffer = loop.buffer
         self._view = loop.view
         self._on_rtcp = on_rtcp
+        self._on_key = on_key
+        self._last_key: KeyPress | None = None
         self._receive: Receive = _nothing
         self.stats = stats
         self.transmit: Transmit = nowhere
@@ -75,11 +79,20 @@ class Direction:
             if kind is not PacketKind.RTP:
                 self._pass_on_other(kind, length, now)
                 return
-        stats.on_packet(prefix, sequence_number, rtp_timestamp, ssrc, length, now)
+        is_plain = stats.on_packet(prefix, sequence_number, rtp_timestamp, ssrc, length, now)
         try:
             self.transmit(self._view[:length])
         except OSError:
             stats.on_dropped()
+        if not is_plain and prefix & PAYLOAD_TYPE_MASK in stats.key_types:
+            self._note_key(length, now)
+
+    def _note_key(self, length: int, now: float) -> None:
+        """A packet of a key: the first one of each press is told."""
+        key = read_key(self._view[:length])
+        if key is not None and key != self._last_key:
+            self._last_key = key
+            self._on_key(key, now)
 
     def _pass_on_other(self, kind: PacketKind, length: int, now: float) -> None:
         """RTCP on the RTP port (RFC 5761), STUN, ZRTP, DTLS: passed on, not counted as media."""
@@ -100,8 +113,8 @@ class LoggingDirection(Direction):
 
     __slots__ = ("_log",)
 
-    def __init__(self, loop: RelayLoop, stats: StreamStats, on_rtcp: OnRtcp, log: HeaderLog) -> None:
-        super().__init__(loop, stats, on_rtcp)
+    def __init__(self, loop: RelayLoop, stats: StreamStats, on_rtcp: OnRtcp, on_key: OnKey, log: HeaderLog) -> None:
+        super().__init__(loop, stats, on_rtcp, on_key)
         self._log = log
 
     def heard_from(self, source: Address) -> None:

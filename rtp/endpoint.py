@@ -59,6 +59,7 @@ class RtpEndpoint:
         address: str,
         pair: PortPair,
         on_close: Callable[[RtpEndpoint, Figures], None],
+        on_news: Callable[[str], None] | None = None,
     ) -> None:
         """`program` is a name of `rtp.program.Program`, `address` our host as the phone knows it."""
         self.call_id = call_id
@@ -71,7 +72,7 @@ class RtpEndpoint:
         self._lock = Lock()
         self._is_started = False
         self._series = StreamSeries(loop.clock())
-        media = MediaSession(call_id, "audio", (pair.port, pair.port))
+        media = MediaSession(call_id, "audio", (pair.port, pair.port), on_news)
         media.sides[SERVER].announce((address, pair.port), None, frozenset(), loop.clock())
         random = SystemRandom()
         cname = f"{random.getrandbits(64):016x}@{address}"  # RFC 7022: nothing that tells calls of one phone together

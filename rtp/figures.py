@@ -80,13 +80,16 @@ class MediaEventKind(Enum):
     REJECTED = "rejected"
     NEW_SSRC = "new-ssrc"
     TAKEN_BACK = "taken-back"
+    KEY = "key"
 
 
 @dataclass(frozen=True, slots=True)
 class MediaEvent:
-    """One change, `at` monotonic seconds, on the side that sends; `text` is a sentence for people."""
+    """One change, `at` monotonic seconds, on the side that sends; `text` is a sentence for people, `key` one that was
+    pressed."""
 
     at: float
     side: int
     kind: MediaEventKind
     text: str
+    key: str = ""

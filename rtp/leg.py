@@ -251,12 +251,8 @@ class Legs:
 
     def _direction(self, loop: RelayLoop, media: MediaSession, number: int) -> Direction:
         """For what side `number` sends."""
-        stats, on_rtcp = media.sides[number].stats, partial(media.on_rtcp, number)
-        return (
-            LoggingDirection(loop, stats, on_rtcp, self._logs[number])
-            if self._logs
-            else Direction(loop, stats, on_rtcp)
-        )
+        stats, told = media.sides[number].stats, (partial(media.on_rtcp, number), partial(media.on_key, number))
+        return LoggingDirection(loop, stats, *told, self._logs[number]) if self._logs else Direction(loop, stats, *told)
 
     def headers(self, wall_offset_s: float) -> tuple[LoggedHeaders, ...]:
         """Of what side 0 and what side 1 sends, if they are kept; any thread."""

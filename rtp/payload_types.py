@@ -37,8 +37,11 @@ STATIC_CODECS: Mapping[int, Codec] = MappingProxyType(
     }
 )
 
+KEY_ENCODING = "TELEPHONE-EVENT"
+"""Encoding name of pressed keys (RFC 4733 7.1.1), in capitals."""
+
 # Their timestamps say when an event or a pause began (RFC 4733 2.1, RFC 3389 4), not when the packet was sent.
-_WITHOUT_CADENCE = frozenset({"TELEPHONE-EVENT", "TONE", "CN"})
+_WITHOUT_CADENCE = frozenset({KEY_ENCODING, "TONE", "CN"})
 
 
 def has_cadence(encoding_name: str) -> bool:

@@ -55,6 +55,8 @@ class RtpRelay:
         self._place: Place | None = None
         self._crew: Crew | None = None
         self._thread: LastingThread | None = None
+        self.on_news: Callable[[str], None] | None = None
+        """Told, on the relay's thread, of a call whose media events should not wait; set before `start`."""
 
     def start(self) -> None:
         """Start the thread `rtp-relay`."""
@@ -65,7 +67,7 @@ class RtpRelay:
         self._thread.start()
         loop.post(self._crew.start)
         with self._lock:
-            self._place = Place(loop, PairPool(loop, self._ports), self._crew, self._logs_headers)
+            self._place = Place(loop, PairPool(loop, self._ports), self._crew, self._logs_headers, self.on_news)
 
     def stop(self) -> None:
         """Close every session, end the thread and the workers, free every port and descriptor. Idempotent."""
@@ -140,7 +142,7 @@ class RtpRelay:
             self._fell_short = True
             log.warning("no media ports for call %s: %s", call_id, error)
             return None
-        endpoint = RtpEndpoint(place.loop, place.pool, call_id, program, address, pair, self._retire)
+        endpoint = RtpEndpoint(place.loop, place.pool, call_id, program, address, pair, self._retire, place.on_news)
         return endpoint if self._enter(endpoint, place) else None
 
     def _enter(self, session: RelaySession | RtpEndpoint, place: Place) -> bool:

@@ -7,11 +7,12 @@ replaced in one step, and a deque.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
 from rtp.figures import MediaEvent, MediaEventKind, StreamSnapshot
+from rtp.keys import EVENT_KEYS, SHORTEST_S, KeyPress
 from rtp.latch import Address, RtcpLatch, RtpLatch, Verdict
 from rtp.packet import Buffer, classify
 from rtp.payload_types import Codec
@@ -43,6 +44,8 @@ class Side:
 
     __slots__ = (
         "_events",
+        "_key",
+        "_key_at",
         "_reported_sources",
         "codecs",
         "dropped",
@@ -71,6 +74,8 @@ class Side:
         self.round_trip_s: float | None = None  # relay to this side and back
         self._events = events
         self._reported_sources: set[Address] = set()
+        self._key: KeyPress | None = None
+        self._key_at = 0.0
 
     def announce(self, rtp: Address | None, rtcp: Address | None, hosts: frozenset[str], now: float) -> None:
         """Take this side's addresses from its session description."""
@@ -134,6 +139,16 @@ class Side:
         text = f"the {self.name} sends with another synchronisation source: {new:#010x} instead of {old:#010x}"
         self._tell(now, MediaEventKind.NEW_SSRC, text)
 
+    def note_key(self, key: KeyPress, now: float) -> bool:
+        """A key was pressed on this side's phone; whether that is news. The server and a worker may both have seen it,
+        when a stream changed hands."""
+        if key == self._key or 0.0 <= now - self._key_at < SHORTEST_S:
+            return False
+        self._key, self._key_at = key, now
+        text = f"the {self.name} has pressed a key"
+        self._events.append(MediaEvent(now, self.number, MediaEventKind.KEY, text, EVENT_KEYS[key[0]]))
+        return True
+
     def _tell(self, now: float, kind: MediaEventKind, text: str) -> None:
         self._events.append(MediaEvent(now, self.number, kind, text))
 
@@ -154,14 +169,23 @@ class Side:
 class MediaSession:
     """Both sides of one media stream; what side 0 sends goes to side 1 and back."""
 
-    __slots__ = ("_events", "call_id", "kind", "ports", "sides")
+    __slots__ = ("_events", "_on_news", "call_id", "kind", "ports", "sides")
 
-    def __init__(self, call_id: str, kind: str, ports: tuple[int, int]) -> None:
+    def __init__(
+        self, call_id: str, kind: str, ports: tuple[int, int], on_news: Callable[[str], None] | None = None
+    ) -> None:
+        """`on_news(call_id)` is told when an event should not wait until somebody asks."""
         self.call_id = call_id
         self.kind = kind
         self.ports = ports
+        self._on_news = on_news
         self._events: deque[MediaEvent] = deque(maxlen=MAX_EVENTS)
         self.sides = (Side(0, self._events), Side(1, self._events))
+
+    def on_key(self, side: int, key: KeyPress, now: float) -> None:
+        """A key was pressed."""
+        if self.sides[side].note_key(key, now) and self._on_news is not None:
+            self._on_news(self.call_id)
 
     def tell(self, event: MediaEvent) -> None:
         """One more thing worth telling."""

@@ -62,9 +62,6 @@ KEYS = {
 }
 """Tones of the keys (ITU-T Q.23)."""
 
-EVENT_KEYS = "0123456789*#ABCD"
-"""By their event code (RFC 4733 3.2)."""
-
 _PAUSE = rest(60)
 
 VERDICTS: dict[str, tuple[Note, ...]] = {

@@ -17,7 +17,7 @@ from math import copysign
 from typing import NamedTuple
 
 from rtp.packet import MARKER_BIT, PAYLOAD_TYPE_MASK
-from rtp.payload_types import STATIC_CODECS, Codec, has_cadence
+from rtp.payload_types import KEY_ENCODING, STATIC_CODECS, Codec, has_cadence
 
 SEQUENCE_MODULUS = 1 << 16
 MAX_DROPOUT = 3000
@@ -59,7 +59,8 @@ class StatsState(NamedTuple):
 
 
 class StreamStats:
-    """Counters only grow; `prefix` is the first half-word (marker clear) that needs no second look, or -1."""
+    """Counters only grow; `prefix` is the first half-word (marker clear) that needs no second look, or -1. `key_types`
+    are the payload types of telephone events."""
 
     __slots__ = (
         "_bad_sequence",
@@ -79,6 +80,7 @@ class StreamStats:
         "gap_at",
         "gap_s",
         "jitter_s",
+        "key_types",
         "last_at",
         "late",
         "lost",
@@ -95,6 +97,7 @@ class StreamStats:
         """`on_new_ssrc(old, new, now)` is called when another synchronisation source has taken the stream over."""
         self._on_new_ssrc = on_new_ssrc
         self._codecs: Mapping[int, Codec] = STATIC_CODECS
+        self.key_types: frozenset[int] = frozenset()
         self.packets = 0
         self.octets = 0
         self.lost = 0
@@ -131,6 +134,7 @@ class StreamStats:
     def set_codecs(self, codecs: Mapping[int, Codec]) -> None:
         """Payload types as the session description names them; static ones need not be among them."""
         self._codecs = {**STATIC_CODECS, **codecs}
+        self.key_types = frozenset(number for number, (name, _) in codecs.items() if name.upper() == KEY_ENCODING)
         self.prefix = _NEVER  # the next packet looks its codec up again
 
     def state(self) -> StatsState:

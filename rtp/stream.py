@@ -38,6 +38,8 @@ class Place(NamedTuple):
     pool: PairPool
     lender: Lender
     logs_headers: bool = False
+    on_news: Callable[[str], None] | None = None
+    """Told of the call whose media have something to tell that should not wait. Relay thread."""
 
 
 class RelaySession:
@@ -207,8 +209,8 @@ class RelaySession:
 
     def _wake_up(self, _now: float) -> None:
         """A packet waits at one of the ports: let it be served in the next round, and all that follow."""
-        loop, _, lender, logs_headers = self._place
-        media = MediaSession(self.call_id, self.kind, self.ports)
+        loop, _, lender, logs_headers, on_news = self._place
+        media = MediaSession(self.call_id, self.kind, self.ports, on_news)
         legs = Legs(loop, lender, media, self._pairs, self._lock, logs_headers=logs_headers)
         now = loop.clock()
         with self._lock:

@@ -17,6 +17,7 @@ from functools import partial
 
 from rtp.channel import Channel, Message, Word
 from rtp.direction import Direction
+from rtp.keys import KeyPress
 from rtp.loop import RelayLoop
 from rtp.payload_types import Codec
 from rtp.shared_stats import SharedStats, record_offset
@@ -62,7 +63,9 @@ class LineServer:
             stats = SharedStats(
                 partial(self._on_new_ssrc, slot, side), codecs[side], self._memory, record_offset(slot, side)
             )
-            direction = Direction(self._loop, stats, partial(self._on_rtcp, slot, side))
+            direction = Direction(
+                self._loop, stats, partial(self._on_rtcp, slot, side), partial(self._on_key, slot, side)
+            )
             direction.trust(twin)
             direction.transmit = other.send
             self._loop.add(twin, direction.on_twin)
@@ -80,6 +83,10 @@ class LineServer:
     def _on_rtcp(self, slot: int, side: int, packet: memoryview, now: float) -> None:
         with suppress(OSError):
             self._channel.send(Word.RTCP, slot, side, now, bytes(packet))
+
+    def _on_key(self, slot: int, side: int, key: KeyPress, now: float) -> None:
+        with suppress(OSError):
+            self._channel.send(Word.KEY, slot, side, now, key)
 
     def _on_new_ssrc(self, slot: int, side: int, old: int, new: int, now: float) -> None:
         with suppress(OSError):

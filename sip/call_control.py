@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from sip.calls import CALLEE, CALLER, MAX_LEGS, Call, Leg, Party
 from sip.constants import MAX_FORWARDS
 from sip.errors import ParseError
-from sip.events import EventType, Held, Sound
+from sip.events import Digit, DigitWay, EventType, Held, Sound
 from sip.exchange import Exchange
 from sip.facts import Fact
 from sip.flow import Flow
@@ -266,8 +266,20 @@ class CallControl:
         offset = self._x.wall(now) - now
         for anchor in call.anchors():
             for event in anchor.drain_events():
+                if event.key:
+                    self.note_key(call, event.side, event.key, DigitWay.RTP, event.at + offset)
+                    continue
                 side = "caller" if event.side == CALLER else "callee"
                 call.journal.media(event.at + offset, f"{side}: {event.text}")
+
+    def note_key(self, call: Call, side: int, key: str, way: DigitWay, at: float) -> None:
+        """A key was pressed; `at` is wall clock.  Which one may be a secret, so it stands in no record."""
+        self._x.events.emit(EventType.DTMF_RECEIVED, at, Digit(call.name, side, key, way))
+        if (side, way) not in call.key_ways:
+            call.key_ways.add((side, way))
+            who = "caller" if side == CALLER else "callee"
+            text = f"the {who} has pressed a key, told by {'the sound' if way is DigitWay.RTP else 'INFO'}"
+            call.journal.media(at, text, Fact.KEY_PRESSED, {"side": side, "way": way.value})
 
     # -------------------------------------------------------------------------------------------- the end
 

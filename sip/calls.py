@@ -137,6 +137,7 @@ class Call:
     media_watch: MediaWatch | None = None
     on_hold: bool = False
     hold_told: bool = False
+    key_ways: set[tuple[int, str]] = field(default_factory=set)
     forwarded: bool = False
     quiet_since: float = 0.0
     streams: tuple[StreamFigures, ...] = ()

@@ -187,6 +187,12 @@ class SipCore:
         else:
             log.debug("message from %s dropped: %s", flow, error)
 
+    def media_changed(self, call_id: str, now: float) -> None:
+        """The media of a call have something to tell that should not wait."""
+        call = self._exchange.calls.by_call_id(call_id)
+        if call is not None and call.live:
+            self._control.note_media(call, now)
+
     def handle_timeout(self, now: float) -> None:
         self._now = now
         self._exchange.timers.fire_due(now)

@@ -82,6 +82,8 @@ _LONGEST_HOLD_S = 1.0
 """An answer waits no longer for the recorder, give or take the sleep of the timer thread: a disk that hangs must not
 make phones believe that the server is gone."""
 
+_MAX_MEDIA_NEWS = 1_000
+
 _BY_ADMINISTRATOR = "ended by the administrator"
 
 _Transaction = ClientTransaction | InviteServerTransaction | NonInviteServerTransaction
@@ -108,6 +110,8 @@ class SipEngine:
         self._held: deque[tuple[float, Send]] = deque()
         """Answers that wait for the recorder, and since when, the oldest first."""
         self._recorder = recorder
+        self._media_news: deque[str] = deque(maxlen=_MAX_MEDIA_NEWS)
+        """Calls whose media have something to tell; filled without the core lock."""
         self._settled_ticket = 0
         self._guard = SourceGuard(config.sip_rate_limit, self._core.admission.live.__contains__)
         self._undelivered = TokenBucket(_UNDELIVERED_PER_S)
@@ -257,6 +261,16 @@ class SipEngine:
                 self._core.undelivered(*undelivered, now)
                 self._carry_out()
 
+    def on_media_news(self, call_id: str) -> None:
+        """The media of a call have something to tell.  Thread `rtp-relay`, which never waits: when the core lock is
+        taken, whoever has it sees to it before it lets go, or the timer thread a little later."""
+        self._media_news.append(call_id)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._carry_out()
+            finally:
+                self._lock.release()
+
     def _peers_in_use(self) -> frozenset[str]:
         """Phones that need the connection they have, by host:port."""
         with self._lock:
@@ -323,6 +337,8 @@ class SipEngine:
                     self._recorder.hurry()
                 else:
                     self._send(effect)
+        while self._media_news:
+            core.media_changed(self._media_news.popleft(), time.monotonic())
         deadline = core.next_deadline()
         if deadline is not None and deadline + _TIMER_SLACK_S < self._sleeps_until:
             self._sleeps_until = deadline + _TIMER_SLACK_S

@@ -84,6 +84,9 @@ class Fact(StrEnum):
     HOLD = "hold"
     """side: who has asked for it, 0 the caller, 1 the callee; held (0, 1): 0 when the call was taken off hold."""
 
+    KEY_PRESSED = "key-pressed"
+    """side: 0 the caller, 1 the callee; way ("rfc4733", "info"): the first key that was told this way."""
+
     # what is heard of the media while the call lasts (`sip.media_watch`).  since; side: whose sound it is, 0 the
     # caller's, 1 the callee's; seconds: how long it had been silent; of that side: packets, rejected (from sources that
     # may not send), relayPort (where it sends to); otherPackets of the other side

@@ -8,7 +8,6 @@ heard in them is the business of the `Line` they were made to.
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 from functools import partial
 from typing import Protocol
@@ -17,11 +16,13 @@ from sip.call_control import CallControl, remote_target
 from sip.calls import CALLER, Call, Dialog, Leg, Party
 from sip.endpoint import EndpointRelay
 from sip.errors import ParseError
+from sip.events import DigitWay
 from sip.exchange import Exchange
 from sip.facts import Fact
 from sip.flow import Flow
 from sip.forwarding import ResponseContext
 from sip.journal import Details
+from sip.key_info import KEY_TYPES, pressed_key
 from sip.local_dialog import LocalDialog, OpenAnswer
 from sip.local_media import SDP, LocalMedia
 from sip.local_request import Headers, RequestRefused, check_request, not_acceptable, offer_in, own_uri
@@ -41,10 +42,6 @@ RINGING_S = 0.5
 """How long it rings: whoever dialled hears that, and can think better of it."""
 
 _RETRY_AFTER_S = 1
-_KEY = re.compile(r"(?:signal\s*=\s*)?(1[0-5]|[0-9A-D*#])\s*", re.IGNORECASE)
-_KEYS_BY_CODE = dict(zip(("10", "11", "12", "13", "14", "15"), "*#ABCD", strict=True))
-"""Some phones write the event codes of RFC 4733 3.2."""
-_KEY_TYPES = ("application/dtmf-relay", "application/dtmf")
 
 
 class Line(Protocol):
@@ -325,16 +322,16 @@ class LocalAgent:
     def _info(self, transaction: ServerTransaction, request: Request, call: Call, now: float) -> None:
         """A key that was pressed, as many phones tell it; an empty INFO asks whether the call still stands."""
         if request.body:
-            kind = request.content_type
-            key = next(filter(None, map(_KEY.fullmatch, request.body.decode("latin-1").splitlines())), None)
-            if kind not in _KEY_TYPES:
-                self._reply(transaction, request, 415, now, (("Accept", ", ".join(_KEY_TYPES)),))
+            if request.content_type not in KEY_TYPES:
+                self._reply(transaction, request, 415, now, (("Accept", ", ".join(KEY_TYPES)),))
                 return
+            key = pressed_key(request)
             if key is None:
                 self._reply(transaction, request, 400, now)
                 return
             if call.local is not None and call.local.is_confirmed:
-                call.local.media.press(_KEYS_BY_CODE.get(key[1], key[1].upper()))
+                call.local.media.press(key)
+                self._control.note_key(call, CALLER, key, DigitWay.INFO, self._x.wall(now))
         self._reply(transaction, request, 200, now)
 
     # -------------------------------------------------------------------------------------------- session timer

@@ -46,7 +46,8 @@ class NoMediaPorts(SipError):
 
 
 class MediaEvent(Protocol):
-    """A change of media state: when (monotonic seconds), whose packets, and one plain sentence."""
+    """A change of media state: when (monotonic seconds), whose packets, and one plain sentence; a key that was pressed,
+    or ""."""
 
     @property
     def at(self) -> float: ...
@@ -54,6 +55,8 @@ class MediaEvent(Protocol):
     def side(self) -> int: ...
     @property
     def text(self) -> str: ...
+    @property
+    def key(self) -> str: ...
 
 
 class StreamFigures(Protocol):
@@ -418,11 +421,18 @@ class MediaAnchor:
         """Media events since last asked, of open and closed streams, in the order they happened."""
         events = list(self._events)
         self._events.clear()
-        for session in self._sessions:
+        for index, session in enumerate(self._sessions):
             if session is not None:
-                events += session.drain_events()
+                events += self._readable(index, session)
         events.sort(key=lambda event: event.at)
         return events
+
+    def _readable(self, index: int, session: RelaySession) -> list[MediaEvent]:
+        """What there is to tell of a stream; keys that were pressed in an encrypted one can't be read (RFC 3711)."""
+        events = list(session.drain_events())
+        sides = (side[index].media for side in self._sides if side is not None and index < len(side))
+        is_secure = any(media.secure or "SAVP" in media.protocol.upper() for media in sides)
+        return [event for event in events if not event.key] if is_secure else events
 
     def describe(self) -> tuple[StreamDescription, ...]:
         """What was offered and answered, stream by stream."""
@@ -472,7 +482,7 @@ class MediaAnchor:
         session = self._sessions[index]
         if session is not None:
             self._sessions[index] = None
-            self._events += session.drain_events()
+            self._events += self._readable(index, session)
             self._figures += session.close()
             self._quality += session.quality()
             self._headers += session.headers()

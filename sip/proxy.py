@@ -13,11 +13,13 @@ from sip.asserted_identity import assert_identity
 from sip.call_control import CallControl, remote_target
 from sip.calls import CALLER, Call, Party
 from sip.errors import ParseError
+from sip.events import DigitWay
 from sip.exchange import Exchange
 from sip.facts import Fact
 from sip.flow import Flow, address_text
 from sip.forwarding import Branch, ResponseContext
 from sip.journal import NO_DETAILS, Details
+from sip.key_info import pressed_key
 from sip.local_agent import LocalAgent
 from sip.location import Binding
 from sip.media import MediaAnchor, NoMediaPorts
@@ -316,6 +318,8 @@ class Proxy:
         if request.method == "BYE":
             self._control.hang_up(call, leg, side, now)
             transaction.ticket = call.ticket
+        elif request.method == "INFO" and (key := pressed_key(request)) is not None:
+            self._control.note_key(call, side, key, DigitWay.INFO, self._x.wall(now))
         # Inside a dialog the From may say anything; its tag alone is looked at.
         self._send(branch, copy, sender.number, max_breadth(request), now)
 

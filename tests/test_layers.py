@@ -42,7 +42,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "sip.stream",
         "sip.validation",
     ),
-    ("sip.contact_rules", "sip.endpoint", "sip.events", "sip.gatekeeper", "sip.neighbours", "sip.session_timer"),
+    (
+        "sip.contact_rules",
+        "sip.endpoint",
+        "sip.events",
+        "sip.gatekeeper",
+        "sip.key_info",
+        "sip.neighbours",
+        "sip.session_timer",
+    ),
     ("sip.local_sdp", "sip.quality_verdict"),
     ("sip.local_media",),
     ("sip.local_dialog",),
@@ -67,7 +75,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sip.core",),
     # RTP, pure
     ("rtp", "rtp.figures", "rtp.g711", "rtp.pacing", "rtp.packet", "rtp.payload_types", "rtp.quality"),
-    ("rtp.latch", "rtp.pulse", "rtp.rtcp", "rtp.sounds", "rtp.srtp", "rtp.stats"),
+    ("rtp.keys", "rtp.latch", "rtp.pulse", "rtp.rtcp", "rtp.sounds", "rtp.srtp", "rtp.stats"),
     (
         "rtp.header_log",
         "rtp.outgoing",

@@ -10,6 +10,8 @@ import pytest
 from sip import call_control, media_watch
 from tests.support.event_stream import EventStream
 from tests.support.office import Office, eventually
+from tests.support.phone_call import PhoneCall
+from tests.support.rtp import RtpPacket
 
 
 @pytest.fixture
@@ -75,6 +77,37 @@ def test_one_way_audio_is_told_while_the_call_lasts(
 
     ring.media.send(*ring.media.make_packets(10))
     assert stream.next("media.started")["data"]["again"] is False
+
+
+def press(side: PhoneCall, event: int, timestamp: int) -> None:
+    """RFC 4733 2.3: all packets of one key have its timestamp."""
+    for number in range(5):
+        payload = bytes([event, 0x80 | 10 if number > 2 else 10, 0, 160])
+        side.media.send(RtpPacket(101, 30_000 + timestamp + number, timestamp, side.media.ssrc, payload).to_bytes())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_keys_are_told_at_once_also_where_a_worker_copies_the_sound(
+    start_office: Callable[..., Office], workers: int
+) -> None:
+    office = start_office(rtp_workers=workers)
+    stream = EventStream(office.server, "?types=dtmf.received")
+    alice, bob = office.phones("100", "101")
+    call, ring = office.connect(alice, bob)
+    for sender, listener in ((call, ring), (ring, call)):
+        sender.media.send(*sender.media.make_packets(20))
+        [listener.media.receive() for _ in range(20)]
+    if workers:
+        crew = office.server._relay._crew
+        assert crew is not None
+        eventually(lambda: any(worker.lines for worker in crew._workers), "a stream lent to the worker")
+
+    press(call, 5, 100)
+    assert [stream.next("dtmf.received")["data"][name] for name in ("digit",)] == ["5"]
+    press(ring, 11, 200)
+    told = stream.next("dtmf.received")["data"]
+    assert (told["digit"], told["sender"], told["method"], told["callId"]) == ("#", "callee", "rfc4733", call.call_id)
+    stream.close()
 
 
 def test_a_client_that_hangs_up_makes_room_for_another(start_office: Callable[..., Office]) -> None:

@@ -23,8 +23,14 @@ class Ends:
         self.phone, self.twin = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.sending, self.other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.rtcp: list[tuple[bytes, float]] = []
+        self.keys: list[tuple[int, int, float]] = []
         self.stats = StreamStats(lambda _old, _new, _now: None)
-        self.direction = Direction(self.loop, self.stats, lambda packet, now: self.rtcp.append((bytes(packet), now)))
+        self.direction = Direction(
+            self.loop,
+            self.stats,
+            lambda packet, now: self.rtcp.append((bytes(packet), now)),
+            lambda key, now: self.keys.append((*key, now)),
+        )
         self.direction.trust(self.twin)
         self.direction.transmit = self.sending.send
         for sock in (self.twin, self.other):
@@ -55,7 +61,7 @@ def test_a_packet_is_counted_and_passed_on_as_it_is(ends: Ends, rtp: Make) -> No
 
 
 def test_before_the_other_side_is_known_packets_are_dropped(ends: Ends, rtp: Make) -> None:
-    direction = Direction(ends.loop, ends.stats, lambda _packet, _now: None)
+    direction = Direction(ends.loop, ends.stats, lambda _packet, _now: None, lambda _key, _now: None)
     direction.trust(ends.twin)
     ends.phone.send(rtp(1))
     direction.on_twin(5.0)
@@ -100,7 +106,7 @@ def test_rfc5761_rtcp_is_passed_on_told_and_not_counted(ends: Ends, report: Make
 
 def test_a_logging_direction_notes_rtp_and_nothing_else_and_passes_all_on(ends: Ends, rtp: Make) -> None:
     log = HeaderLog()
-    direction = LoggingDirection(ends.loop, ends.stats, lambda _packet, _now: None, log)
+    direction = LoggingDirection(ends.loop, ends.stats, lambda _packet, _now: None, lambda _key, _now: None, log)
     direction.trust(ends.twin)
     direction.transmit = ends.sending.send
     direction.heard_from(("192.0.2.10", 4000))
@@ -115,3 +121,49 @@ def test_a_logging_direction_notes_rtp_and_nothing_else_and_passes_all_on(ends: 
         (9.0, 32, 1, rtp(2)[:12]),
     ]
     assert ends.stats.packets == 2
+
+
+# ------------------------------------------------------------------------------------------------ keys
+
+
+def key_packet(rtp: Make, sequence: int, event: int, timestamp: int, *, ended: bool = False) -> bytes:
+    """RFC 4733 2.3, payload type 101."""
+    payload = bytes([event, 0x80 | 10 if ended else 10, 0, 160])
+    packet = bytearray(rtp(sequence, payload=payload))
+    packet[1] = 101
+    packet[4:8] = timestamp.to_bytes(4, "big")
+    return bytes(packet)
+
+
+def press(ends: Ends, rtp: Make, first: int, event: int, timestamp: int) -> list[bytes]:
+    """As phones do: one packet every 20 ms, the last one three times."""
+    packets = [key_packet(rtp, first + n, event, timestamp, ended=n > 2) for n in range(6)]
+    for packet in packets:
+        ends.pass_on(packet)
+    return packets
+
+
+def test_a_key_is_told_once_however_many_packets_it_has_and_they_are_passed_on(ends: Ends, rtp: Make) -> None:
+    ends.stats.set_codecs({101: ("telephone-event", 8000)})
+    packets = press(ends, rtp, 1, 5, 1600) + press(ends, rtp, 7, 5, 4800) + press(ends, rtp, 13, 11, 8000)
+    assert ends.keys == [(5, 1600, 5.0), (5, 4800, 5.0), (11, 8000, 5.0)]
+    assert [ends.other.recv(2000) for _ in packets] == packets
+
+
+def test_what_signalling_does_not_call_a_key_is_none(ends: Ends, rtp: Make) -> None:
+    press(ends, rtp, 1, 5, 1600)
+    ends.stats.set_codecs({101: ("telephone-event", 8000)})
+    press(ends, rtp, 7, 16, 1600)  # the hook
+    ends.pass_on(key_packet(rtp, 13, 5, 3200)[:-1])
+    ends.pass_on(rtp(14))
+    assert ends.keys == []
+
+
+def test_keys_between_sound_are_told(ends: Ends, rtp: Make) -> None:
+    ends.stats.set_codecs({101: ("telephone-event", 8000)})
+    for number in range(1, 10):
+        ends.pass_on(rtp(number))
+    press(ends, rtp, 10, 0, 1600)
+    for number in range(16, 20):
+        ends.pass_on(rtp(number))
+    assert ends.keys == [(0, 1600, 5.0)]

@@ -244,3 +244,14 @@ def test_totals_add_up(session: MediaSession, rtp: Make) -> None:
     assert RelayTotals().plus(snapshot).plus(snapshot) == RelayTotals(
         packets=4, bytes=4 * 172, lost=2, rejected=4, dropped=10, active_streams=2
     )
+
+
+def test_a_key_is_told_once_also_when_two_have_seen_it_and_never_too_fast() -> None:
+    news: list[str] = []
+    session = MediaSession("call-1", "audio", (10000, 10002), news.append)
+    for side, key, now in ((0, (5, 1600), 1.0), (0, (5, 1600), 2.0), (0, (5, 3200), 2.0), (0, (6, 4800), 2.01)):
+        session.on_key(side, key, now)
+    session.on_key(1, (10, 1600), 2.01)
+    events = session.drain_events()
+    assert [(event.side, event.key, event.at) for event in events] == [(0, "5", 1.0), (0, "5", 2.0), (1, "*", 2.01)]
+    assert news == ["call-1"] * 3

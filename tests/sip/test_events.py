@@ -8,7 +8,7 @@ from rtp.pulse import Pulse
 from sip.facts import Departure, Fact
 from sip.snapshots import CallState
 from tests.support.bench_phone import FakePhone, establish, hang_up
-from tests.support.harness import CoreHarness
+from tests.support.harness import CoreHarness, FakeEvent
 
 
 def contents(office: CoreHarness, kind: str) -> list:
@@ -188,3 +188,64 @@ def test_a_ban_by_a_person_is_told_and_its_end_too(office: CoreHarness) -> None:
     first, second = contents(office, "security.banned")
     assert (first.address, first.reason, second.until_at) == ("192.0.2.66", "noise", None)
     assert contents(office, "security.unbanned") == [("192.0.2.67", True), ("192.0.2.66", False)]
+
+
+# ------------------------------------------------------------------------------------------------ keys
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "key"),
+    [
+        ("application/dtmf-relay", b"Signal=5\r\nDuration=160\r\n", "5"),
+        ("application/dtmf-relay", b"Signal= *\r\nDuration= 250\r\n", "*"),
+        ("application/dtmf", b"#", "#"),
+        ("application/dtmf", b"11", "#"),
+        ("application/dtmf; charset=x", b"d\r\n", "D"),
+        ("application/dtmf-relay", b"Signal=55\r\n", None),
+        ("text/plain", b"5", None),
+        ("application/dtmf", b"", None),
+    ],
+)
+def test_a_key_told_by_info(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone, kind: str, body: bytes, key: str | None
+) -> None:
+    call = establish(alice, bob)
+    info = call.callee.request("INFO", body, (("Content-Type", kind),))
+    received = alice.expect("INFO")
+    assert received.body == body
+    bob.inject(info.to_bytes())  # a copy
+    alice.respond(received, 200, "OK")
+    bob.expect("200 INFO")
+    digits = contents(office, "dtmf.received")
+    assert [(digit.digit, digit.side, digit.way, digit.call.to_number) for digit in digits] == (
+        [(key, 1, "info", "101")] if key else []
+    )
+    office.forget()
+
+
+def test_a_key_heard_in_the_sound_is_told_at_once_and_stands_in_no_record(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone
+) -> None:
+    call = establish(alice, bob)
+    (stream,) = office.relay.open_sessions
+    stream.events = [FakeEvent(office.now, 0, "the caller has pressed a key", key) for key in "4711"]
+    office.core.media_changed(call.caller.call_id, office.now)
+    assert "".join(digit.digit for digit in contents(office, "dtmf.received")) == "4711"
+    assert [line for line in office.journal() if "key" in line] == [
+        "the caller has pressed a key, told by the sound",
+    ]
+
+
+def test_keys_of_an_encrypted_stream_can_not_be_read(office: CoreHarness, alice: FakePhone, bob: FakePhone) -> None:
+    key_line = b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n"
+    offer = alice.sdp().replace(b"RTP/AVP", b"RTP/SAVP") + key_line
+    invite = alice.invite("101", offer)
+    received = bob.expect("INVITE")
+    answer = bob.sdp().replace(b"RTP/AVP", b"RTP/SAVP") + key_line
+    bob.respond(received, 200, "OK", body=answer)
+    alice.caller_dialog(invite, alice.expect("200 INVITE")).request("ACK")
+    (stream,) = office.relay.open_sessions
+    stream.events = [FakeEvent(office.now, 0, "the caller has pressed a key", "4")]
+    office.core.media_changed(invite.call_id, office.now)
+    assert contents(office, "dtmf.received") == []
+    office.forget()

@@ -24,6 +24,7 @@ class Event:
     at: float
     side: int
     text: str
+    key: str = ""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class FakeEvent:
     at: float
     side: int
     text: str
+    key: str = ""
 
 
 @dataclass(frozen=True)
