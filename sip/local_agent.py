@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-from functools import partial
 from typing import Protocol
 
 from sip.call_control import CallControl, remote_target
@@ -122,7 +121,7 @@ class LocalAgent:
             # RFC 3262 3: it would have to be sent reliably.  The answer comes soon anyway.
             self._control.ringing(call, now)
             transaction.respond(make_response(request, 180, to_tag=local.tag, headers=local.headers), now)
-        local.start_timer(x.timers, "answer", now + RINGING_S, partial(self._answer, call))
+        local.start_timer(x.timers, "answer", now + RINGING_S, self._answer, call)
 
     def _open(self, request: Request, call: Call, flow: Flow) -> LocalDialog:
         """Media and dialog for a call, whose offer is answered already.  Raises `RequestRefused`."""
@@ -202,7 +201,7 @@ class LocalAgent:
         local, number = call.local, answer.response.cseq.number
         assert local is not None
         deadline = min(now + answer.interval_s, answer.until)
-        local.start_timer(self._x.timers, f"ack {number}", deadline, partial(self._not_acknowledged, call, number))
+        local.start_timer(self._x.timers, f"ack {number}", deadline, self._not_acknowledged, call, number)
 
     def _not_acknowledged(self, call: Call, number: int, now: float) -> None:
         local = call.local
@@ -342,7 +341,7 @@ class LocalAgent:
         local.stop_timer("refresh")
         if timer is not None and timer.refresher == "uas":
             deadline = now + timer.interval_s / 2
-            local.start_timer(self._x.timers, "refresh", deadline, partial(self._send_refresh, call, timer))
+            local.start_timer(self._x.timers, "refresh", deadline, self._send_refresh, call, timer)
 
     def _send_refresh(self, call: Call, timer: SessionTimer, now: float) -> None:
         """RFC 4028 10: at half the interval, the media left alone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVarTuple, Unpack
 
 from sip.local_media import LocalMedia
 from sip.message import Response
@@ -12,6 +12,8 @@ from sip.timers import Timer, TimerQueue
 
 if TYPE_CHECKING:
     from sip.transaction_server import InviteServerTransaction
+
+Arguments = TypeVarTuple("Arguments")
 
 
 @dataclass(slots=True, eq=False)
@@ -40,10 +42,17 @@ class LocalDialog:
     is_confirmed: bool = False
     _timers: dict[str, Timer] = field(default_factory=dict)
 
-    def start_timer(self, timers: TimerQueue, name: str, deadline: float, callback: Callable[[float], None]) -> None:
+    def start_timer(
+        self,
+        timers: TimerQueue,
+        name: str,
+        deadline: float,
+        callback: Callable[[Unpack[Arguments], float], None],
+        *arguments: *Arguments,
+    ) -> None:
         """One timer of each name; they end with the call."""
         self.stop_timer(name)
-        self._timers[name] = timers.start(deadline, callback)
+        self._timers[name] = timers.start(deadline, callback, *arguments)
 
     def stop_timer(self, name: str) -> None:
         timer = self._timers.pop(name, None)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
-from functools import partial
 from typing import Final
 
 from config import Config
@@ -83,10 +82,10 @@ class ServiceNumbers:
         """The call is up."""
         local = call.local
         assert local is not None
-        local.start_timer(self._timers, "limit", now + LONGEST_S, partial(self._too_long, call))
+        local.start_timer(self._timers, "limit", now + LONGEST_S, self._too_long, call)
         local.media.start()
         if self.program(call.to_number) is Service.QUALITY:
-            local.start_timer(self._timers, "measured", now + MEASURE_S, partial(self._measured, call))
+            local.start_timer(self._timers, "measured", now + MEASURE_S, self._measured, call)
 
     def _too_long(self, call: Call, now: float) -> None:
         text = f"test calls last {LONGEST_S / 60:g} minutes at most"
@@ -109,7 +108,7 @@ class ServiceNumbers:
         text = f"quality test: to the server {result.to_server.text}; to the phone {result.to_phone.text}"
         call.journal.media(result.at, text, Fact.TEST_RESULT, _details(result))
         length_s = local.media.announce((result.to_server.verdict, result.to_phone.verdict))
-        local.start_timer(self._timers, "said", now + length_s + LAST_SECOND_S, partial(self._said, call))
+        local.start_timer(self._timers, "said", now + length_s + LAST_SECOND_S, self._said, call)
 
     def _said(self, call: Call, now: float) -> None:
         self._control.end(call, TerminationReason.NORMAL, "the quality test is over", now)
