@@ -254,7 +254,7 @@ class Gatekeeper:
             words = f"the phone's answer to the question for its password can't be used: {error.reason}"
             return self._challenge(request, flow, now, number, realm, Cause.UNUSABLE, words, Denial.UNREADABLE)
         if answer is None:
-            words = f"{_shown(number)} was asked for its password"
+            words = f"{_shown(number)} was asked for its password and shows none: enter it in the phone"
             return self._challenge(request, flow, now, number, realm, Cause.CHALLENGED, words, Denial.NOT_SHOWN)
         if not self._nonces.is_fresh(answer.nonce, flow.remote_host, now):
             words = f"the phone of {_shown(number)} used a question for its password that is too old"

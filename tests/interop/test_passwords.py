@@ -25,7 +25,9 @@ TALK_PACKETS = 25
 
 CALLS, CALLS_PER_S, CALL_MS = 100, 100, 100
 
-FLOOD, FLOOD_PER_S = 3000, 1500
+FLOOD, FLOOD_PER_S = 1500, 500
+"""As much as fits into the socket's buffer while the server waits for its turn on a busy machine: SIPp's phones take a
+message that got lost for a failure."""
 
 
 @pytest.fixture
@@ -116,8 +118,8 @@ def test_sipp_calls_a_hundred_times(exchange: Exchange, sipp: Callable[..., Sipp
 
 
 def test_phones_call_while_strangers_flood_the_server(exchange: Exchange, sipp: Callable[..., SippPhone]) -> None:
-    """Thousands of REGISTER requests without a password, each a new one: they are all refused, nothing of them stays,
-    and no call fails because of them."""
+    """Hundreds of REGISTER requests a second without a password, each a new one: they are all refused, nothing of them
+    stays, and no call fails because of them."""
     caller, callee, stranger = sipp("100"), sipp("101"), sipp("102")
     for phone in (caller, callee):
         phone.play("register_password.xml", "-au", phone.number, "-ap", PASSWORDS[phone.number])
@@ -131,7 +133,10 @@ def test_phones_call_while_strangers_flood_the_server(exchange: Exchange, sipp: 
     calls = exchange.get("/api/statistics")["calls"]
     assert (calls["completedCalls"], calls["failedCalls"]) == (CALLS, 0)
     assert {user["number"] for user in exchange.get("/api/users")} == {"100", "101"}
-    assert exchange.get("/api/registrations/failures") == [], "to be asked for a password is no failure"
+    # To be asked for a password is no failure; never to show one is, and stands there once, however often it happened.
+    [failure] = exchange.get("/api/registrations/failures")
+    assert failure["number"] == "102"
+    assert failure["reason"] == "102 was asked for its password and shows none: enter it in the phone"
 
 
 @pytest.mark.parametrize("password", [PASSWORDS["100"], "falsch"])
