@@ -115,6 +115,9 @@ class Linphone:
     def resume(self) -> None:
         self._program.type("resume")
 
+    def press(self, key: str) -> None:
+        self._program.type(key)
+
     def hang_up(self) -> None:
         self._program.type("terminate")
 

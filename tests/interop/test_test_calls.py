@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from rtp.sounds import MELODY
+from rtp.sounds import KEYS, MELODY
 from tests.interop.baresip import Baresip
 from tests.interop.exchange import Exchange
 from tests.interop.linphone import Linphone
 from tests.interop.sipp import SippPhone
 from tests.interop.test_sipp_audio import may_send_raw
-from tests.interop.tone import rtp_packets, seconds_of_tone, tone, write_pcap
+from tests.interop.tone import rtp_packets, seconds_of_key, seconds_of_tone, tone, write_pcap
 
 pytestmark = pytest.mark.interop
 
@@ -55,19 +55,23 @@ def test_baresip_hears_itself_encrypted(exchange: Exchange, baresip: Callable[..
     assert seconds_of_tone(phone.recording(), VOICE_HZ) >= 1.0
 
 
-def test_linphone_hears_the_melody(exchange: Exchange, linphone: Callable[..., Linphone]) -> None:
+def test_linphone_hears_the_melody_and_its_keys(exchange: Exchange, linphone: Callable[..., Linphone]) -> None:
     phone = linphone("100", VOICE_HZ)
     phone.dial("*41")
     phone.expect("Media streams established")
-    exchange.wait_for_audio(110)
+    exchange.wait_for_audio(90)
+    phone.press("5")
+    exchange.wait_for_audio(40)
     phone.hang_up()
     phone.expect("ended")
     [call] = exchange.ended_calls(1)
     assert (call["toNumber"], call["terminationReason"]) == ("*41", "normal")
     exchange.assert_idle()
     phone.quit()
+    heard = phone.recording()
     longest = max(MELODY, key=lambda note: note.duration_ms if note.frequencies_hz else 0)
-    assert seconds_of_tone(phone.recording(), longest.frequencies_hz[0]) >= longest.duration_ms / 1000 - 0.2
+    assert seconds_of_tone(heard, longest.frequencies_hz[0]) >= longest.duration_ms / 1000 - 0.2
+    assert seconds_of_key(heard, *KEYS["5"].frequencies_hz) >= 0.2  # linphone itself lets it be heard for 0.1 s
 
 
 @pytest.mark.skipif(not may_send_raw(), reason="SIPp plays captures through a raw socket, which takes root")

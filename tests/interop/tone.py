@@ -54,15 +54,33 @@ def seconds_of_tone(samples: Sequence[int], frequency_hz: float) -> float:
     return sum(_is_tone(block, frequency_hz) for block in blocks) * _BLOCK / SAMPLE_RATE_HZ
 
 
+def seconds_of_key(samples: Sequence[int], low_hz: float, high_hz: float) -> float:
+    """For how long the recording is the two tones of a key, and next to nothing else, in steps of 0.05 s."""
+    size = _BLOCK // 2
+    blocks = (samples[start : start + size] for start in range(0, len(samples) - size + 1, size))
+    return sum(_is_key(block, low_hz, high_hz) for block in blocks) * size / SAMPLE_RATE_HZ
+
+
 def _is_tone(block: Sequence[int], frequency_hz: float) -> bool:
+    return _is_loud(block) and _share(block, frequency_hz) > _PURE_SHARE
+
+
+def _is_key(block: Sequence[int], low_hz: float, high_hz: float) -> bool:
+    return _is_loud(block) and min(_share(block, low_hz), _share(block, high_hz)) > _PURE_SHARE / 2 - 0.1
+
+
+def _is_loud(block: Sequence[int]) -> bool:
+    return sum(sample * sample for sample in block) > len(block) * _LOUD**2
+
+
+def _share(block: Sequence[int], frequency_hz: float) -> float:
     """By the Goertzel algorithm: the power at one frequency, as a share of the power of the block."""
     coefficient = 2 * math.cos(2 * math.pi * frequency_hz / SAMPLE_RATE_HZ)
     last = before_last = 0.0
     for sample in block:
         last, before_last = sample + coefficient * last - before_last, last
     at_frequency = last * last + before_last * before_last - coefficient * last * before_last
-    total = sum(sample * sample for sample in block)
-    return total > len(block) * _LOUD**2 and at_frequency * 2 / len(block) > _PURE_SHARE * total
+    return at_frequency * 2 / len(block) / sum(sample * sample for sample in block)
 
 
 def a_law(sample: int) -> int:
