@@ -1,8 +1,8 @@
 """How one direction of a stream went over time: samples of its counters, evenly spread over the whole of it. Pure;
 guarded by whoever owns the stream.
 
-A series has at most MAX_SAMPLES of them: when it is full, each two become one, and from then on each takes twice as
-long.
+A series has at most MAX_SAMPLES of them: when it is full, each two become one, and from then on each covers twice as
+much. The counters are looked at every SPAN_S all the same, since they remember some things no longer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rtp.figures import StreamSnapshot
 from rtp.pulse import NO_PULSE, Pulse
 
 SPAN_S = 5.0
-"""What a sample covers at first."""
+"""How often the counters are looked at, and what a sample covers at first; less than `rtp.stats.GAP_MEMORY_S`."""
 MAX_SAMPLES = 120
 """Ten minutes at first."""
 
@@ -102,11 +102,9 @@ class Series:
             remote_jitter_ms=figures.remote_jitter_ms,
             rtt_ms=figures.rtt_ms,
         )
-        self._measured.append(_Measured(sample, before, pulse))
+        self._add(_Measured(sample, before, pulse))
         self._last, self._pulse, self._taken = figures, pulse, now
-        if len(self._measured) >= MAX_SAMPLES:
-            self._coarsen()
-        self.due = now + self._span_s
+        self.due = now + SPAN_S
 
     def has_news(self, figures: StreamSnapshot) -> bool:
         """Anything has come since the last sample."""
@@ -116,11 +114,16 @@ class Series:
     def samples(self) -> tuple[QualitySample, ...]:
         return tuple(each.sample for each in self._measured)
 
-    def _coarsen(self) -> None:
-        """Two samples become one."""
-        pairs = zip(self._measured[::2], self._measured[1::2], strict=True)
-        self._measured = [_joined(*pair) for pair in pairs]
-        self._span_s *= 2
+    def _add(self, measured: _Measured) -> None:
+        """To the last sample while that covers less than it should, else after it."""
+        if self._measured and self._measured[-1].sample.span_s < self._span_s - SPAN_S / 2:
+            self._measured[-1] = _joined(self._measured[-1], measured)
+            return
+        self._measured.append(measured)
+        if len(self._measured) >= MAX_SAMPLES:
+            pairs = zip(self._measured[::2], self._measured[1::2], strict=True)
+            self._measured = [_joined(*pair) for pair in pairs]
+            self._span_s *= 2
 
 
 def _joined(first: _Measured, second: _Measured) -> _Measured:

@@ -26,8 +26,8 @@ TIMESTAMP_JUMP_S = 2.0
 """A larger step of the transit time is a pause or a new timestamp base, not jitter."""
 LATE_S = 0.1
 """A packet is late when it comes by so much later than the one before it had let expect."""
-GAP_MEMORY_S = 10.0
-"""So long a gap is remembered, unless a longer one comes."""
+GAP_MEMORY_S = 6.0
+"""So long a gap is remembered, unless a longer one comes; whoever wants to know of each looks more often."""
 
 _NEVER = -1
 _UNKNOWN_S = float("inf")

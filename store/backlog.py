@@ -127,9 +127,10 @@ class Backlog:
             self._renewed[key] = None
         else:
             self._renewed.pop(key, None)
-        self._weight += work.weight - self._weights.get(key, 0)
-        if work.weight:
-            self._weights[key] = work.weight
+        weight = work.weight
+        self._weight += weight - self._weights.get(key, 0)
+        if weight:
+            self._weights[key] = weight
         else:
             self._weights.pop(key, None)
 

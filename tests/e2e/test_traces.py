@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.support.office import Office
+import pytest
+
+from rtp import series
+from tests.support.office import Office, eventually
 from tests.support.tshark import read_capture
 
 PASSWORDS = {"100": "correct-horse-battery", "101": "staple-the-second"}
@@ -41,8 +44,10 @@ def outputs(office: Office, call_id: str) -> dict[str, bytes]:
 
 
 def test_a_call_is_traced_from_its_first_moment_until_long_after_a_restart(
-    start_office: Callable[..., Office], tmp_path: Path
+    start_office: Callable[..., Office], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Samples are due at once, and the housekeeper takes them every second.
+    monkeypatch.setattr(series, "SPAN_S", 0.01)
     settings: dict[str, Any] = {
         "ext_passwords": tuple(PASSWORDS.items()),
         "trace_rtp": "headers",
@@ -69,6 +74,9 @@ def test_a_call_is_traced_from_its_first_moment_until_long_after_a_restart(
         packets = sender.media.make_packets(20)
         sender.media.send(*packets)
         assert [listener.media.receive() for _ in packets] == packets
+    streams = eventually(lambda: about(office, call_id, "/quality")["streams"], "a sample of the housekeeper")
+    assert [stream["sender"] for stream in streams] == ["caller", "callee"]
+    assert streams[0]["samples"][0]["mos"] > 4
     call.hang_up()
     office.last_ended()
 

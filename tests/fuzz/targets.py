@@ -6,7 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fuzz import check_bodies, check_core, check_message, check_packets, check_query, check_values, seeds
+from tests.fuzz import (
+    check_bodies,
+    check_core,
+    check_message,
+    check_packets,
+    check_query,
+    check_trace,
+    check_values,
+    seeds,
+)
 
 CORPUS = Path(__file__).parent / "corpus"
 """One folder for each target: inputs that once failed, or that reach what the seeds don't."""
@@ -42,4 +51,5 @@ TARGETS = {
     "srtp": Target(check_packets.check_srtp, seeds.packets, 256),
     "core": Target(check_core.check_core, seeds.conversations, 8192),
     "query": Target(check_query.check_query, seeds.queries, 256),
+    "trace": Target(check_trace.check_trace, seeds.messages, 4096),
 }
