@@ -213,6 +213,10 @@ class NameAddr(NamedTuple):
 _QVALUE = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?", re.ASCII)
 
 
+_NO_PARAMETERS: dict[str, str | None] = {}
+"""Of all values without any."""
+
+
 def _parse_name_addr(text: str) -> NameAddr:
     match = NAME_ADDR.fullmatch(text)
     if match is not None:
@@ -223,7 +227,7 @@ def _parse_name_addr(text: str) -> NameAddr:
         uri, parameters = match.groups()
     else:
         raise ParseError("malformed address")
-    values = parse_parameters(parameters)
+    values = parse_parameters(parameters) if parameters else _NO_PARAMETERS
     return NameAddr(name, parse_uri(uri), values, values.get("tag") or None)
 
 

@@ -151,7 +151,7 @@ class LocationService:
         self._observer = observer
         self._wall = wall
         self._departures: OrderedDict[str, deque[DepartureSnapshot]] = OrderedDict()
-        self._bindings: dict[str, list[Binding]] = {}
+        self._bindings: dict[str, tuple[Binding, ...]] = {}
         self._by_id: dict[str, Binding] = {}
         self._counts: dict[str, int] = {}
         self._first_seen: dict[str, float] = {}
@@ -247,15 +247,17 @@ class LocationService:
         self._take_out(binding)
 
     def _insert(self, binding: Binding) -> None:
-        self._bindings.setdefault(binding.number, []).append(binding)
+        self._bindings[binding.number] = (*self._bindings.get(binding.number, ()), binding)
         self._by_id[binding.binding_id] = binding
         self._arm(binding)
 
     def _take_out(self, binding: Binding) -> None:
-        bindings = self._bindings[binding.number]
-        bindings.remove(binding)
-        if not bindings:
-            del self._bindings[binding.number]
+        number = binding.number
+        left = tuple(other for other in self._bindings[number] if other is not binding)
+        if left:
+            self._bindings[number] = left
+        else:
+            del self._bindings[number]
         del self._by_id[binding.binding_id]
         if binding.timer is not None:
             binding.timer.cancel()

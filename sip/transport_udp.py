@@ -9,6 +9,7 @@ import contextlib
 import errno
 import logging
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -182,7 +183,8 @@ class UdpTransport:
     def _flow(self, source: tuple[str, int]) -> Flow:
         if len(self._flows) >= _MAX_FLOWS:
             self._flows.clear()
-        flow = self._flows[source[:2]] = self.flow_to(normalise(source[0]), source[1])
+        # Bindings keep it: the same text as in their Contact.
+        flow = self._flows[source[:2]] = self.flow_to(sys.intern(normalise(source[0])), source[1])
         return flow
 
 

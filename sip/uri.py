@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -140,8 +141,9 @@ def parse_uri(text: str) -> Uri:
             raise ParseError(f"port {port} in URI is outside 1 to 65535")
         if user and "%" in user and BAD_ESCAPE.search(user):
             raise ParseError("malformed % escape in the user part of a URI")
-        user = user or ""
-        return Uri(text, scheme.lower(), user, password, host, port, parameters or "", headers or "", _number(user))
+        # The same number and the same host stand in many URIs that are kept.
+        user, host, scheme = sys.intern(user or ""), sys.intern(host), sys.intern(scheme.lower())
+        return Uri(text, scheme, user, password, host, port, parameters or "", headers or "", _number(user))
     match = ANY_SCHEME.fullmatch(text)
     if match is None:
         raise ParseError("malformed URI")
