@@ -61,6 +61,8 @@ def clean(text: str) -> str:
 
 
 def contact_view(contact: ContactSnapshot) -> Json:
+    """`server` is there when another server on the same database holds it."""
+    elsewhere = {"server": contact.server} if contact.server else {}
     return {
         "uri": clean(contact.uri),
         "address": contact.address,
@@ -72,6 +74,7 @@ def contact_view(contact: ContactSnapshot) -> Json:
         "lastSeen": iso_time(contact.last_seen_at),
         "userAgent": clean(contact.user_agent),
         "behindNat": contact.behind_nat,
+        **elsewhere,
     }
 
 

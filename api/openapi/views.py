@@ -115,7 +115,11 @@ SCHEMAS: dict[str, Json] = trace_schemas(_CALL) | {
         },
         description="Something that has happened; docs/events.md says what the data of each type are.",
     ),
-    "Contact": record({**_CONTACT, "behindNat": YES_NO}, description="One device of a number."),
+    "Contact": record(
+        {**_CONTACT, "behindNat": YES_NO, "server": about(TEXT, "the server that it is registered at, if another")},
+        optional=("server",),
+        description="One device of a number.",
+    ),
     "User": record(
         {
             "number": _NUMBER_OF,

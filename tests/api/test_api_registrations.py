@@ -16,6 +16,13 @@ def test_one_entry_per_number_with_the_newest_contact_at_the_top(services, clien
     assert [each["behindNat"] for each in user["contacts"]] == [True, False]
 
 
+def test_a_contact_of_another_server_names_it(services, client, make) -> None:
+    services.registered = [make.registration("100", make.contact(), make.contact(server="two"))]
+    [user] = client.get("/api/users").json
+    assert [each.get("server") for each in user["contacts"]] == [None, "two"]
+    assert "server" not in user["contacts"][0]
+
+
 def test_times_of_a_registration(services, client, make) -> None:
     services.registered = [make.registration("100")]
     [user] = client.get("/api/users").json

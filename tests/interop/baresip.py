@@ -11,9 +11,8 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from tests.interop.exchange import Exchange
 from tests.interop.programs import LIMIT_S, Program, free_port
 from tests.interop.tone import read_wav, tone, write_wav
 
@@ -24,9 +23,9 @@ _TONE_S = 30.0
 
 _CONFIG = """\
 poll_method poll
-sip_listen 127.0.0.1:0
+sip_listen {host}:0
 sip_cafile {ca_file}
-net_interface 127.0.0.1
+net_interface {host}
 rtp_ports 30000-32760
 audio_player aubridge,ear
 audio_alert aubridge,bell
@@ -54,22 +53,36 @@ _ACCOUNT = (
 )
 
 
+class Registrar(Protocol):
+    """The server that a phone registers at."""
+
+    ca_file: Path
+    address: str
+    tls_address: str
+
+    def uri(self, number: str) -> str: ...
+
+    def user(self, number: str) -> dict[str, Any]:
+        """The registration of `number`, once it is there."""
+
+
 class Baresip:
     """A phone with one number, registered once made unless `registers` is false.  `frequency_hz` is the tone that it
-    speaks, `encryption` is a value of baresip's `mediaenc`, "" for none."""
+    speaks, `encryption` is a value of baresip's `mediaenc`, "" for none; `host` is its own address."""
 
     def __init__(
         self,
         path: str,
         launch: Callable[..., Program],
         directory: Path,
-        exchange: Exchange,
+        exchange: Registrar,
         number: str,
         frequency_hz: int,
         transport: str = "udp",
         encryption: str = "",
         password: str = "",
         registers: bool = True,
+        host: str = "127.0.0.1",
     ) -> None:
         self._exchange = exchange
         self._directory = directory / f"baresip-{number}"
@@ -78,13 +91,14 @@ class Baresip:
         control_port = free_port()
         modules = next((place for place in _MODULE_DIRECTORIES if Path(place).is_dir()), _MODULE_DIRECTORIES[0])
         config = _CONFIG.format(
-            directory=self._directory, modules=modules, control_port=control_port, ca_file=exchange.ca_file
+            directory=self._directory, modules=modules, control_port=control_port, ca_file=exchange.ca_file, host=host
         )
         address = exchange.tls_address if transport == "tls" else exchange.address
         options = f";mediaenc={encryption}" if encryption else ""
         if password:
             options += f";auth_user={number};auth_pass={password}"
-        account = _ACCOUNT.format(number=number, address=address, transport=transport, options=options)
+        self._number = number
+        account = self._account(address, transport, options)
         (self._directory / "config").write_text(config, "utf-8")
         (self._directory / "accounts").write_text(account, "utf-8")
         (self._directory / "contacts").write_text("", "utf-8")
@@ -95,6 +109,9 @@ class Baresip:
         self._events: deque[dict[str, Any]] = deque()
         if registers:
             exchange.user(number)
+
+    def _account(self, address: str, transport: str, options: str) -> str:
+        return _ACCOUNT.format(number=self._number, address=address, transport=transport, options=options)
 
     def dial(self, number: str) -> None:
         self._command("dial", self._exchange.uri(number))
@@ -115,6 +132,12 @@ class Baresip:
             if told.get("type") == event:
                 return told
 
+    def move_to(self, other: Registrar) -> None:
+        """Take the account to another server; the one before does not answer any more."""
+        before, self._exchange = self._exchange, other
+        self._command("uadel", before.uri(self._number))
+        self._command("uanew", self._account(other.address, "udp", "").strip())
+
     def quit(self) -> None:
         """End it in order; it unregisters."""
         self._command("quit")
@@ -125,9 +148,13 @@ class Baresip:
         self._control.close()
 
     def recording(self) -> list[int]:
-        """What it heard; complete after `quit`."""
-        [path] = (self._directory / "recorded").glob("*-dec.wav")
-        return read_wav(path)
+        """What it heard in its only call; complete after `quit`."""
+        [samples] = self.recordings()
+        return samples
+
+    def recordings(self) -> list[list[int]]:
+        """What it heard in each of its calls; complete after `quit`."""
+        return [read_wav(path) for path in sorted((self._directory / "recorded").glob("*-dec.wav"))]
 
     def _command(self, command: str, parameters: str = "") -> None:
         request = json.dumps({"command": command, "params": parameters, "token": command}).encode()

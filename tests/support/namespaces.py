@@ -68,6 +68,22 @@ class Host:
             if address:
                 self._ip("address", what, f"{address}/24", "dev", self._ends[address.rpartition(".")[0]])
 
+    def bridge(self) -> None:
+        """Be a switch, which joins all that is plugged into it."""
+        self._ip("link", "add", "switch", "type", "bridge")
+        self._ip("link", "set", "switch", "up")
+
+    def plug_into(self, switch: Host, address: str) -> None:
+        """Join the network of a switch, one of 256 addresses, which no other host of this process is in."""
+        name = f"v{os.getpid() % 100_000}{address.rpartition('.')[2]}"
+        _ip("link", "add", f"{name}a", "type", "veth", "peer", "name", f"{name}b")
+        _ip("link", "set", f"{name}a", "netns", self.name)
+        _ip("link", "set", f"{name}b", "netns", switch.name)
+        self._ip("address", "add", f"{address}/24", "dev", f"{name}a")
+        self._ip("link", "set", f"{name}a", "up")
+        switch._ip("link", "set", f"{name}b", "master", "switch")
+        switch._ip("link", "set", f"{name}b", "up")
+
     def close(self) -> None:
         self._thread.shutdown()
         _ip("netns", "delete", self.name)

@@ -119,6 +119,10 @@ class SoftPhone:
         self.link.close()
         self.link = self._new_link()
 
+    def move_to(self, host: str, port: int) -> None:
+        """Speak to another server from now on, by the same socket (UDP); the next REGISTER goes there."""
+        self._server = self.link.server = host, port
+
     # -------------------------------------------------------------------------------------------- names
 
     @property
