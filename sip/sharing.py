@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from sip.admission import Admission
 from sip.errors import ParseError
@@ -19,6 +20,9 @@ from sip.recorder import restored
 from sip.snapshots import NumberRecord, StoredBinding
 
 log = logging.getLogger(__name__)
+
+YOUNG_S: Final = 10.0
+"""Longer than it takes to read the database, and to write what has changed."""
 
 
 class Sharing:
@@ -49,14 +53,14 @@ class Sharing:
 
     def reconcile(self, present: Iterable[StoredBinding], records: Iterable[NumberRecord], now: float) -> None:
         """`present` and `records` are all that stands in the database.  What is ours and missing there is written
-        again; what was another's and is missing is gone."""
+        again, unless it is so young that it may be about to be; what was another's and is missing is gone."""
         present = list(present)
         self.follow(present, (), records, now)
         ids = {stored.binding_id for stored in present}
         for binding in [each for each in self._x.location.all() if each.binding_id not in ids]:
             if binding.server:
                 self._x.location.forget(binding)
-            else:
+            elif binding.last_seen_at < self._x.wall(now) - YOUNG_S:
                 self._keep(binding)
 
     def _put(self, stored: StoredBinding, now: float) -> None:

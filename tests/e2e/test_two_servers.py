@@ -3,15 +3,17 @@ shared."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.office import Office, eventually, office_config
+from tests.support.office import ErrorCollector, Office, eventually, office_config
 from tests.support.phone import SoftPhone
 from tests.support.phone_call import PhoneCall
 from tests.support.postgres import Cluster
@@ -46,6 +48,21 @@ class Pair:
         for office in self.offices:
             eventually(lambda office=office: phone.address in addresses(office, phone.number), "a phone known to both")
 
+    def wait_for_each_other(self) -> None:
+        for office, other in ((self.one, "two"), (self.two, "one")):
+            neighbours = office.server._engine._core._exchange.neighbours
+            eventually(lambda neighbours=neighbours, other=other: neighbours.flow(other), f"the server {other}")
+
+    def clear(self) -> None:
+        """Switch all phones off, and forget them."""
+        for office in self.offices:
+            office.switch_off()
+        for office in self.offices:
+            office.server.clear_calls()
+            office.server.clear_registrations()
+        for office in self.offices:
+            eventually(lambda office=office: not office.numbers(), "the end of all registrations")
+
     def only_record(self) -> Any:
         """The one call of the history, which is that of both."""
         for office in self.offices:
@@ -78,10 +95,49 @@ def database(cluster: Cluster) -> str:
     return cluster.new_database()
 
 
+Start = Callable[..., Office]
+
+
 @pytest.fixture
-def pair(cluster: Cluster, database: str, start_office: Callable[..., Office]) -> Pair:
-    one, two = (start_office(**settings(cluster.url(database), index)) for index in (0, 1))
-    return Pair(one, two)
+def start(cluster: Cluster, database: str, tmp_path: Path) -> Iterator[Start]:
+    """Starts the first (0) or second (1) server on a database of the test's own."""
+    with ExitStack() as last_first:
+
+        def start_server(index: int, **more: Any) -> Office:
+            directory = tmp_path / f"{index}-{len(list(tmp_path.iterdir()))}"
+            office = Office(office_config(directory, **settings(cluster.url(database), index, **more)))
+            last_first.callback(office.close)
+            return office
+
+        yield start_server
+
+
+@pytest.fixture(scope="module")
+def running(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pair, str]]:
+    """A pair for all tests that leave it as it was, and its database."""
+    database = cluster.new_database()
+    url = cluster.url(database)
+    with ExitStack() as last_first:
+        offices = []
+        for index in (0, 1):
+            directory = tmp_path_factory.mktemp("server")
+            offices.append(Office(office_config(directory, **settings(url, index))))
+            last_first.callback(offices[-1].close)
+        yield Pair(*offices), database
+
+
+@pytest.fixture
+def pair(running: tuple[Pair, str], cluster: Cluster) -> Iterator[Pair]:
+    """Neither server may log an error."""
+    pair, database = running
+    pair.wait_for_each_other()
+    errors = ErrorCollector()
+    logging.getLogger().addHandler(errors)
+    yield pair
+    pair.clear()
+    cluster.execute(database, "TRUNCATE call, party, media, trace")
+    logging.getLogger().removeHandler(errors)
+    assert errors.lines == []
 
 
 def talk(call: PhoneCall, ring: PhoneCall) -> None:
@@ -181,14 +237,10 @@ class TestCalls:
         ring.hang_up()
         call.wait_ended()
 
-    def test_the_caller_s_server_knows_who_calls_though_it_needs_a_password(
-        self, cluster: Cluster, database: str, start_office: Callable[..., Office]
-    ) -> None:
+    def test_the_caller_s_server_knows_who_calls_though_it_needs_a_password(self, start: Start) -> None:
         """The other server takes its word, and asks the caller for nothing."""
         passwords = (("100", GOOD), ("101", GOOD + "!"))
-        url = cluster.url(database)
-        offices = [start_office(**settings(url, index, ext_passwords=passwords)) for index in (0, 1)]
-        pair = Pair(*offices)
+        pair = Pair(start(0, ext_passwords=passwords), start(1, ext_passwords=passwords))
         alice, bob = pair.phone(0, "100", password=GOOD), pair.phone(1, "101", password=GOOD + "!")
         call, ring = connect(alice, bob)
         assert "Proxy-Authorization" not in [name for name, _ in ring.invite.headers]
@@ -295,18 +347,17 @@ class TestRegistrations:
 
     def test_registrations_are_counted_over_both(self, pair: Pair) -> None:
         for at in (0, 1, 0):
-            pair.phone(at, "101")
+            pair.phone(at, "105")
         counts = [user["registrationCount"] for user in pair.two.api.get("/api/users")]
         assert counts == [3]
 
-    def test_a_server_that_was_stopped_comes_back_with_its_own(
-        self, pair: Pair, cluster: Cluster, database: str, start_office: Callable[..., Office]
-    ) -> None:
+    def test_a_server_that_was_stopped_comes_back_with_its_own(self, start: Start) -> None:
+        pair = Pair(start(0), start(1))
         alice, bob = pair.phone(0, "100"), pair.phone(1, "101")
         port = pair.two.server.sip_port
         pair.two.server.stop()
         eventually(lambda: alice.call("101").wait_rejected().reason == "Server Of Number Out Of Service", "the stop")
-        again = start_office(**settings(cluster.url(database), 1, sip_port=port))
+        again = start(1, sip_port=port)
         assert addresses(again, "101") == [bob.address]
         eventually(lambda: pair.one.server._engine._core._exchange.neighbours.flow("two"), "the other server")
         call, ring = connect(alice, bob)
@@ -332,8 +383,9 @@ class TestGuards:
         eventually(lambda: pair.one.server.numbers_with_password() == frozenset(), "the end of the password")
 
     def test_a_password_set_by_the_command_is_in_force_at_both(
-        self, pair: Pair, cluster: Cluster, database: str, tmp_path: Path
+        self, pair: Pair, running: tuple[Pair, str], cluster: Cluster, tmp_path: Path
     ) -> None:
+        _, database = running
         ended = run_here(tmp_path, "passwd", "101", typed=f"{GOOD}\n", DATABASE_URL=cluster.url(database))
         assert ended.status == 0, ended.errors
         for office in pair.offices:
@@ -342,6 +394,9 @@ class TestGuards:
         assert shown.output == "101\n"
         assert list(tmp_path.glob("data/passwords*")) == []
         assert cluster.execute(database, "SELECT number FROM password") == [("101",)]
+        assert run_here(tmp_path, "passwd", "101", "--remove", DATABASE_URL=cluster.url(database)).status == 0
+        for office in pair.offices:
+            eventually(lambda office=office: not office.server.numbers_with_password(), "the end of the password")
 
     def test_who_is_banned_at_one_is_banned_at_the_other(self, pair: Pair) -> None:
         pair.one.server.add_ban("203.0.113.7", 600.0, "a scanner")
@@ -351,18 +406,10 @@ class TestGuards:
 
 
 class TestWithoutTheDatabase:
-    @pytest.fixture
-    def pair(self, cluster: Cluster, database: str, tmp_path: Path) -> Iterator[Pair]:
-        """Their errors are what is expected of them."""
-        url = cluster.url(database)
-        offices = [Office(office_config(tmp_path / str(index), **settings(url, index))) for index in (0, 1)]
-        yield Pair(*offices)
-        for office in offices:
-            office.close()
-
     def test_calls_go_on_and_what_happens_meanwhile_is_shared_afterwards(
-        self, pair: Pair, cluster: Cluster, database: str
+        self, start: Start, cluster: Cluster, database: str
     ) -> None:
+        pair = Pair(start(0), start(1))
         alice, bob = pair.phone(0, "100"), pair.phone(1, "101")
         cluster.refuse(database)
         for office in pair.offices:
