@@ -31,6 +31,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 LONG_FIRST = (
     "test_sipp_load.py",
     "test_bench_smoke.py",
+    "test_page.py",
     "test_baresip.py",
     "test_linphone.py",
     "test_sipvicious.py",

@@ -3,14 +3,14 @@
 import { h } from "./dom.js";
 import { number } from "./i18n.js";
 
-const WIDTH = 720;
+const WIDTH = window.matchMedia("(max-width: 46rem)").matches ? 360 : 720;
 const HEIGHT = 180;
 const LEFT = 44;
 const BOTTOM = 24;
 const TOP = 8;
 const PLOT_W = WIDTH - LEFT - 8;
 const PLOT_H = HEIGHT - BOTTOM - TOP;
-const MOST_LABELS = 8;
+const MOST_LABELS = WIDTH / 90;
 
 /** The last rates of packets of one direction. */
 export function sparkline(values, room, label) {

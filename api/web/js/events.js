@@ -25,6 +25,9 @@ const TYPES = [
 ];
 const RETRY_MS = 5000;
 
+/** In place of events that can't be had any more: whatever is shown may have changed. */
+export const MISSED = "stream.gap";
+
 let source = null;
 let retry = 0;
 
@@ -39,11 +42,11 @@ export function follow(onEvent, onLive) {
     // A refusal ends the source for good; a lost connection it mends itself.
     if (source.readyState === EventSource.CLOSED) retry = setTimeout(() => poll(onEvent, onLive), RETRY_MS);
   };
-  for (const type of TYPES) source.addEventListener(type, (message) => onEvent(JSON.parse(message.data)));
+  for (const type of [...TYPES, MISSED]) source.addEventListener(type, (message) => onEvent(JSON.parse(message.data)));
 }
 
 /** There may be too many listeners at the moment: have the section read again, then try once more. */
 function poll(onEvent, onLive) {
-  onEvent({ type: "server.warning", time: null, data: {} });
+  onEvent({ type: MISSED });
   follow(onEvent, onLive);
 }

@@ -1,7 +1,7 @@
 // What the server found out, in its own words: the sentence, what to do, and what it rests on.
 
 import { h } from "./dom.js";
-import { known, percent, t } from "./i18n.js";
+import { known, t, time } from "./i18n.js";
 
 /** `all`: what the API calls findings, best first. `isShort` leaves the evidence out. */
 export function findings(all, isShort = false) {
@@ -24,12 +24,12 @@ export function findings(all, isShort = false) {
 function evidence(finding) {
   const rows = finding.evidence ?? [];
   if (!rows.length) return null;
-  const sure = finding.confidence === undefined ? "" : ` (${t("confidence", { share: percent(finding.confidence) })})`;
+  const sure = finding.confidence ? ` (${known(`confidence_${finding.confidence}`, finding.confidence)})` : "";
   return h(
     "details",
     {},
     h("summary", {}, t("evidence") + sure),
-    h("ul", {}, rows.map((row) => h("li", {}, typeof row === "string" ? row : row.text))),
+    h("ul", {}, rows.map((row) => h("li", {}, row.at ? [h("span", { class: "quiet" }, time(row.at)), " "] : null, row.text, row.value === null || row.value === undefined ? null : `: ${row.value}`))),
   );
 }
 

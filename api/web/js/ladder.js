@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { number, t } from "./i18n.js";
 
 const COLUMN = 250;
-const FIRST = 150;
+const FIRST = 140;
 const HEAD = 52;
 const ROW = 30;
 const MAX_NOTE = 110;
@@ -23,7 +23,7 @@ export function ladder(data, chosen, onChoose) {
       data.participants.map((each) => participant(each, places.get(each.id), height)),
       data.steps.map((step, place) => {
         const y = HEAD + (place + 0.75) * ROW;
-        return step.kind === "message"
+        return step.from
           ? arrow(step, places, y, width, step.index === chosen, () => onChoose(step.index))
           : note(step, y, width, place);
       }),
@@ -65,7 +65,7 @@ function arrow(step, places, y, width, isChosen, choose) {
     },
     h("rect", { class: "hit", x: 0, y: y - ROW * 0.75, width, height: ROW }),
     h("text", { class: "time", x: 4, y: y + 4 }, `+${number(step.offset, 3)} s`),
-    h("text", { x: (from + to) / 2, y: y - 5 }, label),
+    h("text", { class: "label", x: (from + to) / 2, y: y - 5 }, label),
     h("line", { x1: from, x2: to - sign * 8, y1: y, y2: y }),
     h("path", { d: `M${to} ${y} l${-9 * sign} -4.5 v9 z` }),
   );

@@ -2,7 +2,7 @@
 
 import { h, render } from "./dom.js";
 import { language, t } from "./i18n.js";
-import { follow } from "./events.js";
+import { follow, MISSED } from "./events.js";
 import { get, post, Refusal, Silence } from "./server.js";
 import { say, setSpeaker } from "./say.js";
 import * as call from "./views/call.js";
@@ -153,7 +153,7 @@ function tokenForm() {
     event.preventDefault();
     const token = new FormData(event.target).get("token");
     try {
-      await post("api/session", { token });
+      await post("api/session", {}, { Authorization: `Bearer ${token}` });
       needsToken = false;
       tokenTrouble = "";
       start();
@@ -204,8 +204,9 @@ async function tick() {
 }
 
 function onEvent(event) {
-  if (now.remember(event) && place.view === now) show();
-  if (place.view.WANTS?.test(event.type)) readSoon();
+  now.remember(event);
+  if (place.view.WANTS?.test(event.type) || event.type === MISSED) readSoon();
+  else if (place.view === now) show();
 }
 
 function onLive(value) {

@@ -77,7 +77,7 @@ export function callLink(call) {
 }
 
 export function callPath(call) {
-  return `#/call/${encodeURIComponent(call.callId)}`;
+  return `#/call/${encodeURIComponent(call.callId)}?at=${call.inviteTime}`;
 }
 
 export function field(label, input) {

@@ -2,15 +2,15 @@
 
 import { h } from "../dom.js";
 import { findings } from "../findings.js";
-import { language, number, percent, t } from "../i18n.js";
+import { duration, known, language, number, percent, t } from "../i18n.js";
 import { ladder } from "../ladder.js";
 import { ending, mos, table, talk, when } from "../parts.js";
 import { line } from "../charts.js";
-import { get, Refusal } from "../server.js";
+import { get } from "../server.js";
 
 export const WANTS = /^(call|media)\./;
 
-const BEST_MOS = 4.5;
+const BEST_MOS = 5;
 
 let chosen = null;
 
@@ -20,30 +20,22 @@ export function title(_place, data) {
 
 export async function load(place) {
   const path = `api/calls/${encodeURIComponent(place.argument)}`;
-  const call = await get(path);
-  const [explanation, steps, messages, quality] = await Promise.all([
-    optional(get(`${path}/explain?lang=${language}`)),
-    optional(get(`${path}/ladder`)),
-    optional(get(`${path}/messages`)),
-    optional(get(`${path}/quality`)),
+  const which = place.query.has("at") ? `inviteTime=${encodeURIComponent(place.query.get("at"))}` : "";
+  const [call, explanation] = await Promise.all([
+    get(`${path}?${which}`),
+    get(`${path}/explain?lang=${language}&${which}`),
   ]);
-  return { call, path, explanation, steps, messages, quality };
-}
-
-/** Of old calls the line in the history is left, but no trace. */
-async function optional(answer) {
-  try {
-    return await answer;
-  } catch (error) {
-    if (error instanceof Refusal && error.status === 404) return null;
-    throw error;
-  }
+  // Of old calls the line in the history is left, but no trace.
+  const [steps, messages, quality] = call.trace.kept
+    ? await Promise.all(["ladder", "messages", "quality"].map((part) => get(`${path}/${part}?${which}`)))
+    : [null, null, null];
+  return { call, path, which, explanation, steps, messages, quality };
 }
 
 export function show(data, place, act) {
   return [
     h("h1", { key: "title" }, title(place, data)),
-    data.explanation ? whySection(data.explanation) : null,
+    whySection(data.explanation),
     factsSection(data.call),
     soundSection(data),
     ladderSection(data, act),
@@ -67,7 +59,7 @@ function factsSection(call) {
     ["answered", call.answerTime && when(call.answerTime)],
     ["ended", call.endTime && [when(call.endTime), " ", ending(call)]],
     ["talked", call.answerTime && talk(call)],
-    ["endedBy", call.endedBy],
+    ["endedBy", call.endedBy && known(call.endedBy, call.endedBy)],
     ["status", call.statusCode],
     ["caller", call.fromAddress],
     ["callee", call.toAddress],
@@ -82,7 +74,7 @@ function factsSection(call) {
 }
 
 function soundSection({ call, quality }) {
-  const media = (call.media ?? []).filter((figures) => figures.kind === "audio");
+  const media = (call.media ?? []).filter((figures) => figures.kind === "audio" && figures.packets);
   const columns = [
     { name: "who", isHead: true, cell: (each) => t("soundOf", { who: t(each.sender) }) },
     { name: "codec", cell: (each) => each.codec },
@@ -102,7 +94,7 @@ function soundSection({ call, quality }) {
 }
 
 function overTime(stream, place) {
-  const points = stream.samples.map((sample) => ({ label: `${number(sample.offset)} s`, value: sample.mos }));
+  const points = stream.samples.map((sample) => ({ label: duration(sample.offset), value: sample.mos }));
   const label = `${t("soundOf", { who: t(stream.sender) })}: ${t("mos")}, ${t("overTime")}`;
   return h("figure", { key: `quality ${place}` }, h("figcaption", {}, label), line(points, 1, BEST_MOS, label));
 }
@@ -124,8 +116,8 @@ function ladderSection(data, act) {
       h(
         "span",
         { class: "actions" },
-        h("a", { class: "button", href: `${data.path}/pcap`, download: "" }, t("download")),
-        h("a", { class: "button", href: `${data.path}/ladder?format=text` }, t("asText")),
+        h("a", { class: "button", href: `${data.path}/pcap?${data.which}`, download: "" }, t("download")),
+        h("a", { class: "button", href: `${data.path}/ladder?format=text&${data.which}` }, t("asText")),
       ),
     ),
     ladder(data.steps, chosen, choose),
@@ -139,7 +131,7 @@ function message({ messages }) {
   return h(
     "div",
     { key: `message ${chosen}`, "aria-live": "polite" },
-    h("h3", {}, t("messageTitle", { what: found.summary, when: number(found.offset, 3) })),
+    h("h3", {}, t("messageTitle", { what: found.summary, when: `+${number(found.offset, 3)} s` })),
     found.text ? h("pre", { tabindex: 0 }, found.text) : h("p", { class: "quiet" }, t("messageGone")),
   );
 }

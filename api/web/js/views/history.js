@@ -49,15 +49,19 @@ function offsetOf(place) {
 export function show(data, place) {
   return [
     h("h1", { key: "title" }, t("historyTitle")),
-    searchForm(place.query),
     h(
-      "p",
-      { key: "found", class: "spread" },
-      h("span", { role: "status" }, data.total ? t("found", { n: data.total }).replace(String(data.total), number(data.total)) : t("nothingFound")),
-      h("a", { href: `api/calls/history.csv?${filters(place.query)}`, download: "" }, t("asSpreadsheet")),
+      "section",
+      { key: "calls" },
+      searchForm(place.query),
+      h(
+        "p",
+        { class: "spread" },
+        h("span", { role: "status" }, data.total ? t("found", { n: data.total, count: number(data.total) }) : t("nothingFound")),
+        h("a", { href: `api/calls/history.csv?${filters(place.query)}`, download: "" }, t("asSpreadsheet")),
+      ),
+      data.rows.length ? table(t("historyTitle"), COLUMNS, data.rows, (call) => `${call.callId} ${call.inviteTime}`) : null,
+      pages(data, place),
     ),
-    data.rows.length ? table(t("historyTitle"), COLUMNS, data.rows, (call) => `${call.callId} ${call.inviteTime}`) : null,
-    pages(data, place),
   ];
 }
 
@@ -69,7 +73,7 @@ function searchForm(query) {
   };
   return h(
     "form",
-    { key: "search", class: "row", role: "search", onsubmit: search },
+    { class: "row", role: "search", onsubmit: search },
     field(t("searchNumber"), h("input", { name: "number", value: query.get("number"), size: 8, inputmode: "tel", autocomplete: "off" })),
     field(t("searchSince"), h("input", { name: "since", type: "date", value: query.get("since") })),
     field(t("searchUntil"), h("input", { name: "until", type: "date", value: query.get("until") })),
@@ -87,7 +91,7 @@ function pages(data, place) {
   };
   return h(
     "p",
-    { key: "pages", class: "actions" },
+    { class: "actions" },
     offset > 0 ? link(t("newer"), Math.max(0, offset - PAGE)) : null,
     offset + PAGE < data.total ? link(t("older"), offset + PAGE) : null,
   );

@@ -1,7 +1,7 @@
 // Who is registered, who is talking and how it sounds, what just happened.
 
 import { h } from "../dom.js";
-import { known, number, percent, span, t, time } from "../i18n.js";
+import { duration, known, number, percent, span, t, time } from "../i18n.js";
 import { button, callPath, field, mos, mosKind, table, tag, when } from "../parts.js";
 import { sparkline } from "../charts.js";
 import { get, getPage, post, remove } from "../server.js";
@@ -12,7 +12,7 @@ export const TICK_MS = 1000;
 const RATED_CALLS = 100;
 const RATED_PER_NUMBER = 5;
 const METER_POINTS = 60;
-const RECENT = 30;
+const RECENT = 20;
 const SILENT_AFTER_S = 3;
 
 const recent = [];
@@ -24,23 +24,25 @@ export function title() {
 }
 
 export async function load() {
-  const [calls, users, extensions, history] = await Promise.all([
+  const [events, calls, users, extensions, history] = await Promise.all([
+    recent.length ? null : get("api/events"),
     get("api/calls?limit=1000"),
     get("api/users?limit=1000"),
     get("api/extensions?limit=1000"),
     getPage(`api/calls/history?limit=${RATED_CALLS}`),
   ]);
+  events?.events.forEach(remember);
   const data = { calls, users, extensions, lines: lineQuality(history.rows), streams: [] };
   if (calls.length) await readMeters(data);
   return data;
 }
 
-/** Keep an event for the list of what just happened; whether it belongs there. */
+/** Keep an event for the list of what just happened, unless it is there or belongs to the daily round. */
 export function remember(event) {
-  if (!event.time || event.type === "registration.refreshed") return false;
+  if (!event.time || event.type === "registration.refreshed" || recent.some((each) => each.id === event.id)) return;
   recent.unshift(event);
+  recent.sort((one, other) => other.time.localeCompare(one.time));
   recent.length = Math.min(recent.length, RECENT);
-  return true;
 }
 
 export async function tick(data) {
@@ -253,15 +255,26 @@ function recentSection() {
 }
 
 /** An event in words; one of a type that this page has no words for is shown by its name. */
-function eventText(event) {
-  const data = event.data ?? {};
-  const ended = data.terminationReason ?? data.reason;
-  const values = {
-    subject: event.subject ?? "",
-    ...data,
-    from: data.fromNumber ?? data.from ?? "",
-    to: data.toNumber ?? data.to ?? "",
-    ending: ended ? known(`end_${ended}`, ended) : "",
-  };
-  return known(`event_${event.type}`, null) === null ? `${event.type} ${event.subject ?? ""}` : t(`event_${event.type}`, values);
+function eventText({ type, subject, data }) {
+  const name = `event_${type}${variant(type, data)}`;
+  const why = data.reason ?? "";
+  const ended = data.terminationReason ?? "error";
+  return known(name, null) === null
+    ? `${type} ${subject ?? ""}`
+    : t(name, {
+        ...data,
+        from: data.fromNumber,
+        to: data.toNumber,
+        who: data.sender ? t(data.sender) : "",
+        why: known(`departure_${why}`, why),
+        ending: known(`end_${ended}`, ended),
+        talk: duration(data.duration ?? 0),
+      });
+}
+
+/** Some types tell of a thing and of its opposite. */
+function variant(type, data) {
+  if (type === "call.held" && !data.held) return ".over";
+  if (type === "server.warning" && data.resolved) return ".over";
+  return type === "media.quality" && data.reason === "audio-good" ? ".over" : "";
 }

@@ -9,7 +9,7 @@ import { get } from "../server.js";
 export const WANTS = /^call\.(ended|failed)$/;
 
 const PERIODS = ["today", "last7Days", "last30Days"];
-const BEST_MOS = 4.5;
+const BEST_MOS = 5;
 
 export function title() {
   return t("statisticsTitle");
@@ -51,7 +51,7 @@ function periodTable(periods, chosen) {
     { name: "averageTalk", cell: (name) => (periods[name].averageDuration === null ? null : duration(periods[name].averageDuration)) },
     { name: "averageMos", cell: (name) => mos(periods[name].averageMos) },
   ];
-  return table(t("statisticsTitle"), columns, PERIODS, (name) => name);
+  return h("section", { key: "periods" }, table(t("statisticsTitle"), columns, PERIODS, (name) => name));
 }
 
 function charts(timeline) {
