@@ -12,7 +12,6 @@ runs in the main thread before they start.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import ipaddress
@@ -30,6 +29,7 @@ from api.errors import Problem
 from api.rate_limit import RateLimiter
 from api.sessions import SessionBook
 from config import IN_MEMORY, Config, ConfigError, wrong_value
+from private_file import replace_private
 
 log = logging.getLogger(__name__)
 
@@ -99,19 +99,8 @@ def _read_token(path: Path) -> str | None:
 
 
 def _create_token(path: Path) -> str:
-    """Write a new token so that nobody ever sees half of it, nor may read it for a moment."""
     token = secrets.token_urlsafe(32)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(token + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            draft.unlink()
+    replace_private(path, f"{token}\n".encode())
     return token
 
 

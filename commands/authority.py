@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from config import ConfigError
-from sip.private_file import replace_private
+from private_file import replace_private
 
 AUTHORITY_DAYS = 3650
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sqlite3
-import sys
 from pathlib import Path
 
+from commands.refusal import refuse
 from config import IN_MEMORY, Config, ConfigError
 from store.archive import backup_file
 from store.database import FILE_NAME
 from store.trouble import clause
 
 NAME = "backup"
-
-EXIT_REFUSED = 1
-"""Exit status when there is nothing to save, or the file exists."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +26,9 @@ def run(arguments: argparse.Namespace, config: Config) -> int:
         raise ConfigError("DATA_DIR keeps nothing, so there is nothing to save")
     database = config.data_dir / FILE_NAME
     if not database.exists():
-        return _refuse(f"there is no {database} yet; the server makes it at its first start")
+        return refuse(f"there is no {database} yet; the server makes it at its first start")
     if target.exists() and (target.samefile(database) or not arguments.force):
-        return _refuse(f"{target} exists; name another file, or replace it with --force")
+        return refuse(f"{target} exists; name another file, or replace it with --force")
     try:
         backup_file(database, target)
     except OSError as error:
@@ -41,8 +38,3 @@ def run(arguments: argparse.Namespace, config: Config) -> int:
     print(f"The registrations and the call history are saved in {target}.")
     print(f"Passwords, bans and certificates are files of their own in {config.data_dir}; copy these too.")
     return 0
-
-
-def _refuse(text: str) -> int:
-    print(f"sipserver: {text}", file=sys.stderr)
-    return EXIT_REFUSED

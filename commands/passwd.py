@@ -9,6 +9,7 @@ import argparse
 import getpass
 import sys
 
+from commands.refusal import refuse
 from config import Config, ConfigError
 from sip.numbering import NumberPlan
 from sip.password_store import PasswordStore
@@ -16,9 +17,6 @@ from sip.passwords import generate, weakness
 from store import open_passwords
 
 NAME = "passwd"
-
-EXIT_REFUSED = 1
-"""Exit status for a number or a password that can't be used."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,10 +40,10 @@ def _run(store: PasswordStore, arguments: argparse.Namespace, config: Config) ->
     if not store.keeps:
         raise ConfigError("DATA_DIR keeps nothing: set EXT_PASSWORDS or EXT_PASSWORDS_FILE instead")
     if not number:
-        return _refuse("which number? Try: python sipserver.py passwd 100")
+        return refuse("which number? Try: python sipserver.py passwd 100")
     # A number that has left the range may still have a password that somebody wants to be rid of.
     if number not in plan and not (arguments.remove and number in store.load()):
-        return _refuse(f"{number} is no number of this office ({plan})")
+        return refuse(f"{number} is no number of this office ({plan})")
     if arguments.remove:
         return _remove(store, number)
     return _set(store, config, number, generated=arguments.generate)
@@ -57,11 +55,11 @@ def _set(store: PasswordStore, config: Config, number: str, *, generated: bool) 
     else:
         typed = _ask(number)
         if typed is None:
-            return _refuse("the two are not the same; nothing was changed")
+            return refuse("the two are not the same; nothing was changed")
         password = typed
         weak = weakness(number, password)
         if weak is not None:
-            return _refuse(f"nothing was changed. {weak} Try --generate, which makes a good one.")
+            return refuse(f"nothing was changed. {weak} Try --generate, which makes a good one.")
     store.set(number, password)
     if generated:
         print(f"The password of {number} is {password}")
@@ -84,7 +82,7 @@ def _ask(number: str) -> str | None:
 
 def _remove(store: PasswordStore, number: str) -> int:
     if number not in store.load():
-        return _refuse(f"{number} has no password")
+        return refuse(f"{number} has no password")
     store.remove(number)
     print(f"{number} has no password any more.")
     return 0
@@ -99,8 +97,3 @@ def _list(store: PasswordStore, config: Config) -> int:
     for number in numbers:
         print(f"{number}  from the settings" if store.is_given(number) else number)
     return 0
-
-
-def _refuse(text: str) -> int:
-    print(f"sipserver: {text}", file=sys.stderr)
-    return EXIT_REFUSED

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from config import IN_MEMORY
+from private_file import replace_private
 from sip.bans import ban_source
-from sip.private_file import replace_private
 from sip.snapshots import BanSnapshot
 
 log = logging.getLogger(__name__)

@@ -21,9 +21,9 @@ except ImportError:  # Windows: two changes in the same instant are the administ
     fcntl = None  # type: ignore[assignment]
 
 from config import IN_MEMORY, Config, ConfigError
+from private_file import replace_private
 from sip.credentials import PasswordDigests
 from sip.digest import Algorithm
-from sip.private_file import replace_private
 
 log = logging.getLogger(__name__)
 

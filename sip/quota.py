@@ -6,7 +6,8 @@ One quota serves both transports; a leaf lock guards it.
 from __future__ import annotations
 
 import threading
-from ipaddress import IPv6Address, ip_network
+
+from sip.sources import source_of
 
 
 class ConnectionQuota:
@@ -21,7 +22,7 @@ class ConnectionQuota:
 
     def enter(self, host: str) -> bool:
         """Whether one more from that address is let in; whoever is let in calls `leave` once."""
-        source = _source(host)
+        source = source_of(host)
         with self._lock:
             from_source = self._by_source.get(source, 0)
             if self._count >= self._total or from_source >= self._per_source:
@@ -31,14 +32,9 @@ class ConnectionQuota:
             return True
 
     def leave(self, host: str) -> None:
-        source = _source(host)
+        source = source_of(host)
         with self._lock:
             self._count -= 1
             self._by_source[source] -= 1
             if not self._by_source[source]:
                 del self._by_source[source]
-
-
-def _source(host: str) -> str:
-    """An IPv6 host may take any address of its /64 (RFC 4291 2.5.1), so the network is what counts."""
-    return str(ip_network((IPv6Address(host), 64), strict=False)) if ":" in host else host

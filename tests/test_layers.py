@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("config", "faults", "interpreter"),
+    ("config", "faults", "interpreter", "private_file"),
     ("lasting_thread",),
     ("log_setup",),
     # SIP, pure
@@ -88,7 +88,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rtp.conversation",),
     # drivers: sockets, threads, time
     ("sip.event_bus", "sip.outbox", "sip.quota", "sip.tls"),
-    ("rtp.channel", "rtp.poller", "rtp.udp", "sip.address_watch", "sip.addresses", "sip.private_file"),
+    ("rtp.channel", "rtp.poller", "rtp.udp", "sip.address_watch", "sip.addresses"),
     ("sip.icmp",),
     ("sip.transport",),
     ("rtp.loop", "rtp.ports", "sip.ban_file", "sip.kept_passwords", "sip.tcp_connection", "sip.transport_udp"),
@@ -175,6 +175,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("api",),
     ("api.server",),
     ("reload", "signals", "startup"),
+    ("commands.refusal",),
     ("commands.authority", "commands.backup", "commands.passwd", "commands.restore", "commands.selftest.verdict"),
     ("commands.cert", "commands.selftest.api_view", "commands.selftest.line", "commands.selftest.passwords"),
     ("commands.selftest.scene",),
@@ -212,7 +213,6 @@ DRIVERS = frozenset(
         "sip.icmp",
         "sip.kept_passwords",
         "sip.password_store",
-        "sip.private_file",
         "sip.outbox",
         "sip.quota",
         "sip.tcp_connection",
@@ -246,12 +246,13 @@ BANNED = frozenset(
 )
 """What a pure file must not import."""
 
-FOR_ALL = frozenset({"faults", "lasting_thread"})
-"""What every thread needs, whatever it does."""
+FOR_ALL = frozenset({"faults", "lasting_thread", "private_file"})
+"""What knows of nothing else and may be needed anywhere."""
 
 ALLOWED_PACKAGES = {
     "faults": frozenset[str](),
     "lasting_thread": frozenset[str](),
+    "private_file": frozenset[str](),
     "config": frozenset[str](),
     "interpreter": frozenset[str](),
     "log_setup": frozenset({"config"}),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from commands import backup, restore
+from commands.refusal import EXIT_REFUSED
 from config import IN_MEMORY, Config, ConfigError
 from store import open_storage
 from store.database import FILE_NAME
@@ -79,7 +80,7 @@ def test_an_existing_file_is_replaced_only_by_force(
 ) -> None:
     copy = tmp_path / "copy.db"
     copy.write_text("precious")
-    assert run_backup(config, str(copy)) == backup.EXIT_REFUSED
+    assert run_backup(config, str(copy)) == EXIT_REFUSED
     assert "copy.db exists; name another file, or replace it with --force" in capsys.readouterr().err
     assert copy.read_text() == "precious"
     assert run_backup(config, "--force", str(copy)) == 0
@@ -87,13 +88,13 @@ def test_an_existing_file_is_replaced_only_by_force(
 
 
 def test_the_database_is_no_place_for_its_own_backup(config: Config) -> None:
-    assert run_backup(config, "--force", str(config.data_dir / FILE_NAME)) == backup.EXIT_REFUSED
+    assert run_backup(config, "--force", str(config.data_dir / FILE_NAME)) == EXIT_REFUSED
     assert phones(config) == ["b-1"]
 
 
 def test_without_a_database_there_is_nothing_to_save(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = replace(Config(), data_dir=tmp_path / "none")
-    assert run_backup(config, str(tmp_path / "copy.db")) == backup.EXIT_REFUSED
+    assert run_backup(config, str(tmp_path / "copy.db")) == EXIT_REFUSED
     assert "the server makes it at its first start" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""Files of DATA_DIR that are nobody else's business: replaced in one step, readable by their owner only.
+"""Files that are nobody else's business: replaced in one step, readable by their owner only.
 
 A driver: it touches the disk and waits for it, so it must not be called under the core lock.
 """
