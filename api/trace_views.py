@@ -9,7 +9,9 @@ from collections.abc import Sequence
 
 from api.call_ids import path_of
 from api.views import SENDERS, Json, call_view, clean, iso_time, media_view
+from sip.facts import Fact
 from sip.media_stream import SideDescription, StreamDescription
+from sip.snapshots import MediaFigures
 from sip.trace import CallTrace, QualitySample, StreamQuality, TraceEntry
 from tracing.ladder import Ladder, Participant, Step
 from tracing.messages import TracedMessage
@@ -25,7 +27,7 @@ def trace_view(trace: CallTrace, parties: Sequence[TracedParty], now_at: float) 
     instance = f"?inviteTime={iso_time(call.invited_at)}"
     return {
         **call_view(call, now_at),
-        "media": [media_view(figures) for figures in trace.media],
+        "media": [_media_view(figures) for figures in trace.media],
         "streams": [stream_description_view(stream) for stream in trace.streams],
         "parties": [party_view(party, call.invited_at) for party in parties],
         "timeline": _timeline(trace),
@@ -39,6 +41,18 @@ def trace_view(trace: CallTrace, parties: Sequence[TracedParty], now_at: float) 
             "self": path_of(call.call_id) + instance,
             **({part: path_of(call.call_id, f"/{part}") + instance for part in PARTS} if trace.is_kept else {}),
         },
+    }
+
+
+def _media_view(figures: MediaFigures) -> Json:
+    """With where it came from and was sent to; `relayPort` is where the sender's phone sent it to."""
+    return {
+        **media_view(figures),
+        "fromAddress": figures.from_address,
+        "fromPort": figures.from_port,
+        "toAddress": figures.to_address,
+        "toPort": figures.to_port,
+        "relayPort": figures.relay_port,
     }
 
 
@@ -94,7 +108,9 @@ def _timeline(trace: CallTrace) -> list[Json]:
         ("ended", call.ended_at, call.reason_text),
     ]
     events = [(at, event, text, "") for event, at, text in marks if at is not None]
-    events += [(each.at, each.kind.value, each.text, each.fact) for each in trace.entries if not each.is_message]
+    # That the call has ended is among the marks already.
+    notes = (each for each in trace.entries if not each.is_message and each.fact != Fact.ENDED)
+    events += [(each.at, each.kind.value, each.text, each.fact) for each in notes]
     return [
         {
             "time": iso_time(at),

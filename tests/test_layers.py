@@ -267,6 +267,7 @@ ALLOWED_PACKAGES = {
             "explain",
             "sip.bans",
             "sip.events",
+            "sip.facts",
             "sip.media_stream",
             "sip.passwords",
             "sip.snapshots",

@@ -35,13 +35,13 @@ _SENDER = one_of("caller", "callee")
 _OFFSET = about(NUMBER, "seconds since the INVITE that began the call")
 
 
-def trace_schemas(call: dict[str, Json]) -> dict[str, Json]:
-    """By name; `call` are the fields of a call in the lists."""
+def trace_schemas(call: dict[str, Json], media: dict[str, Json]) -> dict[str, Json]:
+    """By name; `call` and `media` are the fields of a call in the lists and of its media."""
     return {
         "CallDetails": record(
             {
                 **call,
-                "media": many(ref("Media")),
+                "media": many(ref("CallMedia")),
                 "streams": many(ref("NegotiatedStream")),
                 "parties": many(ref("Party")),
                 "timeline": many(ref("Happening")),
@@ -56,6 +56,17 @@ def trace_schemas(call: dict[str, Json]) -> dict[str, Json]:
                 "links": {"type": "object", "additionalProperties": TEXT, "required": ["self"]},
             },
             description="All about one call.",
+        ),
+        "CallMedia": record(
+            {
+                **media,
+                "fromAddress": or_null(TEXT),
+                "fromPort": or_null(PORT),
+                "toAddress": or_null(TEXT),
+                "toPort": or_null(PORT),
+                "relayPort": about(PORT, "where the sender's phone sends to"),
+            },
+            description="One direction of one stream.",
         ),
         "NegotiatedStream": record(
             {

@@ -103,7 +103,7 @@ _PERIOD = record(
 )
 _BYTES = about(COUNT, "bytes")
 
-SCHEMAS: dict[str, Json] = trace_schemas(_CALL) | {
+SCHEMAS: dict[str, Json] = trace_schemas(_CALL, _MEDIA) | {
     "Event": record(
         {
             "id": about(TEXT, "opaque; another one with each start of the server"),

@@ -11,7 +11,7 @@ from rtp.quality import FORMULA
 from sip.media_stream import SideDescription, StreamDescription
 from sip.sdp import Direction
 from sip.trace import CallTrace, QualitySample, StreamQuality
-from tests.support.dialogues import BEGAN_AT, CALL, INVITE, make_call, make_trace
+from tests.support.dialogues import BEGAN_AT, CALL, INVITE, decided, make_call, make_trace
 from tracing.pcap import capture
 
 PATHS = ("", "/ladder", "/messages", "/pcap", "/quality")
@@ -53,7 +53,10 @@ def trace(services, make) -> CallTrace:
 def test_all_about_one_call(trace, client) -> None:
     answer = client.get("/api/calls/call-1").json
     assert (answer["callId"], answer["inviteTime"], answer["reasonText"]) == ("call-1", INVITED, "100 hung up")
-    assert answer["media"][0]["packets"] == 3000
+    (figures,) = answer["media"]
+    assert (figures["sender"], figures["packets"], figures["mos"]) == ("caller", 3000, 4.31)
+    assert (figures["fromAddress"], figures["fromPort"], figures["relayPort"]) == ("192.0.2.10", 4000, 10_000)
+    assert (figures["toAddress"], figures["toPort"]) == ("192.0.2.11", 4002)
     assert answer["streams"] == [
         {
             "kind": "audio",
@@ -105,6 +108,12 @@ def test_all_about_one_call(trace, client) -> None:
     ]
     assert answer["timeline"][-1]["text"] == "100 hung up"
     assert answer["trace"] == {"kept": True, "entries": 15, "dropped": 0, "forgottenAt": None}
+
+
+def test_the_end_stands_in_the_timeline_once(services, client) -> None:
+    services.traces = [make_trace(decided(63.0, "call ended: normal: 100 hung up", "ended", reason="normal"))]
+    events = [each["event"] for each in client.get("/api/calls/call-1").json["timeline"]]
+    assert events == ["invited", "ringing", "answered", "ended"]
 
 
 def test_its_links_lead_to_the_rest_and_to_this_very_call(trace, services, client) -> None:
