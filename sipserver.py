@@ -58,13 +58,14 @@ from store import StoreError, open_storage, trace_limits
 if TYPE_CHECKING:  # see `_start_http`
     from api.server import HttpServer
     from api.services import HealthSnapshot, Internals
+    from api.webhooks.courier import Courier
 
 __version__ = "0.1.0"
 
 log = logging.getLogger("sipserver")
 
 _HOUSEKEEPING_S = 1.0
-_THREADS = ("sip-udp", "sip-tcp-accept", "sip-timer", "rtp-relay", "store-writer", "housekeeper", "http")
+_THREADS = ("sip-udp", "sip-tcp-accept", "sip-timer", "rtp-relay", "store-writer", "housekeeper", "http", "webhooks")
 
 _OWN_WRITES_S = 0.5
 """How long a request of the API waits for what has just happened to be written."""
@@ -95,6 +96,7 @@ class SipServer:
         self._stopped = threading.Event()
         self._housekeeper = LastingThread("housekeeper", self._keep_house, self._stopped.is_set)
         self._http: HttpServer | None = None
+        self._courier: Courier | None = None
         self._started_at = 0.0
         self._plan = NumberPlan(config.ext_min, config.ext_max)
 
@@ -166,13 +168,19 @@ class SipServer:
         are answered."""
         from api import create_app
         from api.access import load_or_create_token
+        from api.event_view import source_of
         from api.server import HttpServer
+        from api.webhooks.book import WebhookBook
+        from api.webhooks.courier import Courier
 
         config = self.config
         token = load_or_create_token(config)
         certificate = load_certificate(config) if config.api_tls else None
         if config.api_tls and certificate is None:
             raise wrong_value("API_TLS", "true", "false as long as there is no certificate; try `sipserver.py cert`")
+        self._courier = Courier(WebhookBook(config.data_dir), self.events, source_of(config), __version__)
+        self._courier.book.load()
+        self._courier.start()
         app = create_app(self, config, version=__version__, token=token)
         new_codec = certificate.new_codec if certificate is not None else None
         http = HttpServer(app, config.api_host, config.api_port, new_codec, config.api_event_clients)
@@ -247,6 +255,8 @@ class SipServer:
             last_first.callback(self._store.stop)
             last_first.callback(self._stop_housekeeping)
             last_first.callback(self._relay.stop)
+            if self._courier is not None:
+                last_first.callback(self._courier.stop)  # after the calls have ended, which it tells of
             last_first.callback(self._engine.stop)
             if self._neighbours is not None:
                 last_first.callback(self._neighbours.stop)
@@ -254,6 +264,11 @@ class SipServer:
                 last_first.callback(self._http.stop)
 
     # -------------------------------------------------------------------------------------------- api.services
+
+    @property
+    def webhooks(self) -> Courier:
+        assert self._courier is not None  # made before the API that asks for it
+        return self._courier
 
     def registrations(self) -> Sequence[RegistrationSnapshot]:
         return self._engine.registrations()

@@ -7,7 +7,6 @@ Waitress workers run everything in here but `create_app`. They share the immutab
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from collections.abc import Callable
 
@@ -43,6 +42,7 @@ from api.limits import check_size
 from api.rate_limit import RateLimiter
 from api.services import Context, Services, attach
 from api.sessions import SESSIONS_KEY, SessionBook
+from api.webhooks import routes as webhooks
 from config import Config
 
 __all__ = ["Services", "create_app"]
@@ -69,8 +69,7 @@ def create_app(
     app.url_map.merge_slashes = False
     app.url_map.converters["callid"] = CallIdConverter
     app.wsgi_app = CallIdPaths(app.wsgi_app)  # type: ignore[method-assign]
-    host_name = config.server_address or socket.gethostname()
-    attach(app, Context(services, config, version, host_name, clock, wall_clock))
+    attach(app, Context(services, config, version, clock, wall_clock))
     app.extensions[SESSIONS_KEY] = sessions = SessionBook()
     register_errors(app)
     _install_door(app, Gate(config, token, sessions), config.api_rate_limit, clock)
@@ -91,6 +90,7 @@ def create_app(
         testcalls.bp,
         events.bp,
         session.bp,
+        webhooks.bp,
     ):
         app.register_blueprint(bp)
     if config.app_env == "development":

@@ -55,6 +55,15 @@ class Body:
             raise bad_parameter(name, f"{name} must be true or false.")
         return bool(value)
 
+    def texts(self, name: str, most: int) -> tuple[str, ...] | None:
+        """A list of at most so many."""
+        value = self._values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list) or len(value) > most or not all(isinstance(each, str) for each in value):
+            raise bad_parameter(name, f"{name} must be a list of at most {most} texts.")
+        return tuple(value)
+
     def seconds(self, name: str, high: int) -> float | None:
         """More than 0, at most `high`."""
         value = self._values.get(name)

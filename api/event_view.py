@@ -7,9 +7,11 @@ elsewhere.  What an event of each type carries stands in docs/events.md.
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable, Mapping, Set
 
 from api.views import SENDERS, Json, ban_view, call_view, clean, failure_view, iso_time
+from config import Config
 from sip.events import BanEnd, Bound, CallName, Digit, Event, EventFeed, EventType, Held, Sound
 from sip.snapshots import BanSnapshot, CallSnapshot, DepartureSnapshot, RegistrationFailure
 
@@ -18,6 +20,11 @@ GAP = "stream.gap"
 
 TYPES = tuple(kind.value for kind in EventType)
 _PATTERN = re.compile(r"\*|[a-z]+\.(?:\*|[a-z_]+)")
+
+
+def source_of(config: Config) -> str:
+    """Which server an event is from."""
+    return f"sipserver@{config.server_address or socket.gethostname()}"
 
 
 def envelope(event: Event, feed: EventFeed, source: str) -> Json:

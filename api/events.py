@@ -16,7 +16,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from api.connection import Connection, connection_of
 from api.errors import Problem
-from api.event_view import TYPES, envelope, gap, wanted_types
+from api.event_view import TYPES, envelope, gap, source_of, wanted_types
 from api.query import Query, bad_parameter
 from api.services import Context, current, one_per_app
 from api.views import Json
@@ -125,7 +125,7 @@ class _Stream:
         feed, after, sent_at = self._feed, place.after, self._clock()
         yield f"retry: {RETRY_MS}\nid: {feed.id_of(after)}\n\n"
         if place.restarted:
-            yield _block(gap(0, None, self._context.wall_clock(), feed, source_of(self._context)))
+            yield _block(gap(0, None, self._context.wall_clock(), feed, source_of(self._context.config)))
         while self._connection.is_open and self._connection.unsent <= MAX_BACKLOG:
             is_last = feed.is_closed
             text, after = self._news(after)
@@ -157,7 +157,7 @@ def _list(place: _Place | None, kinds: frozenset[EventType], wait_s: int, limit:
     feed = context.services.events
     if place is None:
         place, wait_s = _Place(max(0, feed.newest - MAX_LIMIT)), 0
-    restart = [gap(0, None, context.wall_clock(), feed, source_of(context))] if place.restarted else []
+    restart = [gap(0, None, context.wall_clock(), feed, source_of(context.config))] if place.restarted else []
     found, missed, after = _read(context, place.after, kinds, limit)
     if not (found or missed or restart) and wait_s and request.method != "HEAD":
         found, missed, after = _wait(context, after, kinds, wait_s, limit)
@@ -196,7 +196,7 @@ def _read(
 ) -> tuple[list[Json], list[Json], int]:
     """Events of these kinds after that number, what stands for those that are forgotten, and the number of the last
     event looked at."""
-    feed, source = context.services.events, source_of(context)
+    feed, source = context.services.events, source_of(context.config)
     batch = feed.read(after)
     missed = [gap(after, batch.missed, context.wall_clock(), feed, source)] if batch.missed else []
     after += batch.missed
@@ -208,11 +208,6 @@ def _read(
         if event.kind in kinds:
             wanted.append(event)
     return [envelope(event, feed, source) for event in wanted], missed, after
-
-
-def source_of(context: Context) -> str:
-    """Which server an event is from."""
-    return f"sipserver@{context.host_name}"
 
 
 def _clients(context: Context) -> threading.BoundedSemaphore:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from flask import Flask, current_app
 
@@ -30,6 +30,9 @@ from sip.snapshots import (
     TimelinePoint,
 )
 from sip.trace import CallTrace
+
+if TYPE_CHECKING:
+    from api.webhooks.courier import Courier
 
 T = TypeVar("T")
 
@@ -115,11 +118,14 @@ class Services(Protocol):
     reads on as it is asked for more. `period_figures` are for today, the last 7 and the last 30 days;
     `timeline` has the hours of today (`days` 1), or the last days.
 
-    `quality_results` are those of the last calls to the quality test, newest first. `events` is what happens, live.
+    `quality_results` are those of the last calls to the quality test, newest first. `events` is what happens, live,
+    `webhooks` brings it to others.
     """
 
     @property
     def events(self) -> EventFeed: ...
+    @property
+    def webhooks(self) -> Courier: ...
 
     def registrations(self) -> Sequence[RegistrationSnapshot]: ...
     def remove_registrations(self, number: str) -> int: ...
@@ -155,13 +161,11 @@ class Services(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every route may use; `host_name` is how this machine calls itself, `clock` is monotonic seconds,
-    `wall_clock` seconds since the epoch."""
+    """What every route may use; `clock` is monotonic seconds, `wall_clock` seconds since the epoch."""
 
     services: Services
     config: Config
     version: str
-    host_name: str
     clock: Callable[[], float]
     wall_clock: Callable[[], float]
 

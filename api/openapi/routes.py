@@ -265,6 +265,62 @@ EVENTS: Paths = {
     },
 }
 
+WEBHOOKS: Paths = {
+    "/api/webhooks": {
+        "get": operation(
+            "webhooks",
+            "Who is sent events",
+            {200: page_of(ref("Webhook"), "in the order in which they were added")},
+            parameters=PAGING,
+        ),
+        "post": operation(
+            "addWebhook",
+            "Have events sent to an address",
+            {201: answer(ref("NewWebhook"), "the webhook; its secret is shown this once")},
+            body=record(
+                {
+                    "url": about(TEXT, "http:// or https://"),
+                    "types": {
+                        "type": ["array", "null"],
+                        "items": TEXT,
+                        "maxItems": 50,
+                        "description": "such as `call.*`; all unless given",
+                    },
+                },
+                ("types",),
+            ),
+            problems=(409, 503),
+        ),
+    },
+    "/api/webhooks/{hook_id}": {
+        "delete": operation(
+            "removeWebhook",
+            "Send no more events there",
+            {200: done()},
+            parameters=(in_path("hook_id", "the id of a webhook"),),
+            problems=(404, 503),
+        )
+    },
+    "/api/webhooks/{hook_id}/test": {
+        "post": operation(
+            "testWebhook",
+            "Send an event of type `webhook.test` now",
+            {200: answer(ref("Delivery"), "what came of it")},
+            parameters=(in_path("hook_id", "the id of a webhook"),),
+            problems=(404,),
+        )
+    },
+    "/api/webhooks/{hook_id}/deliveries": {
+        "get": operation(
+            "deliveries",
+            "The last tries",
+            {200: page_of(ref("Delivery"), "newest first")},
+            parameters=(in_path("hook_id", "the id of a webhook"), *PAGING),
+            problems=(404,),
+        )
+    },
+}
+
 SERVER: Paths = {
     "/api/session": {
         "post": operation(
@@ -301,7 +357,7 @@ DEVELOPMENT: Paths = {
 THEMES: dict[str, Paths] = {
     "Registrations": REGISTRATIONS,
     "Calls": CALLS | TRACES,
-    "Events": EVENTS,
+    "Events": EVENTS | WEBHOOKS,
     "Security": SECURITY,
     "Server": SERVER,
 }

@@ -101,9 +101,34 @@ _PERIOD = record(
         "reasons": COUNTS,
     }
 )
+_DELIVERY = record(
+    {
+        "eventId": TEXT,
+        "type": one_of(*TYPES, "webhook.test"),
+        "attempt": {"type": "integer", "minimum": 1},
+        "time": TIME,
+        "took": SECONDS,
+        "statusCode": or_null(about(WHOLE, "of the answer")),
+        "error": or_null(TEXT),
+        "outcome": one_of("delivered", "retry", "given up"),
+    },
+    description="One try to bring an event to a webhook.",
+)
+_WEBHOOK: dict[str, Json] = {
+    "id": TEXT,
+    "url": TEXT,
+    "types": many(TEXT),
+    "createdAt": TIME,
+    "queued": about(COUNT, "events that wait"),
+    "lost": about(COUNT, "events that waited for too long, since the start of the server"),
+    "lastDelivery": or_null(ref("Delivery")),
+}
 _BYTES = about(COUNT, "bytes")
 
 SCHEMAS: dict[str, Json] = trace_schemas(_CALL, _MEDIA) | {
+    "Delivery": _DELIVERY,
+    "Webhook": record(_WEBHOOK),
+    "NewWebhook": record({**_WEBHOOK, "secret": about(TEXT, "what its events are signed with")}),
     "Event": record(
         {
             "id": about(TEXT, "opaque; another one with each start of the server"),

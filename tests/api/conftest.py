@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,9 @@ from flask.testing import FlaskClient
 
 from api import create_app
 from api.services import HealthSnapshot, Internals
-from config import Config
+from api.webhooks.book import WebhookBook
+from api.webhooks.courier import Courier
+from config import IN_MEMORY, Config
 from rtp.figures import RelayTotals, StreamSnapshot
 from sip.event_bus import EventBus
 from sip.facts import Denial
@@ -212,8 +215,13 @@ class FakeServices:
     tested: list[QualityResult] = field(default_factory=list)
     history_fault: Exception | None = None
     events: EventBus = field(default_factory=EventBus)
+    webhooks: Courier = field(init=False)
     sums: int = 0
     """How often the figures of the last days were asked for."""
+
+    def __post_init__(self) -> None:
+        book = WebhookBook(Path(IN_MEMORY))
+        self.webhooks = Courier(book, self.events, "sipserver@test", "1.2.3", wall_clock=lambda: NOW_AT)
 
     def registrations(self) -> list[RegistrationSnapshot]:
         if self.fault:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from api.webhooks.book import Webhook
 from sip.trace import CallTrace
 
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -80,7 +81,7 @@ def assert_fields(entry, fields) -> None:
 
 
 @pytest.fixture
-def busy(services, make):
+def busy(services, make, monkeypatch):
     """A server in which something of everything is going on."""
     services.registered = [make.registration("100", make.contact(expires_at=make.now_at + 60))]
     services.live = [make.call("call-1")]
@@ -88,6 +89,8 @@ def busy(services, make):
     services.periods = [make.period(days) for days in (1, 7, 30)]
     services.media = [make.stream()]
     services.traces = [CallTrace(services.live[0])]
+    hook = Webhook("hook-1", "http://127.0.0.1:1/", ("*",), "secret", make.now_at)
+    monkeypatch.setattr(services.webhooks.book, "_hooks", {hook.hook_id: hook})
     return services
 
 
@@ -147,6 +150,7 @@ def routes(client) -> list[tuple[str, str]]:
             .replace("<number>", "100")
             .replace("<path:address>", "192.0.2.9")
             .replace("<callid:call_id>", "call-1")
+            .replace("<hook_id>", "hook-1")
             .replace("/web/<path:name>", "/web/js/main.js")
             .replace("/ui/<name>", "/ui/swagger-ui.css"),
         )

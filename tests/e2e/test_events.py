@@ -11,6 +11,7 @@ from sip import call_control, media_watch
 from tests.support.event_stream import EventStream
 from tests.support.office import Office, eventually
 from tests.support.phone_call import PhoneCall
+from tests.support.receiver import Receiver
 from tests.support.rtp import RtpPacket
 
 
@@ -162,3 +163,18 @@ def test_a_program_without_streams_asks_again_and_again(office: Office) -> None:
     office.phone("100")
     answer = office.api.get(f"/api/events?wait=5&types=registration.*&after={remembered['next']}")
     assert [event["type"] for event in answer["events"]] == ["registration.added"]
+
+
+def test_a_webhook_is_sent_what_happens_to_the_very_end(office: Office) -> None:
+    receiver = Receiver()
+    made = office.api.request("POST", "/api/webhooks", {"url": f"{receiver.url}/calls", "types": ["call.*"]})
+    assert made.status == 201
+    alice, bob = office.phones("100", "101")
+    office.connect(alice, bob)
+    kinds = [received.json["type"] for received in receiver.wait(2)]
+    assert kinds == ["call.started", "call.answered"]
+
+    office.server.stop()
+
+    assert receiver.wait(3)[2].json["data"]["reasonText"] == "the server is shutting down"
+    receiver.close()
