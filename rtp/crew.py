@@ -24,7 +24,7 @@ ENOUGH_LINES = 8
 """More lines than these are worth a process of their own when that is left to us: a call or two at a time, as in most
 offices, is nothing beside the memory that a process takes."""
 
-LINES_EACH = 400
+LINES_EACH = 600
 """With more lines for each worker another one is started: about half of what one processor can do."""
 
 _RETRY_S = 10.0
