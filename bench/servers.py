@@ -204,6 +204,8 @@ def _rtpengine_program(place: Place) -> Program:
     command = ["rtpengine", "--config-file=none", "--foreground", "--table=-1", f"--interface={HOST}"]
     command += [f"--listen-ng={HOST}:{place.control_port}", f"--port-min={FIRST_MEDIA_PORT}"]
     command += [f"--port-max={LAST_MEDIA_PORT}", "--num-threads=2", "--log-stderr", "--log-level=3", "--timeout=60"]
+    # By default it keeps the ports of ended calls for half a minute, and has none left for the next measure.
+    command += ["--delete-delay=0"]
     return Program(command, place.control_port, b"probe d7:command4:pinge")
 
 
