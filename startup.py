@@ -71,13 +71,14 @@ def banner(config: Config, greeting: Greeting) -> str:
     version, sip_port, tls_port, api_port, capacity, protected = greeting
     address = reachable_address(config)
     api_host = bracket(config.api_host if not is_wildcard(config.api_host) else address)
+    page = f"{'https' if config.api_tls else 'http'}://{api_host}:{api_port}/"
     media = f"{config.rtp_port}-{config.rtp_port_max}" if config.rtp_port else "any free ports"
     return "\n".join(
         [
             f"sipserver {version}",
             f"  SIP    {address}:{sip_port}  UDP and TCP" + (f", {address}:{tls_port}  TLS" if tls_port else ""),
             f"  media  {address}  UDP {media}, enough for {capacity} calls at once",
-            f"  API    {'https' if config.api_tls else 'http'}://{api_host}:{api_port}/api/users",
+            f"  page   {page}  who is there, who talks, and why a call failed",
             "",
             "Set up each phone like this:",
             f"  server / domain   {address}" + ("" if sip_port == 5060 else f":{sip_port}"),

@@ -176,7 +176,7 @@ def test_the_standard_port_need_not_be_entered() -> None:
 
     assert "server / domain   192.0.2.1\n" in text
     assert "UDP 10000-10999, enough for 250 calls at once" in text
-    assert "http://127.0.0.1:3000/api/users" in text
+    assert "  page   http://127.0.0.1:3000/  who" in text
 
 
 def test_the_banner_shows_the_address_that_phones_can_reach() -> None:
@@ -193,7 +193,7 @@ def test_the_banner_shows_tls_and_https_where_they_are_spoken() -> None:
     text = banner(load({"SIP_HOST": "192.0.2.1", "API_TLS": "true"}), Greeting("1.0", 5060, 5061, 3000, 250, 0))
 
     assert "192.0.2.1:5060  UDP and TCP, 192.0.2.1:5061  TLS\n" in text
-    assert "https://127.0.0.1:3000/api/users" in text
+    assert "https://127.0.0.1:3000/  who" in text
     assert "UDP (TCP works too, TLS on port 5061)" in text
 
 
