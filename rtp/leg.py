@@ -18,7 +18,7 @@ from rtp.loop import RelayLoop
 from rtp.packet import PacketKind, classify
 from rtp.ports import PortPair
 from rtp.session import Description, MediaSession
-from rtp.udp import CAN_TWIN, connected_twin, plain_address, socket_address
+from rtp.udp import CAN_TWIN, connected_twin, part_from_peer, plain_address, socket_address
 
 Source = tuple[str, int]
 
@@ -146,7 +146,9 @@ class RtpPort:
             self._twin = None
 
     def _empty(self, twin: socket.socket) -> None:
-        """Close a twin that is no longer needed; what anybody sent before it was connected may still be in it."""
+        """Close a twin that is no longer needed; what anybody sent before it was connected may still be in it, and what
+        the old source sends now."""
+        part_from_peer(twin)
         for _ in range(MAX_OLD_PACKETS):
             if not self._take(twin, self._loop.clock()):
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 from ipaddress import ip_address
@@ -55,6 +56,13 @@ def connected_twin(sock: socket.socket, peer: tuple[str, int]) -> socket.socket 
             twin.close()
         return None
     return twin
+
+
+def part_from_peer(twin: socket.socket) -> None:
+    """From here on what its peer sends goes to the socket that the twin was made of; what has come before is still in
+    the twin.  It is connected to itself for that: closed at once, it would lose what comes just then."""
+    with contextlib.suppress(OSError):
+        twin.connect(twin.getsockname())
 
 
 def _set_sharing(sock: socket.socket, allowed: bool) -> None:

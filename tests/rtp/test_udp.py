@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from rtp.udp import CAN_TWIN, bind_udp, connected_twin, plain_address, socket_address
+from rtp.udp import CAN_TWIN, bind_udp, connected_twin, part_from_peer, plain_address, socket_address
 
 
 @pytest.fixture
@@ -45,6 +45,22 @@ def test_twin_gets_its_peer_and_the_first_socket_gets_the_rest(stack: ExitStack)
     twin.send(b"back")
     peer.setblocking(True)
     assert peer.recvfrom(100) == (b"back", ("127.0.0.1", port))
+
+
+@pytest.mark.skipif(not CAN_TWIN, reason="only Linux lets a connected socket share a port this way")
+@pytest.mark.parametrize(("bound", "host"), [("0.0.0.0", "127.0.0.1"), ("127.0.0.2", "127.0.0.2"), ("::", "::1")])
+def test_a_twin_that_has_parted_from_its_peer_loses_nothing(stack: ExitStack, bound: str, host: str) -> None:
+    sock = stack.enter_context(bind_udp(bound, 0))
+    port = sock.getsockname()[1]
+    peer = stack.enter_context(bind_udp(host, 0))
+    twin = connected_twin(sock, peer.getsockname()[:2])
+    assert twin is not None
+    peer.sendto(b"before", (host, port))
+    part_from_peer(twin)
+    peer.sendto(b"after", (host, port))
+    assert twin.recvfrom(100)[0] == b"before"
+    twin.close()
+    assert sock.recvfrom(100)[0] == b"after"
 
 
 @pytest.mark.skipif(not CAN_TWIN, reason="only Linux lets a connected socket share a port this way")
