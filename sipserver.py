@@ -59,6 +59,8 @@ if TYPE_CHECKING:  # see `_start_http`
     from api.server import HttpServer
     from api.services import HealthSnapshot, Internals
     from api.webhooks.courier import Courier
+    from explain.doctor.facts import DoctorFacts
+    from surroundings import PasswordJudge
 
 __version__ = "0.1.0"
 
@@ -66,6 +68,9 @@ log = logging.getLogger("sipserver")
 
 _HOUSEKEEPING_S = 1.0
 _THREADS = ("sip-udp", "sip-tcp-accept", "sip-timer", "rtp-relay", "store-writer", "housekeeper", "http", "webhooks")
+
+_EXAMINED_CALLS = 20
+"""The doctor looks at so many of the last calls."""
 
 _OWN_WRITES_S = 0.5
 """How long a request of the API waits for what has just happened to be written."""
@@ -99,6 +104,7 @@ class SipServer:
         self._courier: Courier | None = None
         self._started_at = 0.0
         self._plan = NumberPlan(config.ext_min, config.ext_max)
+        self._judge: PasswordJudge | None = None
 
     @property
     def sip_port(self) -> int:
@@ -353,6 +359,33 @@ class SipServer:
 
     def numbers_with_password(self) -> frozenset[str]:
         return self._engine.numbers_with_password()
+
+    def doctor_facts(self) -> DoctorFacts:
+        """Whoever asks for it pays for what it needs: the server starts without."""
+        from explain.doctor.facts import Advertised, Running
+        from surroundings import PasswordJudge, examine
+
+        self._judge = judge = self._judge or PasswordJudge()
+        presences = self._engine.presences()
+        peers = dict.fromkeys(contact.address for each in presences for contact in each.contacts)
+        last = self.history(HistoryQuery(None, None, None, _EXAMINED_CALLS, 0)).calls
+        traces = (self.call_trace(call.call_id, call.invited_at) for call in last)
+        running = Running(
+            sip_port=self.sip_port,
+            tls_port=self.tls_port,
+            api_port=self.api_port,
+            started_at=self._started_at,
+            presences=presences,
+            failures=self.registration_failures(),
+            bans=self.bans(),
+            rate_limited=self.rate_limited(),
+            problems=self.health().problems,
+            calls=[trace for trace in traces if trace is not None],
+            clock_set=self._engine.clock_set(),
+        )
+        told = (Advertised(peer, self._engine.local_host(peer)) for peer in peers)
+        credentials = self._engine.credentials()
+        return examine(self.config, credentials, judge, time.time(), told=told, running=running)
 
     def presence(self, number: str) -> PresenceSnapshot:
         return self._engine.presence(number)

@@ -6,11 +6,25 @@ from collections.abc import Sequence
 
 from api.views import Json, clean, contact_view, iso_time
 from explain.calls.explanation import Explanation
+from explain.doctor.diagnosis import VERDICTS, gravest
 from explain.finding import Evidence, Finding
 from explain.phones.explanation import NumberExplanation
 from explain.phones.standing import Standing
 from explain.words import said, summary
 from sip.snapshots import CallSnapshot
+
+
+def diagnosis_view(findings: Sequence[Finding], checked_at: float, language: str) -> Json:
+    """What the doctor says, the gravest first; `verdict` is that of the gravest."""
+    return {
+        "verdict": VERDICTS[gravest(findings)],
+        "checkedAt": iso_time(checked_at),
+        "language": language,
+        "findings": [
+            {**view, "severity": finding.severity.name.lower()}
+            for view, finding in zip(findings_view(findings, language), findings, strict=True)
+        ],
+    }
 
 
 def number_view(standing: Standing, explanation: NumberExplanation, language: str) -> Json:

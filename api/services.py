@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from flask import Flask, current_app
 
 from config import Config
+from explain.doctor.facts import DoctorFacts
 from rtp.figures import RelayTotals, StreamSnapshot
 from sip.events import EventFeed
 from sip.snapshots import (
@@ -101,6 +102,8 @@ class Services(Protocol):
     each other. `clear_*` and `remove_registrations` say how many they ended, `end_call` whether a call with that
     Call-ID was in progress. `started_at` is wall time.
 
+    `doctor_facts` is all that the doctor looks at; it reads from the disk, and takes a good part of a second at first.
+
     `presence` is where a number can be reached, and how its last registrations ended; `rate_limited` are sources whose
     messages were dropped for SIP_RATE_LIMIT, and when the last was, wall time.
 
@@ -141,6 +144,7 @@ class Services(Protocol):
     def call_totals(self) -> CallTotals: ...
     def relay_totals(self) -> RelayTotals: ...
     def extensions(self) -> Sequence[str]: ...
+    def doctor_facts(self) -> DoctorFacts: ...
     def presence(self, number: str) -> PresenceSnapshot: ...
     def rate_limited(self) -> Mapping[str, float]: ...
     def started_at(self) -> float: ...

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import Protocol
 
-from commands import backup, cert, passwd, restore, selftest
+from commands import backup, cert, doctor, passwd, restore, selftest
 from config import Config
 
 
@@ -23,4 +23,4 @@ class Command(Protocol):
         """Do it; the exit status.  May raise `ConfigError`, which is shown as one line."""
 
 
-COMMANDS: tuple[Command, ...] = (backup, cert, passwd, restore, selftest)
+COMMANDS: tuple[Command, ...] = (backup, cert, doctor, passwd, restore, selftest)

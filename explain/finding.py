@@ -64,17 +64,6 @@ Word = str | int | float | Span
 """What may stand in the place of a placeholder."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a rule returns.  `variant` picks among the texts of the rule, "" where it has but one; `words` fill their
-    placeholders."""
-
-    confidence: Confidence
-    evidence: tuple[Evidence, ...]
-    words: Mapping[str, Word] = field(default_factory=dict)
-    variant: str = ""
-
-
 class Severity(IntEnum):
     """How much a finding matters to somebody who looks after the server."""
 
@@ -84,6 +73,18 @@ class Severity(IntEnum):
     """It will trouble somebody, or does so now and then."""
     PROBLEM = 2
     """It keeps somebody from calling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a rule returns.  `variant` picks among the texts of the rule, "" where it has but one; `words` fill their
+    placeholders."""
+
+    confidence: Confidence
+    evidence: tuple[Evidence, ...]
+    words: Mapping[str, Word] = field(default_factory=dict)
+    variant: str = ""
+    severity: Severity = Severity.PROBLEM
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,3 +35,16 @@ def is_private(host: str) -> bool:
 def host_of(address: str) -> str:
     """Of host:port, as the API shows it; "" of none."""
     return unbracket(address.rpartition(":")[0])
+
+
+_LOOPBACK: Final = Networks((ip_network("127.0.0.0/8"), ip_network("::1/128")))
+
+
+def is_loopback(host: str) -> bool:
+    """Reached by this machine alone."""
+    return unbracket(host) in _LOOPBACK or host.lower() == "localhost"
+
+
+def is_everywhere(host: str) -> bool:
+    """A server that listens there listens on every address of its machine."""
+    return host in ("", "0.0.0.0", "::")

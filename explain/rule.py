@@ -28,4 +28,4 @@ def ranked(rules: Iterable[Rule[S]], subject: S) -> tuple[Finding, ...]:
 def _findings(rules: Iterable[Rule[S]], subject: S) -> Iterator[Finding]:
     for rule in rules:
         for found in rule(subject):
-            yield Finding(rule_name(rule), found.variant, found.confidence, found.evidence, found.words)
+            yield Finding(rule_name(rule), found.variant, found.confidence, found.evidence, found.words, found.severity)

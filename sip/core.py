@@ -125,6 +125,8 @@ class SipCore:
         self._kept_by = wall_offset
         """By which clock the times of what is kept were made."""
         self._faults = FaultLog(log, "sip")
+        self.clock_set: tuple[float, float] | None = None
+        """When the clock of this machine was last set (wall clock), and by how many seconds."""
         self._promised = 0
         """Ticket of what the REGISTER at hand has changed."""
         self._effects: list[Send] = []
@@ -202,6 +204,7 @@ class SipCore:
         self.wall_offset = wall_offset
         if abs(wall_offset - self._kept_by) >= CLOCK_STEP_S:
             log.warning("the clock was set by %.0f s; kept registrations follow", wall_offset - self._kept_by)
+            self.clock_set = (self._wall(self._now), wall_offset - self._kept_by)
             self._kept_by = wall_offset
             for binding in self._exchange.location.all():
                 if not binding.server:
@@ -364,6 +367,9 @@ class SipCore:
 
     def presence(self, number: str, now: float) -> PresenceSnapshot:
         return self._exchange.location.presence(number, now, self._wall(now))
+
+    def presences(self, now: float) -> list[PresenceSnapshot]:
+        return [self.presence(number, now) for number in self._exchange.location.known()]
 
     def has_calls(self) -> bool:
         return self._exchange.calls.has_live()

@@ -467,6 +467,25 @@ class SipEngine:
         with self._lock:
             return self._core.presence(number, time.monotonic())
 
+    def presences(self) -> list[PresenceSnapshot]:
+        """Of every number that is registered, or has been since the start."""
+        with self._lock:
+            return self._core.presences(time.monotonic())
+
+    def clock_set(self) -> tuple[float, float] | None:
+        """When the clock of this machine was last set (wall clock), and by how many seconds."""
+        with self._lock:
+            return self._core.clock_set
+
+    def credentials(self) -> Credentials:
+        """The passwords in force; they never change."""
+        with self._lock:
+            return self._core.admission.credentials
+
+    def local_host(self, peer: str) -> str:
+        """The address of this server that a phone there is told."""
+        return self._addresses.local_host(peer)
+
     def rate_limited(self) -> dict[str, float]:
         """Sources whose messages were dropped for SIP_RATE_LIMIT, and when the last was, wall clock."""
         offset = time.time() - time.monotonic()

@@ -180,6 +180,10 @@ class LocationService:
     def numbers(self) -> list[str]:
         return list(self._bindings)
 
+    def known(self) -> list[str]:
+        """Numbers that are registered, or of whose departure is known."""
+        return list(self._bindings | self._departures)
+
     def all(self) -> Iterator[Binding]:
         for bindings in self._bindings.values():
             yield from bindings

@@ -10,6 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
+EXPLAINED = ("doctor", "phones", "setup", "talk")
+"""What explanations have texts about, in each language."""
+
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("config", "faults", "interpreter", "private_file"),
     ("lasting_thread",),
@@ -43,6 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "sip.validation",
     ),
     (
+        "sip.common_passwords",
         "sip.contact_rules",
         "sip.endpoint",
         "sip.events",
@@ -101,8 +105,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rtp.relay",),
     # explanations, pure
     ("explain", "explain.finding", "explain.networks", "explain.texts", "explain.texts.form"),
-    ("explain.rule", "explain.texts.en_phones", "explain.texts.en_setup", "explain.texts.en_talk"),
-    ("explain.texts.ru_phones", "explain.texts.ru_setup", "explain.texts.ru_talk"),
+    ("explain.rule", *(f"explain.texts.{language}_{part}" for language in ("en", "ru") for part in EXPLAINED)),
     ("explain.texts.en", "explain.texts.ru"),
     ("explain.calls", "explain.calls.case", "explain.phones", "explain.phones.standing", "explain.words"),
     ("explain.phones.presence", "explain.phones.refusals"),
@@ -117,6 +120,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "explain.calls.tampering",
     ),
     ("explain.calls.explanation",),
+    ("explain.doctor", "explain.doctor.facts"),
+    ("explain.doctor.house_rules", "explain.doctor.network_rules"),
+    ("explain.doctor.diagnosis",),
     # state that lasts
     ("store.lock", "store.pool", "store.sql", "store.text"),
     (
@@ -154,19 +160,19 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "api.webhooks",
         "api.webhooks.target",
     ),
-    ("api.audit", "api.call_ids", "api.errors", "api.event_view", "api.openapi.traces"),
+    ("api.audit", "api.call_ids", "api.errors", "api.event_view", "api.openapi.explanations", "api.openapi.traces"),
     ("api.openapi.routes", "api.openapi.views"),
     ("api.access", "api.csv_text", "api.health", "api.limits", "api.openapi", "api.query", "api.trace_views"),
     ("api.admin", "api.body", "api.explanation_views", "api.exposition", "api.paging", "api.statistics"),
     ("api.traces", "api.webhooks.book"),
-    ("api.webhooks.courier",),
+    ("api.explanations", "api.webhooks.courier"),
     (
         "api.bans",
         "api.calls",
+        "api.doctor",
         "api.documentation",
         "api.draining",
         "api.events",
-        "api.explanations",
         "api.extensions",
         "api.media",
         "api.metrics",
@@ -179,14 +185,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("api",),
     ("api.server",),
     ("reload", "signals", "startup"),
-    ("commands.refusal",),
+    ("commands.refusal", "surroundings"),
     ("commands.authority", "commands.backup", "commands.passwd", "commands.restore", "commands.selftest.verdict"),
     ("commands.cert", "commands.selftest.api_view", "commands.selftest.line", "commands.selftest.passwords"),
     ("commands.selftest.scene",),
     ("commands.selftest.certificate", "commands.selftest.exposure", "commands.selftest.settings"),
     ("commands.selftest.strangers", "commands.selftest.streams", "commands.selftest.trial_call"),
     ("commands.selftest.media",),
-    ("commands.selftest",),
+    ("commands.doctor", "commands.selftest"),
     ("commands",),
     ("sipserver",),
 )
@@ -293,13 +299,40 @@ ALLOWED_PACKAGES = {
             "sip.trace_codec",
         }
     ),
-    "explain": frozenset({"explain", "sip"}),
-    "commands": frozenset({"api.access", "commands", "config", "sip", "startup", "store"}),
+    "explain": frozenset({"config", "explain", "sip"}),
+    "commands": frozenset(
+        {
+            "api.access",
+            "api.explanation_views",
+            "commands",
+            "config",
+            "explain",
+            "sip",
+            "startup",
+            "store",
+            "surroundings",
+        }
+    ),
+    "surroundings": frozenset({"config", "explain", "sip", "startup"}),
     "reload": frozenset({"config"}),
     "signals": frozenset[str](),
     "startup": frozenset({"config", "sip"}),
     "sipserver": frozenset(
-        {"commands", "config", "interpreter", "log_setup", "reload", "signals", "sip", "startup", "store", "rtp", "api"}
+        {
+            "api",
+            "commands",
+            "config",
+            "explain",
+            "interpreter",
+            "log_setup",
+            "reload",
+            "rtp",
+            "signals",
+            "sip",
+            "startup",
+            "store",
+            "surroundings",
+        }
     ),
 }
 """sip/ and rtp/ never meet but in sipserver.py, and api/ knows of them their frozen views and a few pure rules."""

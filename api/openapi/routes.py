@@ -330,6 +330,15 @@ SERVER: Paths = {
         ),
         "delete": operation("signOut", "End the session of this browser", {200: done()}),
     },
+    "/api/doctor": {
+        "get": operation(
+            "doctor",
+            "Whether the server is as it should be",
+            {200: answer(ref("Diagnosis"), "in the reader's language", headers=IN_LANGUAGE)},
+            parameters=(_LANGUAGE,),
+            problems=(503,),
+        )
+    },
     "/healthz": {
         "get": operation(
             "health", "Whether the server is well", {200: answer(ref("Health"), "it does its work")}, problems=(503,)

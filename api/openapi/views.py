@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from api.event_view import GAP, TYPES
+from api.openapi.explanations import EXPLANATIONS
 from api.openapi.schema import (
     COUNT,
     COUNTS,
@@ -125,7 +126,9 @@ _WEBHOOK: dict[str, Json] = {
 }
 _BYTES = about(COUNT, "bytes")
 
-SCHEMAS: dict[str, Json] = trace_schemas(_CALL, _MEDIA) | {
+_ELSEWHERE = trace_schemas(_CALL, _MEDIA) | EXPLANATIONS
+
+SCHEMAS: dict[str, Json] = _ELSEWHERE | {
     "Delivery": _DELIVERY,
     "Webhook": record(_WEBHOOK),
     "NewWebhook": record({**_WEBHOOK, "secret": about(TEXT, "what its events are signed with")}),
@@ -200,47 +203,6 @@ SCHEMAS: dict[str, Json] = trace_schemas(_CALL, _MEDIA) | {
             "toPhone": about(_TESTED, "what the server has sent, as the phone says that it arrived"),
         },
         description="One call to the quality test, both directions.",
-    ),
-    "Evidence": record(
-        {
-            "kind": one_of("message", "decision", "figure", "description", "registration", "setting"),
-            "text": about(TEXT, "a message's first line, a sentence of the record, or the name of a figure"),
-            "value": {"type": ["string", "number", "null"]},
-            "index": or_null(about(COUNT, "of the entry in the call's record, as in its messages and its ladder")),
-            "at": or_null(TIME),
-        },
-        description="One thing a finding rests on.",
-    ),
-    "Finding": record(
-        {
-            "rule": about(TEXT, "its lasting name"),
-            "variant": or_null(TEXT),
-            "confidence": one_of("certain", "likely", "possible"),
-            "cause": about(TEXT, "a clause"),
-            "sentence": about(TEXT, "what happened"),
-            "remedy": about(TEXT, "what to do"),
-            "evidence": many(ref("Evidence")),
-        }
-    ),
-    "Explanation": record(
-        {
-            "callId": TEXT,
-            "verdict": one_of("good", "troubled", "failed", "ringing"),
-            "summary": TEXT,
-            "language": one_of("en", "ru"),
-            "findings": about(many(ref("Finding")), "the most certain first"),
-        }
-    ),
-    "NumberExplanation": record(
-        {
-            "number": _NUMBER_OF,
-            "verdict": one_of("reachable", "doubtful", "unreachable"),
-            "summary": TEXT,
-            "language": one_of("en", "ru"),
-            "findings": about(many(ref("Finding")), "the most certain first"),
-            "firstSeen": or_null(TIME),
-            "contacts": many(ref("Contact")),
-        }
     ),
     "Extension": record({"number": _NUMBER_OF, "hasPassword": YES_NO, "registered": YES_NO, "contactCount": COUNT}),
     "Ban": record(

@@ -84,10 +84,13 @@ _CONCLUSIONS = {
 
 def _block(finding: Finding) -> str:
     mark = finding.level.upper() if finding.level is Level.DANGER else str(finding.level)
-    lines = [f"{mark:<{len(_MARGIN)}}{finding.title}", _wrapped(finding.meaning, _MARGIN)]
-    if finding.advice:
-        lines.append(_wrapped(f"What to do: {finding.advice}", _MARGIN))
-    return "\n".join(lines)
+    return block(mark, finding.title, finding.meaning, finding.advice and f"What to do: {finding.advice}")
+
+
+def block(mark: str, title: str, meaning: str, advice: str) -> str:
+    """One finding for a terminal; `advice` "" where there is none."""
+    lines = [f"{mark:<{len(_MARGIN)}}{title}", _wrapped(meaning, _MARGIN)]
+    return "\n".join([*lines, _wrapped(advice, _MARGIN)] if advice else lines)
 
 
 def _wrapped(text: str, margin: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from explain.texts import en_phones, en_setup, en_talk
+from explain.texts import en_doctor, en_phones, en_setup, en_talk
 from explain.texts.form import Text
 
 UNITS: Final = ("s", "min", "h", "d")
 
-TEXTS: Final[Mapping[str, Text]] = {**en_setup.TEXTS, **en_talk.TEXTS, **en_phones.TEXTS}
+TEXTS: Final[Mapping[str, Text]] = {**en_setup.TEXTS, **en_talk.TEXTS, **en_phones.TEXTS, **en_doctor.TEXTS}
 
 SUMMARIES: Final[Mapping[str, str]] = {
     "trying": "{caller} is calling {callee}; its phone has not rung yet.",

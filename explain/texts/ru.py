@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from explain.texts import ru_phones, ru_setup, ru_talk
+from explain.texts import ru_doctor, ru_phones, ru_setup, ru_talk
 from explain.texts.form import Text
 
 UNITS: Final = ("с", "мин", "ч", "дн.")
 
-TEXTS: Final[Mapping[str, Text]] = {**ru_setup.TEXTS, **ru_talk.TEXTS, **ru_phones.TEXTS}
+TEXTS: Final[Mapping[str, Text]] = {**ru_setup.TEXTS, **ru_talk.TEXTS, **ru_phones.TEXTS, **ru_doctor.TEXTS}
 
 SUMMARIES: Final[Mapping[str, str]] = {
     "trying": "{caller} звонит на {callee}; телефон там ещё не зазвонил.",

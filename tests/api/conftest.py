@@ -16,6 +16,7 @@ from api.services import HealthSnapshot, Internals
 from api.webhooks.book import WebhookBook
 from api.webhooks.courier import Courier
 from config import IN_MEMORY, Config
+from explain.doctor.facts import DoctorFacts
 from rtp.figures import RelayTotals, StreamSnapshot
 from sip.event_bus import EventBus
 from sip.facts import Denial
@@ -207,6 +208,7 @@ class FakeServices:
     departures: dict[str, list[DepartureSnapshot]] = field(default_factory=dict)
     """By number."""
     flooding: dict[str, float] = field(default_factory=dict)
+    examined: DoctorFacts = field(default_factory=lambda: DoctorFacts(Config(), NOW_AT, 0.0, call_capacity=100))
     figures: dict[str, tuple[MediaFigures, ...]] = field(default_factory=dict)
     """Of the media of ended calls, by Call-ID."""
     traces: list[CallTrace] = field(default_factory=list)
@@ -307,6 +309,9 @@ class FakeServices:
 
     def extensions(self) -> list[str]:
         return [str(number) for number in range(100, 111)]
+
+    def doctor_facts(self) -> DoctorFacts:
+        return self.examined
 
     def presence(self, number: str) -> PresenceSnapshot:
         known = next((each for each in self.registered if each.number == number), None)
