@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv4Network
+from typing import NamedTuple
 
 from sip.flow import Flow
 from sip.inet import parse_ip
@@ -24,25 +26,42 @@ _ODD_NUMBER = re.compile(r"0[Xx][0-9A-Fa-f]*|[0-9]+", re.ASCII)
 def contact_fault(contact: Uri, flow: Flow, is_own_address: Callable[[str, int], bool]) -> str | None:
     """What is wrong with the Contact of a request that came by `flow`, as the rest of "the Contact ..."; None when
     nothing is.  `is_own_address(host, port)` says whether this server is reached there."""
-    host = unbracket(contact.host).partition("%")[0]
-    address = parse_ip(host)
-    if address is None and _ODD_NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
+    place = _place(contact.host)
+    if place.is_odd:
         return "is no address that can be reached"
-    if is_own_address(str(address or host), contact.effective_port):
+    if is_own_address(place.address, contact.effective_port):
         return "points at this server itself"
-    if address is None:
-        is_loopback = host.rstrip(".").lower() == "localhost"
-    elif address.is_unspecified or any(address in network for network in _NOWHERE):
-        return "points at nobody or everybody"
-    elif address.is_multicast:
-        return "points at a multicast group"
-    else:
-        is_loopback = address.is_loopback
-    if is_loopback and not _is_loopback(flow.remote_host):
+    if place.fault is None and place.is_loopback and not _place(flow.remote_host).is_loopback:
         return "points at the phone itself (loopback)"
-    return None
+    return place.fault
 
 
-def _is_loopback(host: str) -> bool:
-    address = parse_ip(host.partition("%")[0])
-    return address is not None and address.is_loopback
+class _Place(NamedTuple):
+    """Where a host is: `is_odd` means nobody can tell, `fault` what is wrong with it for every phone."""
+
+    address: str
+    is_odd: bool
+    is_loopback: bool
+    fault: str | None
+
+
+def _place(host: str) -> _Place:
+    return _place_cached(host) if len(host) <= _CACHEABLE_LENGTH else _find_place(host)
+
+
+def _find_place(host: str) -> _Place:
+    host = unbracket(host).partition("%")[0]
+    address = parse_ip(host)
+    if address is None:
+        is_odd = _ODD_NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]) is not None
+        return _Place(host, is_odd, host.rstrip(".").lower() == "localhost", None)
+    fault = None
+    if address.is_unspecified or any(address in network for network in _NOWHERE):
+        fault = "points at nobody or everybody"
+    elif address.is_multicast:
+        fault = "points at a multicast group"
+    return _Place(str(address), False, address.is_loopback, fault)
+
+
+_CACHEABLE_LENGTH = 64
+_place_cached = lru_cache(maxsize=256)(_find_place)

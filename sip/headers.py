@@ -8,6 +8,7 @@ for all messages that repeat it.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -167,12 +168,12 @@ def _parse_via(text: str) -> Via:
     port = int(match["port"]) if match["port"] is not None else None
     if port is not None and not 0 < port < 65536:
         raise HeaderError("Via", "port outside 1 to 65535")
-    transport, host = match["transport"].upper(), match["host"]
+    transport, host = sys.intern(match["transport"].upper()), sys.intern(match["host"])
     sent_by = f"{host.lower()}:{port or (SIPS_PORT if transport == 'TLS' else SIP_PORT)}"
     return Via(transport, host, port, sent_by, parse_parameters(text[match.end() :]))
 
 
-_via_form = lru_cache(maxsize=512)(_parse_via)
+_via_form = lru_cache(maxsize=256)(_parse_via)
 
 
 class NameAddr(NamedTuple):
@@ -221,7 +222,8 @@ def _parse_name_addr(text: str) -> NameAddr:
     match = NAME_ADDR.fullmatch(text)
     if match is not None:
         quoted, plain, uri, parameters = match.groups()
-        name = plain.strip(LWS) if quoted is None else QUOTED_PAIR.sub(r"\1", quoted)
+        # Often the number once more.
+        name = sys.intern(plain.strip(LWS) if quoted is None else QUOTED_PAIR.sub(r"\1", quoted))
     elif (match := ADDR_SPEC.fullmatch(text)) is not None:
         name = ""
         uri, parameters = match.groups()
@@ -315,9 +317,8 @@ class Field:
         field = _KEPT.get(line)
         if field is None or "\n" in line:
             _checked_value(value)
-            if name not in _CANONICAL and not TOKEN.fullmatch(name):
-                raise LocalProtocolError("malformed header name")
-            field = _read_line(line)
+            field = cls(line, _CANONICAL.get(name) or _own_name(name), value.strip(LWS))
+            _keep(field)
         return field
 
     def with_parameter(self, parameter: str) -> Field:
@@ -343,11 +344,22 @@ def _read_line(line: str) -> Field:
         if "\n" in text or "\r" in text:
             raise ParseError("CR or LF on its own inside the headers")
     field = Field(line, known, text.strip(LWS))
-    if len(line) <= _CACHEABLE_LENGTH:
+    _keep(field)
+    return field
+
+
+def _keep(field: Field) -> None:
+    if len(field.line) <= _CACHEABLE_LENGTH:
         if len(_KEPT) >= _MAX_KEPT:
             _KEPT.clear()
-        _KEPT[line] = field
-    return field
+        _KEPT[field.line] = field
+
+
+def _own_name(name: str) -> str:
+    """Canonical form of a name that is no common one."""
+    if not TOKEN.fullmatch(name):
+        raise LocalProtocolError("malformed header name")
+    return canonical_name(name)
 
 
 def _line_name(line: str) -> str:

@@ -98,25 +98,25 @@ def remove_own_routes(request: Request, identity: Identity) -> None:
     headers = request.headers
     if "route" not in headers.first:
         return
-    if not request.routes:
+    routes = [route.uri for route in request.routes]
+    if not routes:
         headers.remove("route")
         return
-    if identity.is_own(request.uri) and request.uri.is_loose_router and not request.uri.user:
+    uri = request.uri
+    if not uri.user and uri.is_loose_router and identity.is_own(uri):
         # A strict router put our Record-Route into the Request-URI and the real one at the end.
-        last = request.routes[-1].uri
         values = headers.values("route")[:-1]
         headers.remove("route")
-        if values:
-            headers.append("Route", ", ".join(values))
-        request.set_uri(last)
-        if "route" not in headers.first:
+        request.set_uri(routes.pop())
+        if not values:
             return
-    top = request.routes[0].uri
+        headers.append("Route", ", ".join(values))
+    top = routes[0]
     if not _leads_here(top, request, identity):
         return
     headers.pop_first_value("route")
-    if top.parameter("r2") is not None and "route" in headers.first:
-        second = request.routes[0].uri
+    if len(routes) > 1 and top.parameter("r2") is not None:
+        second = routes[1]
         if second.parameter("r2") is not None and identity.is_own(second):
             headers.pop_first_value("route")
 
@@ -133,7 +133,7 @@ def _leads_here(route: Uri, request: Request, identity: Identity) -> bool:
 
 def prepare_strict_route(request: Request) -> None:
     """16.6 step 6: a next hop without `lr` wants itself as Request-URI and the real one as last Route."""
-    routes = request.routes
+    routes = request.routes if "route" in request.headers.first else None
     if not routes:
         return
     top = routes[0].uri
