@@ -30,14 +30,12 @@ from sip.snapshots import (
     TerminationReason,
 )
 from sip.timers import Timer, TimerLane, TimerQueue
-from sip.trace import HeaderLog, QualitySeries, TraceSource, is_within
+from sip.trace import NO_MEDIA, MediaRecord, TraceSource, is_within
+from sip.trace_keeper import TraceKeeper
 from sip.uri import Uri
 
 if TYPE_CHECKING:
     from sip.forwarding import ResponseContext
-
-JOURNAL_BUDGET = 8 * 1024 * 1024
-"""Bytes of message text kept for ended calls that linger; beyond it the oldest are written early and lose theirs."""
 
 LIVE_JOURNAL_BUDGET = 64 * 1024 * 1024
 """Bytes of message text kept for live calls."""
@@ -51,9 +49,6 @@ MAX_UNANSWERED_PER_SOURCE = 250
 MAX_LEGS = 64
 """Dialogs of one call: so many phones may ring and answer."""
 
-TRACE_AFTER_S = 2.0
-"""Seconds from the end of a call to the writing of its trace: most of its last messages are there by then."""
-
 LINGER_S = 40.0
 """Seconds an ended call can still be found by its messages: longer than any transaction lives (64*T1)."""
 
@@ -62,17 +57,6 @@ MAX_LINGERING = 10_000
 
 CALLER, CALLEE = 0, 1
 """Sides of a call, also of its media."""
-
-
-class MediaRecord(NamedTuple):
-    """What is known of the media of a call beside their figures."""
-
-    negotiated: tuple[StreamDescription, ...] = ()
-    quality: tuple[QualitySeries, ...] = ()
-    headers: tuple[HeaderLog, ...] = ()
-
-
-NO_MEDIA = MediaRecord()
 
 
 @dataclass(slots=True, eq=False)
@@ -286,11 +270,8 @@ class CallTable:
         self._lingering: TimerLane[Call] = TimerLane(timers, LINGER_S, self._forget)
         self._calls: dict[tuple[str, str], Call] = {}
         self._by_call_id: dict[str, Call] = {}
-        self._settling: TimerLane[Call] = TimerLane(timers, TRACE_AFTER_S, self._settled_down)
-        self._ended: dict[Call, None] = {}
-        """Ended calls that still have their journal, in the order in which they ended."""
+        self._traces = TraceKeeper(timers, self._put_trace)
         self._live_budget = Budget(LIVE_JOURNAL_BUDGET)
-        self._ended_budget = Budget(JOURNAL_BUDGET)
         self._unanswered: Counter[str] = Counter()
         self._live: dict[tuple[str, str], Call] = {}
         self._completed = 0
@@ -327,7 +308,7 @@ class CallTable:
         if call is not None and invited_at is not None and not is_within(call.invited_at, invited_at):
             others = (each for each in self._calls.values() if each.call_id == call_id)
             call = next((each for each in others if is_within(each.invited_at, invited_at)), None)
-        return call if call is not None and (call.live or call in self._ended) else None
+        return call if call is not None and (call.live or call in self._traces) else None
 
     def live(self) -> list[Call]:
         return list(self._live.values())
@@ -395,7 +376,7 @@ class CallTable:
         """An attempt that was not let in: a line of the history, and nothing else."""
         self._end(call, reason, status, text, "server", now_at)
         self._remember(call)
-        self._put_trace(call)
+        self._traces.write(call)
         call.journal.clear()
 
     def finish(
@@ -417,8 +398,7 @@ class CallTable:
         call.context = None
         self.settled(call)
         self._remember(call)
-        self._keep_journal(call)
-        self._settling.append(call, now)
+        self._traces.take(call, now)
         self._lingering.append(call, now)
         if len(self._lingering) > MAX_LINGERING:
             self._lingering.expire_oldest(now)
@@ -448,38 +428,16 @@ class CallTable:
             self._events.emit(EventType.CALL_FAILED, ended_at, snapshot)
         call.ticket = self._keeper(call).end_call(snapshot, call.streams)
 
-    def _keep_journal(self, call: Call) -> None:
-        """Late messages are still noted, as long as there is room for what ended calls have left."""
-        call.journal.move_to(self._ended_budget)
-        self._ended[call] = None
-        while self._ended_budget.used > self._ended_budget.limit:
-            self._let_go(next(iter(self._ended)))
-
-    def _settled_down(self, call: Call, _now: float) -> None:
-        if call in self._ended:
-            self._put_trace(call)
+    def _put_trace(self, call: Call) -> int:
+        return self._keeper(call).put_trace(call.snapshot(), call.trace_source())
 
     def put_traces(self) -> None:
         """Nothing more will come: have everything written that is not."""
-        for call in self._ended:
-            self._put_trace(call)
-
-    def _put_trace(self, call: Call) -> None:
-        """What the call has left until now, unless that was put before."""
-        if call.journal.noted > call.traced:
-            call.traced = call.journal.noted
-            self._keeper(call).put_trace(call.snapshot(), call.trace_source())
-
-    def _let_go(self, call: Call) -> None:
-        """From here on the call's record is elsewhere."""
-        self._put_trace(call)
-        del self._ended[call]
-        call.journal.clear()
+        self._traces.write_all()
 
     def _forget(self, call: Call, _now: float) -> None:
         """Late messages of this call are strangers from now on."""
-        if call in self._ended:
-            self._let_go(call)
+        self._traces.let_go(call)
         if self._calls.get(call.key) is call:
             del self._calls[call.key]
         if self._by_call_id.get(call.call_id) is call:

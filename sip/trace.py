@@ -195,6 +195,17 @@ class HeaderLog(Protocol):
     def wall_offset_s(self) -> float: ...
 
 
+class MediaRecord(NamedTuple):
+    """What is known of the media of a call beside their figures."""
+
+    negotiated: tuple[StreamDescription, ...] = ()
+    quality: tuple[QualitySeries, ...] = ()
+    headers: tuple[HeaderLog, ...] = ()
+
+
+NO_MEDIA = MediaRecord()
+
+
 @dataclass(frozen=True, slots=True)
 class TraceSource:
     """What a call leaves: nothing in it changes any more."""

@@ -68,9 +68,6 @@ class Ladder:
     steps: tuple[Step, ...]
     dropped: int
 
-    def place(self, participant_id: str) -> int:
-        return next(place for place, each in enumerate(self.participants) if each.id == participant_id)
-
 
 def ladder(trace: CallTrace) -> Ladder:
     messages = {message.index: message for message in read_messages(trace.entries)}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from sip.facts import Fact
-from sip.message import Request
+from sip.message import Message, Request
 from sip.trace import CallTrace, TraceEntry
 from sip.uri import bracket
 from tracing.messages import TracedMessage, branch_of, or_none, read_messages, tag_of
@@ -77,9 +77,9 @@ def _answered(party: TracedParty, message: TracedMessage, *, is_caller: bool) ->
     return replace(party, user_agent=agent, contact=contact_of(sip) or party.contact)
 
 
-def contact_of(sip: object) -> str:
+def contact_of(sip: Message) -> str:
     """The URI of the Contact, "" without one."""
-    contact = or_none(lambda: sip.contact)  # type: ignore[attr-defined]
+    contact = or_none(lambda: sip.contact)
     return contact.uri.text if contact is not None else ""
 
 

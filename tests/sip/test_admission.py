@@ -485,7 +485,7 @@ def test_inside_a_call_a_phone_stays_who_it_is(office: CoreHarness) -> None:
         FakePhone(office, number, host).registered() for number, host in (("102", LAN), ("103", "192.0.2.13"))
     )
     call = establish(alice, bob)
-    call.caller.local = call.caller.local.replace("102", "110")
+    call.caller.local = call.caller.local.replace("sip:102@", "sip:110@")
     call.caller.request("INFO")
     assert bob.expect("INFO")["P-Asserted-Identity"] == "<sip:102@192.0.2.1>"
     call.caller.request("ACK")

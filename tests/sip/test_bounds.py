@@ -15,9 +15,10 @@ import pytest
 import sip
 import sip.calls
 import sip.headers
-from sip.calls import JOURNAL_BUDGET, LIVE_JOURNAL_BUDGET, MAX_LEGS
+from sip.calls import LIVE_JOURNAL_BUDGET, MAX_LEGS
 from sip.location import MAX_BINDINGS_PER_NUMBER
 from sip.registrar import MAX_CONTACT
+from sip.trace_keeper import JOURNAL_BUDGET
 from sip.transaction_server import NonInviteServerTransaction
 from tests.support.bench_phone import FakePhone, TestCall, establish, hang_up
 from tests.support.harness import LONG_S, Address, CoreHarness
@@ -323,7 +324,7 @@ def test_a_contact_of_endless_length_is_refused() -> None:
 def test_the_records_of_ended_calls_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest are written early and lose theirs."""
     budget = JOURNAL_BUDGET // 100
-    monkeypatch.setattr("sip.calls.JOURNAL_BUDGET", budget)
+    monkeypatch.setattr("sip.trace_keeper.JOURNAL_BUDGET", budget)
     office, caller, _ = office_with_phones()
     refused_calls(caller, 500)
     calls = list(office.core._exchange.calls._calls.values())
@@ -333,7 +334,7 @@ def test_the_records_of_ended_calls_have_a_budget(monkeypatch: pytest.MonkeyPatc
     assert (held[0], held[-1] > 0) == (0, True)
     assert len(office.recorder.traces) == sum(not size for size in held)
     office.advance(LONG_S)
-    assert (len(office.recorder.traces), office.core._exchange.calls._ended_budget.used) == (500, 0)
+    assert (len(office.recorder.traces), office.core._exchange.calls._traces.budget.used) == (500, 0)
 
 
 def test_the_records_of_live_calls_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:

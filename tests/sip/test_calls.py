@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sip import calls
+from sip import calls, trace_keeper
 from sip.calls import Call, CallTable, Leg, Party
 from sip.flow import Flow
 from sip.snapshots import SETUP_BOUNDS_S, TerminationReason
@@ -105,7 +105,7 @@ def test_the_trace_is_put_soon_after_the_end_and_once_more_only_if_more_has_come
         call.journal.received(0.0, FLOW, b"BYE")
         bench.finish(call, 10.0)
     assert bench.recorder.puts == 0
-    bench.timers.fire_due(10.0 + calls.TRACE_AFTER_S)
+    bench.timers.fire_due(10.0 + trace_keeper.TRACE_AFTER_S)
     assert bench.recorder.puts == 2
     first.journal.sent(15.0, FLOW, b"200")
     bench.timers.fire_due(10.0 + calls.LINGER_S)
@@ -115,7 +115,7 @@ def test_the_trace_is_put_soon_after_the_end_and_once_more_only_if_more_has_come
 
 
 def test_old_calls_are_written_early_when_all_together_are_too_big(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "JOURNAL_BUDGET", 250)
+    monkeypatch.setattr(trace_keeper, "JOURNAL_BUDGET", 250)
     bench = Bench()
     made = []
     for number in range(4):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sip.calls import TRACE_AFTER_S
 from sip.flow import Flow
 from sip.journal import MAX_BYTES, MAX_ENTRIES, MAX_TAIL, Budget, EntryKind, Journal
 from sip.snapshots import TerminationReason
+from sip.trace_keeper import TRACE_AFTER_S
 from tests.support.bench_phone import FakePhone, establish, hang_up
 from tests.support.harness import CoreHarness
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from sip.calls import TRACE_AFTER_S
 from sip.snapshots import TerminationReason
 from sip.timers import TimerSettings
+from sip.trace_keeper import TRACE_AFTER_S
 from tests.support.bench_phone import SDP, FakePhone, TestCall, establish, hang_up
 from tests.support.harness import CoreHarness
 from tests.support.sip_text import SipText
