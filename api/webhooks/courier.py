@@ -166,7 +166,8 @@ class Courier:
         while not self._stopping.is_set():
             self.step()
             wait_s = self._idle_s()
-            if self._feed.is_closed:
+            # Without a webhook nobody is woken by the events of each call.
+            if self._feed.is_closed or not self.book.hooks():
                 self._stopping.wait(min(wait_s, _POLL_S))
             else:
                 self._feed.wait(self._after, wait_s)
@@ -183,7 +184,7 @@ class Courier:
         batch = self._feed.read(self._after)
         self._after += batch.missed + len(batch.events)
         for hook in self.book.hooks():
-            wanted = [event for event in batch.events if event.kind in hook.kinds]
+            wanted = [event for event in batch.events if event.kind in hook.kinds and event.at >= hook.created_at]
             with self._lock:
                 known = self._rounds.setdefault(hook.hook_id, _Round())
                 known.lost += batch.missed
