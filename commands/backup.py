@@ -22,6 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, config: Config) -> int:
     target: Path = arguments.file
+    if config.database_url:
+        raise ConfigError(
+            "DATABASE_URL: what is kept in PostgreSQL is saved by its own pg_dump: "
+            f'pg_dump --schema=sipserver --format=custom --file={target} "$DATABASE_URL"'
+        )
     if str(config.data_dir) == IN_MEMORY:
         raise ConfigError("DATA_DIR keeps nothing, so there is nothing to save")
     database = config.data_dir / FILE_NAME

@@ -17,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, config: Config) -> int:
+    if config.database_url:
+        raise ConfigError(
+            "DATABASE_URL: what is kept in PostgreSQL is put back by its own pg_restore, while no server runs: "
+            f'pg_restore --clean --if-exists --dbname="$DATABASE_URL" {arguments.file}'
+        )
     if str(config.data_dir) == IN_MEMORY:
         raise ConfigError("DATA_DIR keeps nothing; set it to a directory first")
     try:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +15,10 @@ from commands import backup, restore
 from commands.refusal import EXIT_REFUSED
 from config import IN_MEMORY, Config, ConfigError
 from store import open_storage
+from store.bindings import PutBinding, live_bindings
 from store.database import FILE_NAME
+from store.postgres import PostgresDatabase, connect
+from tests.support.postgres import Cluster, require
 from tests.support.stored import BINDING, NOON_AT
 
 LIMIT_S = 20.0
@@ -121,3 +127,36 @@ def test_a_data_directory_that_is_a_file_is_said_in_one_line(config: Config, tmp
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="file: File exists"):
         run_restore(replace(config, data_dir=tmp_path / "file"), str(tmp_path / "copy.db"))
+
+
+class TestOnPostgres:
+    """PostgreSQL has tools of its own, and the commands say which."""
+
+    @pytest.fixture
+    def database(self, cluster: Cluster) -> str:
+        return cluster.new_database()
+
+    def advice(self, command: Callable[..., int], url: str, file: Path) -> list[str]:
+        """The command line that it tells."""
+        with pytest.raises(ConfigError) as caught:
+            command(replace(Config(), database_url=url), str(file))
+        told = str(caught.value)
+        assert "\n" not in told
+        return shlex.split(told[told.index(": pg_") + 2 :].replace("$DATABASE_URL", url))
+
+    def test_what_they_say_works(self, cluster: Cluster, database: str, tmp_path: Path) -> None:
+        url, other = cluster.url(database), cluster.url(cluster.new_database())
+        self.put_phone(url)
+        for command, place in ((run_backup, url), (run_restore, other)):
+            program, *arguments = self.advice(command, place, tmp_path / "copy")
+            subprocess.run([require() / program, *arguments], check=True, capture_output=True)
+        connection = connect(other, "tests")
+        assert live_bindings(connection, NOON_AT) == [BINDING]
+        connection.close()
+
+    def put_phone(self, url: str) -> None:
+        database = PostgresDatabase(url, "")
+        database.open(NOON_AT)
+        with database.writing() as connection:
+            PutBinding(BINDING, 1).apply(connection)
+        database.close()
