@@ -57,6 +57,10 @@ class ConfigError(ValueError):
     """A setting that can't be used. `str()` is one line: the variable, its value and what is allowed."""
 
 
+class NotYet(ConfigError):
+    """What the settings name can't be reached now; the same start may succeed later."""
+
+
 def wrong_value(name: str, value: object, allowed: str) -> ConfigError:
     """The error for `name` set to `value`; `allowed` completes the sentence "must be ..."."""
     return ConfigError(f"{name}={_one_line(str(value))}: must be {allowed}")

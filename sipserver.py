@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import interpreter
-from config import Config, ConfigError, dotenv_warnings, load, wrong_value
+from config import Config, ConfigError, NotYet, dotenv_warnings, load, wrong_value
 from faults import FaultLog, fault_counts
 from lasting_thread import LastingThread
 from log_setup import log_figures, start_logging
@@ -77,6 +77,8 @@ _OWN_WRITES_S = 0.5
 
 EXIT_USAGE = 2
 """Exit status for settings or ports that can't be used."""
+EXIT_NOT_YET = 75
+"""Exit status when the database can't be reached: starting again is of use (sysexits.h: EX_TEMPFAIL)."""
 
 
 class SipServer:
@@ -583,7 +585,8 @@ def run(config: Config) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 after an orderly stop, 2 when a setting or a port can't be used, or that of the command."""
+    """Exit status: 0 after an orderly stop, 2 when a setting or a port can't be used, 75 when it may be later, or that
+    of the command."""
     options = _parse_arguments(arguments)
     try:
         config = load()
@@ -592,7 +595,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return check(config) if options.check else run(config)
     except ConfigError as error:
         print(f"sipserver: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return EXIT_NOT_YET if isinstance(error, NotYet) else EXIT_USAGE
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from config import IN_MEMORY, Config, ConfigError
+from config import IN_MEMORY, Config, ConfigError, NotYet
 from sip.ban_file import BanFile, BanKeeper
 from sip.kept_passwords import PasswordKeeper, passwords_in
 from store.database import FILE_NAME
@@ -76,7 +76,7 @@ def open_passwords(config: Config) -> Iterator[PasswordKeeper]:
         database.open(0.0)
         yield PostgresPasswords(database, config.auth_realm)
     except database.faults as error:
-        raise ConfigError(database.explained(error)) from error
+        raise NotYet(database.explained(error)) from error
     finally:
         database.close()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import astuple, fields
 
-from config import ConfigError
+from config import ConfigError, NotYet
 from sip.ban_file import BanChanges
 from sip.credentials import PasswordDigests
 from sip.kept_passwords import Digests
@@ -89,8 +89,8 @@ class PostgresPasswords:
             )
         return {number: PasswordDigests(sha256, md5) for number, _, sha256, md5 in found}
 
-    def _unusable(self, how: str, error: Exception) -> ConfigError:
-        return ConfigError(f"DATABASE_URL: the passwords can't be {how}: {self._database.clause(error)}")
+    def _unusable(self, how: str, error: Exception) -> NotYet:
+        return NotYet(f"DATABASE_URL: the passwords can't be {how}: {self._database.clause(error)}")
 
 
 class PostgresBans:

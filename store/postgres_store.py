@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from config import ConfigError
+from config import NotYet
 from store.backlog import LIMIT
 from store.database_store import DEFAULT_TRACE_LIMITS, DatabaseStore
 from store.interface import TraceLimits
@@ -38,7 +38,7 @@ class PostgresStore(DatabaseStore):
         self._postgres = database
 
     def start(self) -> None:
-        """Also raises `ConfigError` when the database can't be reached: nobody may be let in without the passwords."""
+        """Also raises `NotYet` when the database can't be reached: nobody may be let in without the passwords."""
         self._await_database()
         super().start()
 
@@ -49,7 +49,7 @@ class PostgresStore(DatabaseStore):
                 database.new_connection().close()
             except database.faults as error:
                 if time.monotonic() >= deadline:
-                    raise ConfigError(database.explained(error)) from error
+                    raise NotYet(database.explained(error)) from error
                 if not is_said:
                     log.warning("%s; waiting for it", database.explained(error))
                 is_said = True
