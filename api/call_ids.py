@@ -31,12 +31,20 @@ class CallIdPaths:
         self._app = app
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        asked = urlsplit(environ.get("REQUEST_URI", "")).path
+        asked = _path(environ.get("REQUEST_URI", ""))
         if asked.startswith(_BEFORE):
             call_id, slash, rest = asked.removeprefix(_BEFORE).partition("/")
             # PATH_INFO has a character for each byte (PEP 3333).
             environ["PATH_INFO"] = f"{_BEFORE}{_encoded(call_id)}{slash}{unquote(rest, 'latin-1')}"
         return self._app(environ, start_response)
+
+
+def _path(uri: str) -> str:
+    """As the client has written it; "" when it makes no sense."""
+    try:
+        return urlsplit(uri).path
+    except ValueError:  # an address in brackets that is none
+        return ""
 
 
 def _encoded(part: str) -> str:

@@ -137,6 +137,11 @@ def test_a_call_id_may_hold_any_characters(trace, services, client, call_id: str
     assert client.get(links["ladder"]).status_code == 200
 
 
+def test_a_path_that_makes_no_sense_is_no_fault(client) -> None:
+    answer = client.get("/api/calls/x", environ_overrides={"REQUEST_URI": "//[x/api/calls/x"})
+    assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+
+
 def test_the_history_keeps_its_path_and_leaves_a_call_of_that_name_the_others(trace, services, client) -> None:
     services.traces = [replace(trace, call=make_call(call_id="history"))]
     assert client.get("/api/calls/history").json == []

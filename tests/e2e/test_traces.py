@@ -80,6 +80,10 @@ def test_a_call_is_traced_from_its_first_moment_until_long_after_a_restart(
     call.hang_up()
     office.last_ended()
 
+    # WSGI decodes paths, but not these.
+    stranger = office.api.request("GET", "/api/calls/no%2Fsuch%3Fcall/ladder")
+    assert (stranger.status, stranger.json["reason"]) == (404, "unknown")
+
     ended = outputs(office, call_id)
     arrows = about(office, call_id, "/ladder")["steps"]
     labels = [step["label"] for step in arrows if step["kind"] == "message"]
