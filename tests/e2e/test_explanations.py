@@ -7,6 +7,7 @@ dropped or public addresses is in test_explanations_network.py.
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -641,6 +642,19 @@ def test_packets_lost_on_the_way_to_the_server(office: ExplainedOffice) -> None:
         ring.media.receive()
     office.wait_for(call, "packets-lost.to-server certain")
     assert f"of the sound of {alice.number} got lost" in office.explain(call)["findings"][0]["cause"]
+
+
+def test_packets_lost_on_the_way_from_the_server(office: ExplainedOffice) -> None:
+    """All came to the server; the phone that listens reports what it has missed (RFC 3550 6.4.2)."""
+    alice, bob = office.pair()
+    call, ring = office.talk(alice, bob, packets=120)
+    lost, newest = 30, 120
+    block = struct.pack("!IIIIII", call.media.ssrc, (64 << 24) | lost, newest, 0, 0, 0)
+    ring.media.send_rtcp(struct.pack("!BBHI", 0x81, 201, 7, ring.media.ssrc) + block)
+    assert call.media.receive_rtcp()
+    office.hang_up(call)
+    office.wait_for(call, "packets-lost.from-server certain")
+    assert bob.number in office.explain(call)["findings"][0]["cause"]
 
 
 def test_jitter(office: ExplainedOffice) -> None:

@@ -195,3 +195,71 @@ def test_an_address_that_sends_too_much(host: Host, start: Callable[..., Explain
         eventually(lambda: refusal(office, "999") == expected, "dropped messages")
 
     host.run(scenario)
+
+
+# ------------------------------------------------------------------------------------------------ the doctor
+
+
+class Hidden(SoftPhone):
+    """Behind the router of PUBLIC addresses: it believes to be at a private one."""
+
+    @property
+    def address(self) -> str:
+        return f"192.168.1.50:{self.link.local[1]}"
+
+
+def diagnosis(office: ExplainedOffice) -> dict[str, str]:
+    """Severity by rule and variant."""
+    return {key_of(finding).split()[0]: finding["severity"] for finding in office.api.get("/api/doctor")["findings"]}
+
+
+def test_the_doctor_sees_who_is_told_what_and_who_shares_a_router(
+    host: Host, start: Callable[..., ExplainedOffice]
+) -> None:
+    def scenario() -> None:
+        office = start(server_address=PRIVATE, nat_keepalive=0.0)
+        before = diagnosis(office)
+        assert "private-address-for-public-phones" not in before and "phones-behind-one-nat" not in before
+        phones = [Hidden(office.server, number, host=OTHER) for number in ("100", "101")]
+        for phone in phones:
+            phone.register()
+        found = diagnosis(office)
+        for phone in phones:
+            phone.close()
+        assert found["private-address-for-public-phones"] == "problem"
+        assert found["nat-without-keepalive"] == "warning"
+        assert found["phones-behind-one-nat"] == "info"
+        assert found["advertised-addresses.setting"] == "info"
+
+    host.run(scenario)
+
+
+def test_the_doctor_sees_bans_fights_silence_and_routers_that_rewrite(
+    host: Host, start: Callable[..., ExplainedOffice]
+) -> None:
+    def scenario() -> None:
+        office = start(TimerSettings(t1_s=0.002), nat_keepalive=0.05)
+        office.phone("102", host=OTHER)
+        office.api.request("POST", "/api/bans", {"address": OTHER, "reason": "a test"})
+        for address in ("127.0.0.2", "127.0.0.3") * 2:
+            phone = office.unregistered("103", host=address)
+            phone.send_register(0, ("Contact", "*")).wait_final()
+            phone.register()
+        silent = Hidden(office.server, "104", host=PUBLIC)
+        silent.automatic.discard("OPTIONS")
+        silent.register()
+        alice = PrivateContact(office.server, "105", host=PUBLIC)
+        alice.register()
+        call = alice.call("999")
+        call.wait_rejected()
+        expected = {
+            "phone-banned": "problem",
+            "two-phones-one-number": "problem",
+            "phones-not-answering": "warning",
+            "sip-alg.via": "warning",
+        }
+        eventually(lambda: expected.items() <= diagnosis(office).items(), "what the doctor says")
+        silent.close()
+        alice.close()
+
+    host.run(scenario)
