@@ -16,7 +16,7 @@ from tests.support.office import Office, eventually, office_config
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-SECTIONS = ("#/", "#/history", "#/statistics", "#/security", "#/number/101")
+SECTIONS = ("#/", "#/history", "#/statistics", "#/security", "#/doctor", "#/number/101")
 TOKEN = "a-token-that-nobody-guesses"
 
 
@@ -97,6 +97,7 @@ def test_bans_are_made_and_lifted(browser: Browser, office: Office, home: str) -
 
 
 def test_history_is_searched_by_number_and_day(browser: Browser, office: Office, home: str) -> None:
+    """What is typed stays, though the list grows meanwhile."""
     alice, bob, carol = office.phones("100", "101", "102")
     for caller, callee in ((alice, bob), (carol, bob), (alice, carol)):
         call, _ = office.connect(caller, callee)
@@ -104,6 +105,9 @@ def test_history_is_searched_by_number_and_day(browser: Browser, office: Office,
     with visit(browser, f"{home}#/history") as page:
         text(page, "[role=status]", "3 calls")
         page.get_by_label("Number").fill("102")
+        call, _ = office.connect(alice, bob)
+        call.hang_up()
+        text(page, "[role=status]", "4 calls")
         page.get_by_role("button", name="Search").click()
         text(page, "[role=status]", "2 calls")
         page.get_by_label("To", exact=True).fill("2001-01-01")

@@ -60,7 +60,8 @@ function patch(node, child, inSvg) {
   // The children first: a select can only have the value of an option that is there.
   patchChildren(node, child.children, inSvg || child.tag === "svg");
   for (const [name, value] of Object.entries(child.props)) {
-    if (before[name] !== value || AS_PROPERTIES.has(name)) set(node, name, value);
+    // Only what has changed: what the reader has typed meanwhile stays.
+    if (before[name] !== value) set(node, name, value);
   }
   node.shown = child.props;
 }

@@ -33,6 +33,6 @@ function evidence(finding) {
   );
 }
 
-export function kindOf(severity) {
-  return { ok: "good", info: "", warning: "fair" }[severity] ?? "bad";
+function kindOf(severity) {
+  return { info: "", warning: "fair" }[severity] ?? "bad";
 }
