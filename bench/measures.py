@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+import history
 import system_calls
 from load import Load, LoadError, Result, measure_timed_part
 from servers import KAMAILIO, KAMAILIO_RTPENGINE, SIPSERVER, Candidate, RunningServer
@@ -51,6 +53,7 @@ class Plan:
     calls_beside_storm: int = 100
     bindings: tuple[int, int] = (10, 2000)
     standing_calls: tuple[int, int] = (1, 400)
+    history: int = 1_000_000
     binding_life_s: float | None = _BINDING_LIFE_S
     rest_s: float = _REST_S
     settle_s: float = _SETTLE_S
@@ -59,7 +62,7 @@ class Plan:
 
 
 FULL = Plan("full", rounds=3, seconds=4, search_calls=(600, 800, 1000, 1200, 1500))
-QUICK = Plan("quick", rounds=1, seconds=1.5, warm_s=0.5, media_calls=(10, 100), binding_life_s=None)
+QUICK = Plan("quick", rounds=1, seconds=1.5, warm_s=0.5, media_calls=(10, 100), history=100_000, binding_life_s=None)
 SMOKE = Plan(
     "smoke",
     rounds=1,
@@ -75,6 +78,7 @@ SMOKE = Plan(
     calls_beside_storm=2,
     bindings=(2, 20),
     standing_calls=(1, 3),
+    history=50,
     binding_life_s=0.0,
     rest_s=0.0,
     settle_s=0.0,
@@ -89,7 +93,7 @@ class Bench:
 
     plan: Plan
     generator: Path
-    start: Callable[[Candidate], AbstractContextManager[RunningServer]]
+    start: Callable[..., AbstractContextManager[RunningServer]]
     raw: list[Result] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -325,6 +329,20 @@ def growth(bench: Bench, candidate: Candidate) -> Figures:
     return figures
 
 
+def growth_of_history(bench: Bench, candidate: Candidate) -> Figures:
+    """Processor time per call, writing the history included, with none and with a long one."""
+    figures = Figures()
+    for name, calls in (("few", 0), ("many", bench.plan.history)):
+        prepare = partial(history.make, calls=calls) if calls else _leave_empty
+        with bench.start(candidate, prepare) as server:
+            figures[f"growth.history.{name}"] = _us_each(bench.timed(candidate, server, "calls", **bench.calls()))
+    return figures
+
+
+def _leave_empty(_directory: Path) -> None:
+    """The server makes its own."""
+
+
 # --------------------------------------------------------------------------------------------------- system calls
 
 
@@ -373,6 +391,7 @@ MEASURES: dict[str, Measure] = {
     "memory": Measure(memory, _OWN),
     "bindings": Measure(memory_of_bindings, _OWN, every_round=False),
     "growth": Measure(growth, _OWN),
+    "history": Measure(growth_of_history, _OWN),
     "syscalls": Measure(count_system_calls, _OWN, every_round=False),
 }
 """By the name that `--only` takes."""

@@ -132,6 +132,9 @@ def rows(plan: Plan) -> list[Row]:
         Row(f"CPU per call, {few} standing call" + "s" * (few != 1), "growth.calls.few", "µs"),
         Row(f"CPU per call, {many:,} standing calls", "growth.calls.many", "µs"),
         Row("growth of it", "growth.calls", "×", (_FLAT,)),
+        Row("CPU per call, no history", "growth.history.few", "µs"),
+        Row(f"CPU per call, {plan.history:,} calls in the history", "growth.history.many", "µs"),
+        Row("growth of it", "growth.history", "×", (_FLAT,)),
         Row(f"growth of CPU per packet, {least} to {most_calls} calls", "growth.media", "×", (_FLAT,)),
         Row("system calls per registration, futex aside", "syscalls.register", ""),
         Row("system calls per call, futex aside", "syscalls.call", ""),
@@ -146,6 +149,7 @@ def medians(plan: Plan, rounds: Mapping[str, Mapping[str, list[float]]]) -> dict
         for name, few, many in (
             ("growth.bindings", "growth.bindings.few", "growth.bindings.many"),
             ("growth.calls", "growth.calls.few", "growth.calls.many"),
+            ("growth.history", "growth.history.few", "growth.history.many"),
             ("growth.media", f"media.{plan.media_calls[0]}.cpu", f"media.{plan.media_calls[-1]}.cpu"),
         ):
             if few in figures and many in figures and figures[few]:

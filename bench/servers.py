@@ -85,10 +85,11 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def running(candidate: Candidate) -> Iterator[RunningServer]:
-    """Start it, wait until it answers, and end it whatever happens."""
+def running(candidate: Candidate, prepare: Callable[[Path], None] = lambda _: None) -> Iterator[RunningServer]:
+    """Start it in a directory that `prepare` has seen before, wait until it answers, and end it whatever happens."""
     with tempfile.TemporaryDirectory(prefix="sipserver-bench-") as directory:
         place = Place(Path(directory), *_free_ports(3))
+        prepare(place.directory)
         started: list[subprocess.Popen[bytes]] = []
         with (Path(directory) / "output").open("w+b") as output:
             try:

@@ -36,9 +36,10 @@ FIGURES = {
     "memory.rest",
     "memory.office",
     "memory.bindings",
-    *(f"growth.{what}.{size}" for what in ("bindings", "calls") for size in ("few", "many")),
+    *(f"growth.{what}.{size}" for what in ("bindings", "calls", "history") for size in ("few", "many")),
     "growth.bindings",
     "growth.calls",
+    "growth.history",
     "growth.media",
 }
 """What the smoke run gives on any machine; system calls are counted only where strace may."""
