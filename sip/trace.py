@@ -63,10 +63,10 @@ class QualitySample:
     """One direction of a stream during the `span_s` seconds before `at`.
 
     Counters are of that time alone and mean what they mean in `sip.media.StreamFigures`; `late` packets came more than
-    a tenth of a second behind their own clock.  `jitter_ms` is the highest that was met (RFC 3550 6.4.1), `gap_ms` the
-    longest silence in which packets were missing or late.  `mos` is None where nothing came.  `remote_lost`,
-    `remote_jitter_ms` and `rtt_ms` are what the phone that listens last reported by RTCP; its losses count from the
-    beginning.
+    a tenth of a second later than the one before had let expect.  `jitter_ms` is the highest that was met (RFC 3550
+    6.4.1), `gap_ms` the longest silence in which packets were missing or late.  `mos` is None where nothing came.
+    `remote_lost`, `remote_jitter_ms` and `rtt_ms` are what the phone that listens last reported by RTCP; its losses
+    count from the beginning.
     """
 
     at: float

@@ -201,7 +201,7 @@ def trace_schemas(call: dict[str, Json], media: dict[str, Json]) -> dict[str, Js
                 "lossRate": or_null(SHARE),
                 "outOfOrder": COUNT,
                 "duplicates": COUNT,
-                "late": about(COUNT, "more than 100 ms behind their own clock"),
+                "late": about(COUNT, "more than 100 ms later than the packet before had let expect"),
                 "dropped": COUNT,
                 "jitter": MILLISECONDS,
                 "gap": about(MILLISECONDS, "the longest silence in which packets were missing or late, milliseconds"),
