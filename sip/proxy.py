@@ -7,7 +7,6 @@ flow of the other party, which is also what reaches a phone behind NAT.
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
 
 from sip.asserted_identity import assert_identity
 from sip.call_control import CallControl, remote_target
@@ -18,10 +17,10 @@ from sip.exchange import Exchange
 from sip.facts import Fact
 from sip.flow import Flow, address_text
 from sip.forwarding import Branch, ResponseContext
+from sip.house_rules import Refusal, refusal_of, unreachable
 from sip.journal import NO_DETAILS, Details
 from sip.key_info import pressed_key
 from sip.local_agent import LocalAgent
-from sip.location import Binding
 from sip.media import MediaAnchor, NoMediaPorts
 from sip.message import Request, make_response
 from sip.responses import ResponseProcessor
@@ -46,19 +45,6 @@ _CALL_METHODS = frozenset({"INVITE", "BYE", "UPDATE", "PRACK", "INFO"})
 _BODY_METHODS = frozenset({"INVITE", "ACK", "UPDATE", "PRACK"})
 
 
-class Refusal(NamedTuple):
-    """How a request outside a dialog is answered that goes nowhere; `text`, `fact` and `details` are for the journal of
-    its call."""
-
-    status: int
-    phrase: str
-    reason: TerminationReason
-    text: str
-    fact: Fact
-    details: Details = NO_DETAILS
-    headers: tuple[tuple[str, str], ...] = ()
-
-
 class Proxy:
     """Where each request goes."""
 
@@ -81,10 +67,11 @@ class Proxy:
         if request.method == "INVITE" and self._is_merged(transaction, request, now):
             return
         routed_by = loop_hash(request)
-        refusal = self._check(request, flow, routed_by, forwarded=forwarded)
+        served_here = self._agent.serves(number)
+        refusal = refusal_of(x, request, flow, routed_by, served_here=served_here, forwarded=forwarded)
         is_call = request.method == "INVITE"
         call = self._control.start(request, flow, now, forwarded=forwarded) if is_call else None
-        if refusal is None and self._agent.serves(number):
+        if refusal is None and served_here:
             self._agent.initial(transaction, request, call, now)
             return
         goals: list[Target] = []
@@ -92,7 +79,7 @@ class Proxy:
             bindings = x.location.local(number) if forwarded else x.location.bindings(number)
             goals = targets(request.uri, bindings, x.neighbours)
             if not goals:
-                refusal = self._unreachable(request, flow, bindings)
+                refusal = unreachable(x, request, flow, bindings)
         if refusal is not None:
             self._refuse(transaction, request, call, refusal, now)
             return
@@ -119,58 +106,6 @@ class Proxy:
         transaction.context = ResponseContext(transaction, request, transaction.flow, call, decided=True)
         transaction.respond(make_response(request, 482, to_tag=self._x.identity.new_tag()), now)
         return True
-
-    def _check(self, request: Request, flow: Flow, routed_by: int, *, forwarded: bool) -> Refusal | None:
-        """16.3 and the house rules."""
-        x = self._x
-        rejected, failed = TerminationReason.REJECTED, TerminationReason.ERROR
-        if is_downgrade(request.uri, flow):
-            text = "a sips address was called without TLS"
-            return Refusal(416, "SIPS Is For TLS Only", rejected, text, Fact.SIPS_WITHOUT_TLS)
-        if x.identity.is_loop(request, routed_by):
-            return Refusal(482, "Loop Detected", failed, "the call came back to this server in a loop", Fact.LOOP)
-        if request.method == "INVITE" and (limit := x.calls.limit_met(flow.remote_host)) is not None:
-            text = "the server has as many calls as it can carry, or is about to end"
-            return Refusal(503, "No More Calls", failed, text, Fact.NO_ROOM, limit)
-        # The server that has let the sender in has judged its Contact, by where the sender is.
-        contact = None if forwarded else remote_target(request)
-        fault = x.contact_fault(contact, flow) if contact is not None else None
-        if fault is not None:
-            text = f"the Contact of the phone {fault}"
-            return Refusal(403, f"Contact {fault}", rejected, text, Fact.BAD_CONTACT, {"fault": fault})
-        if "route" in request.headers:
-            text = "the phone asked to relay to another server"
-            return Refusal(403, "Relaying Not Allowed", rejected, text, Fact.RELAYING)
-        number = request.uri.number
-        if number not in x.plan and not self._agent.serves(number):
-            text = f"{number or 'the dialled address'} is no number of this office ({x.plan})"
-            details = {"number": number, "numbers": str(x.plan)}
-            return Refusal(404, f"Number Not In Range {x.plan}", rejected, text, Fact.UNKNOWN_NUMBER, details)
-        return None
-
-    def _unreachable(self, request: Request, flow: Flow, bindings: list[Binding]) -> Refusal:
-        """No phone of the number can be called now, or none by this kind of address (RFC 5630)."""
-        number, reason = request.uri.number, TerminationReason.UNREACHABLE
-        away = [each.server for each in bindings if each.server and self._x.neighbours.flow(each.server) is None]
-        if len(away) < len(bindings):
-            text = f"{number} was called by a sips address, and none of its phones is registered with one"
-            headers = (not_allowed(flow),)
-            return Refusal(480, "SIPS Not Allowed", reason, text, Fact.SIPS_ONLY, {"number": number}, headers)
-        if away:
-            text = (
-                f"{number} is registered at the server {away[0]}, which is out of service; its phone has to come back"
-            )
-            details = {"number": number, "server": away[0]}
-            return Refusal(480, "Server Of Number Out Of Service", reason, text, Fact.SERVER_AWAY, details)
-        text = f"{number} is not registered: its phone is off, offline or not set up"
-        return Refusal(
-            status=480,
-            phrase="Number Not Registered",
-            reason=reason,
-            text=text,
-            fact=Fact.NOT_REGISTERED,
-            details=self._x.location.absence(number),
-        )
 
     def _refuse(
         self, transaction: ServerTransaction, request: Request, call: Call | None, refusal: Refusal, now: float

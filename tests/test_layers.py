@@ -72,7 +72,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sip.exchange",),
     ("sip.call_control", "sip.keepalive"),
     ("sip.local_request", "sip.responses", "sip.service_numbers"),
-    ("sip.local_agent",),
+    (
+        "sip.house_rules",
+        "sip.local_agent",
+    ),
     ("sip.proxy",),
     ("sip.admission",),
     ("sip.sharing",),

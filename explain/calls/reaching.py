@@ -37,6 +37,14 @@ def callee_not_registered(case: Case) -> Iterator[Found]:
     yield Found(Confidence.CERTAIN, tuple(evidence), words, variant)
 
 
+def callee_server_away(case: Case) -> Iterator[Found]:
+    """The callee's phones are registered at another server on the same database, which gives no sign of life."""
+    spot = case.first(Fact.SERVER_AWAY)
+    if spot is not None:
+        words: dict[str, Word] = {"callee": case.callee, "server": str(spot.entry.details["server"])}
+        yield Found(Confidence.CERTAIN, (case.cite(spot),), words)
+
+
 def callee_without_sips(case: Case) -> Iterator[Found]:
     """A sips address was called, and the number has no phone that is registered by TLS with such an address."""
     spot = case.first(Fact.SIPS_ONLY)
@@ -137,6 +145,7 @@ def callee_silent(case: Case) -> Iterator[Found]:
 
 RULES: Final = (
     callee_not_registered,
+    callee_server_away,
     callee_without_sips,
     callee_banned,
     callee_address_unreachable,

@@ -163,6 +163,12 @@ TEXTS: Final[Mapping[str, Text]] = {
         "No phone was registered as {callee} when it was called. It had been registered at some time before.",
         _REGISTER_AGAIN,
     ),
+    "callee-server-away": Text(
+        "the server {server}, at which the phone of {callee} is registered, is out of service",
+        "The phone of {callee} is registered at the server {server}, which shares this database and gives no sign of "
+        "life.",
+        "Start that server again, or have the phone register at this one: switch it off and on.",
+    ),
     "callee-without-sips": Text(
         "{callee} can't be called by a sips address",
         "{callee} was called by a sips address, which demands TLS all the way, and its phone is not registered so.",

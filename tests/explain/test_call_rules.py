@@ -23,6 +23,7 @@ from sip.trace import CallTrace
 from tests.explain.scene import Scene, noticed, samples, sdp, sound
 from tests.support.bench_phone import FakePhone
 from tests.support.harness import STARTED_AT, CoreHarness
+from tests.support.stored import BINDING
 
 SCENES: dict[str, tuple[Callable[[], Scene], list[str]]] = {}
 
@@ -184,6 +185,16 @@ def registered_once_nobody_knows_how_it_ended() -> Scene:
     it = Scene().register()
     it.office.core.remove_registrations("101", it.office.now)
     it.office.core._exchange.location._departures.clear()
+    it.dial()
+    return it
+
+
+@scene("callee-server-away certain")
+def registered_at_a_server_that_is_away() -> Scene:
+    it = Scene()
+    it.alice.registered()
+    elsewhere = replace(BINDING, number="101", password_mark="", server="two", expires_at=STARTED_AT + 3_600)
+    it.office.core.sharing.follow([elsewhere], (), (), it.office.now)
     it.dial()
     return it
 
