@@ -38,7 +38,7 @@ class Binding:
     `contact` and `parameters` (the rest of the Contact, without expires) are kept to the letter.  `instance` names the
     device for as long as it exists, whatever its contact: `+sip.instance` with `reg-id`, "" when it gave none.
     `connection_lost_at` is when the connection it was reached by was lost, None while it has one or needs none;
-    `silent_since_at`, since when it does not answer pings.
+    `silent_since_at`, since when it does not answer pings.  `via_host` is where its last REGISTER said to come from.
     `password_mark` (`Credentials.mark`) tells which password its last REGISTER has shown, "" none.  `kept_*`: in which
     form it was last given to the recorder.  `server` names the other server that holds the flow, "" is this one.
     Deadlines are monotonic seconds, `*_at` are wall clock.
@@ -61,6 +61,7 @@ class Binding:
     server: str = ""
     connection_lost_at: float | None = None
     silent_since_at: float | None = None
+    via_host: str = ""
     binding_id: str = field(default_factory=lambda: secrets.token_hex(8))
     kept_as: tuple[object, ...] | None = field(default=None, repr=False)
     kept_expires: float = 0.0
@@ -125,6 +126,7 @@ class Binding:
             behind_nat=self.behind_nat,
             connection_lost_at=self.connection_lost_at,
             silent_since_at=self.silent_since_at,
+            via_host=self.via_host,
             server=self.server,
         )
 

@@ -242,6 +242,7 @@ class Registrar:
         binding.last_seen_at = now_at
         binding.password_mark = password_mark
         binding.connection_lost_at = None
+        binding.via_host = request.via.host
         binding.server = ""
         if change.existing is None:
             self._location.add(binding, now)

@@ -40,7 +40,8 @@ class TerminationReason(StrEnum):
 class ContactSnapshot:
     """One binding: one device that can be reached under a number.  `connection_lost_at`: when the connection it was
     reached by was lost, `silent_since_at`: since when it does not answer pings; None when all is well.  `server` names
-    the server that it is registered at, "" this one."""
+    the server that it is registered at, "" this one.  `via_host` is where its last REGISTER said to come from, ""
+    unknown."""
 
     uri: str
     address: str
@@ -55,6 +56,7 @@ class ContactSnapshot:
     connection_lost_at: float | None = None
     silent_since_at: float | None = None
     server: str = ""
+    via_host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

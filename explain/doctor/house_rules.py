@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from explain.doctor.facts import DoctorFacts, listed
@@ -124,6 +125,13 @@ def two_phones_one_number(facts: DoctorFacts) -> Iterator[Found]:
         yield from presence.two_phones_one_number(standing)
 
 
+def phone_behind_sip_alg(facts: DoctorFacts) -> Iterator[Found]:
+    """As the rule about numbers, for every one that is registered."""
+    for standing in _standings(facts):
+        for found in presence.phone_behind_sip_alg(standing):
+            yield replace(found, severity=Severity.WARNING)
+
+
 def several_phones_one_number(facts: DoctorFacts) -> Iterator[Found]:
     """Phones at several addresses are registered under one number, and get along."""
     for standing in _standings(facts):
@@ -144,6 +152,7 @@ RULES: Final = (
     phone_banned,
     two_phones_one_number,
     refused_phones,
+    phone_behind_sip_alg,
     several_phones_one_number,
 )
 

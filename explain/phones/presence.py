@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from explain.finding import Confidence, Evidence, EvidenceKind, Found, Span, Word
-from explain.networks import host_of
+from explain.networks import host_of, is_private
 from explain.phones.standing import Standing, where
+from sip.errors import ParseError
 from sip.facts import Departure
 from sip.snapshots import DepartureSnapshot
+from sip.uri import Uri, unbracket
 
 _DEPARTURES: Final = frozenset(Departure) - {Departure.REPLACED}
 """A registration that was replaced was followed by another, whose end counts."""
@@ -99,13 +101,42 @@ def two_phones_one_number(standing: Standing) -> Iterator[Found]:
             yield Found(Confidence.LIKELY, tuple(_left(each) for each in fight[-_BLOWS:]), words)
 
 
+def phone_behind_sip_alg(standing: Standing) -> Iterator[Found]:
+    """A phone of the number has named its public address in Via and a private one in Contact when it registered: as
+    messages look that a router with SIP ALG has changed in part."""
+    for contact in standing.presence.contacts:
+        told = _host_of_uri(contact.uri)
+        if contact.via_host == contact.address and not is_private(contact.address) and is_private(told):
+            evidence = (
+                Evidence(EvidenceKind.REGISTRATION, "via", contact.via_host, at=contact.last_seen_at),
+                Evidence(EvidenceKind.REGISTRATION, "contact", contact.uri, at=contact.last_seen_at),
+            )
+            words: dict[str, Word] = {
+                "number": standing.number,
+                "address": where(contact),
+                "public": contact.address,
+                "private": told,
+            }
+            yield Found(Confidence.POSSIBLE, evidence, words)
+            return
+
+
 RULES: Final = (
     phone_not_registered,
     phone_banned,
     phone_connection_lost,
     two_phones_one_number,
     phone_not_answering,
+    phone_behind_sip_alg,
 )
+
+
+def _host_of_uri(text: str) -> str:
+    """Of a Contact; "" of one that can't be read."""
+    try:
+        return unbracket(Uri.parse(text).host)
+    except ParseError:
+        return ""
 
 
 def _left(departure: DepartureSnapshot) -> Evidence:

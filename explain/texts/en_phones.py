@@ -170,6 +170,12 @@ TEXTS: Final[Mapping[str, Text]] = {
         "it will probably fail.",
         "See whether the phone is on; set its keep-alive to 30 seconds or less, or use TCP or TLS.",
     ),
+    "phone-behind-sip-alg": Text(
+        "something may rewrite the messages of its phone",
+        "The phone of {number} at {address} names its public address {public} in one place and the private {private} "
+        "in another, as messages look that a router with SIP ALG has changed in part.",
+        "If calls or sound fail, switch off SIP ALG (SIP helper, SIP fixup) in the router of that phone.",
+    ),
     "two-phones-one-number": Text(
         "two phones take {number} from one another",
         "The phones at {one} and {other} both use {number}, and have removed or replaced each other's registration "

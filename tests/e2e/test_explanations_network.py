@@ -197,6 +197,20 @@ def test_an_address_that_sends_too_much(host: Host, start: Callable[..., Explain
     host.run(scenario)
 
 
+def test_a_phone_whose_registration_is_changed_in_part(host: Host, start: Callable[..., ExplainedOffice]) -> None:
+    def scenario() -> None:
+        office = start()
+        office.phone("101", host=OTHER)
+        phone = PrivateContact(office.server, "100", host=OTHER)
+        phone.register()
+        found = {number: office.api.get(f"/api/users/{number}/explain") for number in ("100", "101")}
+        phone.close()
+        assert [key_of(each) for each in found["100"]["findings"]] == ["phone-behind-sip-alg possible"]
+        assert found["101"]["findings"] == []
+
+    host.run(scenario)
+
+
 # ------------------------------------------------------------------------------------------------ the doctor
 
 
@@ -257,6 +271,7 @@ def test_the_doctor_sees_bans_fights_silence_and_routers_that_rewrite(
             "two-phones-one-number": "problem",
             "phones-not-answering": "warning",
             "sip-alg.via": "warning",
+            "phone-behind-sip-alg": "warning",
         }
         eventually(lambda: expected.items() <= diagnosis(office).items(), "what the doctor says")
         silent.close()

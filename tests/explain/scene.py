@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from explain.calls.explanation import Explanation, explain_call
-from explain.words import said
+from explain.words import LANGUAGES, said
 from sip.facts import Fact
 from sip.journal import EntryKind
 from sip.snapshots import BanSnapshot, MediaFigures
@@ -156,8 +157,9 @@ class Scene:
         explanation = self.explain()
         for finding in explanation.findings:
             assert finding.evidence, f"{finding.rule} rests on nothing"
-            for language in ("en", "ru"):
-                said(finding, language)
+            for language in LANGUAGES:
+                text = " ".join(said(finding, language))
+                assert not re.search(r"[{}]|\bNone\b", text), text
         return [f"{finding.key} {finding.confidence.name.lower()}" for finding in explanation.findings]
 
 

@@ -113,6 +113,12 @@ CASES: dict[str, tuple[DoctorFacts, list[str]]] = {
     "refused long ago": (facts(failures=[replace(FAILURE, last_at=NOW_AT - 9000)]), []),
     "refused and settled": (facts(failures=[FAILURE], presences=[presence("100", PHONE)]), []),
     "banned": (facts(bans=[ban()], presences=[presence("100", PHONE)]), ["phone-banned problem"]),
+    "rewritten when it registered": (
+        facts(
+            presences=[presence("100", replace(PHONE, address="8.8.4.4", via_host="8.8.4.4", uri="sip:100@10.0.0.5"))]
+        ),
+        ["phone-behind-sip-alg warning"],
+    ),
     "fight": (facts(presences=[presence("100", PHONE, left=FIGHT)]), ["two-phones-one-number problem"]),
     "two phones": (
         facts(presences=[presence("100", PHONE, replace(PHONE, address="192.0.2.20"))]),

@@ -165,6 +165,18 @@ STANDINGS: dict[str, tuple[Standing, list[str]]] = {
         ["phone-connection-lost.behind-nat certain"],
     ),
     "silent": (standing(replace(PHONE, behind_nat=True, silent_since_at=NOW_AT - 9)), ["phone-not-answering likely"]),
+    "rewritten": (
+        standing(replace(PHONE, address="8.8.4.4", via_host="8.8.4.4", uri="sip:100@192.168.1.50:5060")),
+        ["phone-behind-sip-alg possible"],
+    ),
+    "behind NAT, and honest": (
+        standing(replace(PHONE, address="8.8.4.4", via_host="192.168.1.50", uri="sip:100@192.168.1.50:5060")),
+        [],
+    ),
+    "knows its public address": (
+        standing(replace(PHONE, address="8.8.4.4", via_host="8.8.4.4", uri="sip:100@8.8.4.4:5060")),
+        [],
+    ),
     "fight": (standing(PHONE, left=FIGHT), ["two-phones-one-number likely"]),
     "moved there and back": (standing(PHONE, left=FIGHT[:2]), []),
     "moved on and on": (
