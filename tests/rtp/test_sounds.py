@@ -7,8 +7,9 @@ import math
 import pytest
 
 from rtp.g711 import from_a_law, from_mu_law, silence
+from rtp.keys import EVENT_KEYS
 from rtp.program import Program
-from rtp.sounds import BEEP, BEEPS, EVENT_KEYS, KEYS, MELODY, VERDICTS, Note, duration_s, piece, rest, said
+from rtp.sounds import BEEP, BEEPS, KEYS, MELODY, VERDICTS, Note, duration_s, piece, rest, said
 
 
 def sound(note: Note, *, is_a_law: bool) -> bytes:
