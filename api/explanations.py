@@ -4,6 +4,8 @@ reader.  Waitress workers.
 
 from __future__ import annotations
 
+import json
+
 from flask import Blueprint, Response, jsonify, request
 
 from api.explanation_views import explanation_view, findings_view, number_view
@@ -92,7 +94,9 @@ def read_language(query: Query) -> str:
 
 
 def in_language(response: Response, language: str) -> Response:
-    """Say which it is, and that another reader may get another one (RFC 9110 8.5, 12.5.5)."""
+    """Say which it is, and that another reader may get another one (RFC 9110 8.5, 12.5.5).  Its letters stand as they
+    are, so that a person can read them in a terminal."""
+    response.set_data(json.dumps(response.get_json(), ensure_ascii=False) + "\n")
     response.headers["Content-Language"] = language
     response.headers.add("Vary", "Accept-Language")
     return response

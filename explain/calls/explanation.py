@@ -14,6 +14,7 @@ from explain.calls import declining, holding, negotiating, reaching, refusing, s
 from explain.calls.case import Case
 from explain.finding import Confidence, Finding, Found, Span, Word
 from explain.rule import Rule, ranked
+from sip.media_watch import POOR_MOS
 from sip.snapshots import BanSnapshot, MediaFigures, TerminationReason
 from sip.trace import CallTrace
 
@@ -81,7 +82,10 @@ def explain_call(trace: CallTrace, bans: Sequence[BanSnapshot], now_at: float) -
     sound = [each for each in case.sound if each is not None and each.packets]
     if not sound:
         return Explanation(Verdict.GOOD, "good" if case.is_over else "talking", words, findings)
-    key = "good-sound" if case.is_over else "talking-sound"
+    # Poor figures that no rule speaks of come from a few packets.
+    rated = [each.mos for each in sound if each.mos is not None]
+    kind = "good" if not rated or min(rated) >= POOR_MOS else "short"
+    key = f"{kind}-sound" if case.is_over else f"{kind}-sound-now"
     return Explanation(Verdict.GOOD, key, words | _quality(sound), findings)
 
 

@@ -24,8 +24,12 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "good-sound": "{caller} and {callee} talked for {talk}, and all was well: {lost} % of the sound lost, jitter "
     "{jitter} ms, MOS {mos} in the worse direction.",
     "talking": "{caller} and {callee} have been connected for {talk}.",
-    "talking-sound": "{caller} and {callee} have been talking for {talk}, and all is well: {lost} % of the sound lost, "
-    "jitter {jitter} ms, MOS {mos} in the worse direction.",
+    "good-sound-now": "{caller} and {callee} have been talking for {talk}, and all is well: {lost} % of the sound "
+    "lost, jitter {jitter} ms, MOS {mos} in the worse direction.",
+    "short-sound": "{caller} and {callee} talked for {talk}, too short to judge the sound: {lost} % of it lost, jitter "
+    "{jitter} ms, MOS {mos} in the worse direction.",
+    "short-sound-now": "{caller} and {callee} have been talking for {talk}, too short to judge the sound: {lost} % of "
+    "it lost, jitter {jitter} ms, MOS {mos} in the worse direction.",
     "number-reachable": "{number} is registered, with {count} device(s), and nothing speaks against reaching it.",
     "number-doubtful": "{number} is registered, but {cause}.",
     "number-unreachable": "{number} can't be reached: {cause}.",

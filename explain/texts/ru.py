@@ -24,8 +24,12 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "good-sound": "{caller} и {callee} говорили {talk}, всё было в порядке: в худшем из направлений потеряно {lost} % "
     "звука, джиттер {jitter} мс, MOS {mos}.",
     "talking": "{caller} и {callee} соединены уже {talk}.",
-    "talking-sound": "{caller} и {callee} говорят уже {talk}, всё в порядке: в худшем из направлений потеряно {lost} % "
-    "звука, джиттер {jitter} мс, MOS {mos}.",
+    "good-sound-now": "{caller} и {callee} говорят уже {talk}, всё в порядке: в худшем из направлений потеряно {lost} "
+    "% звука, джиттер {jitter} мс, MOS {mos}.",
+    "short-sound": "{caller} и {callee} говорили {talk}; этого мало, чтобы судить о звуке: в худшем из направлений "
+    "потеряно {lost} %, джиттер {jitter} мс, MOS {mos}.",
+    "short-sound-now": "{caller} и {callee} говорят уже {talk}; этого мало, чтобы судить о звуке: в худшем из "
+    "направлений потеряно {lost} %, джиттер {jitter} мс, MOS {mos}.",
     "number-reachable": "{number} зарегистрирован, устройств: {count}, и ничто не мешает до него дозвониться.",
     "number-doubtful": "{number} зарегистрирован, но {cause}.",
     "number-unreachable": "До {number} не дозвониться: {cause}.",

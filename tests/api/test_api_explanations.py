@@ -74,6 +74,7 @@ def test_it_speaks_the_language_of_its_reader(client, busy, query: str, headers:
     assert answer.json["language"] == answer.headers["Content-Language"] == language
     assert "Accept-Language" in answer.headers["Vary"]
     assert ("занят" in answer.json["summary"]) == (language == "ru")
+    assert answer.json["summary"].encode() in answer.data, "a person can read it in a terminal"
 
 
 @pytest.mark.parametrize("query", ["?lang=de", "?lang=", "?language=ru"])
@@ -93,6 +94,13 @@ def test_what_phones_have_sent_breaks_no_sentence(client, make, services) -> Non
     services.traces.append(CallTrace(call, entries=(entry,)))
     text = ask(client, "x").get_data(as_text=True)
     assert "\\u202e" not in text and "\\n01" not in text
+    assert "\u202e" not in text
+
+
+def test_a_device_with_a_name_that_is_no_text_has_an_explanation(client, make, services) -> None:
+    services.registered.append(make.registration("100", make.contact(user_agent="B\udcfcro \x9b31m")))
+    answer = client.get("/api/users/100/explain")
+    assert answer.json["contacts"][0]["userAgent"] == "B\ufffdro \ufffd31m"
 
 
 # ------------------------------------------------------------------------------------------------ numbers, refusals

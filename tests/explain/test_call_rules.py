@@ -954,6 +954,19 @@ def test_the_sentence_on_top(name: str, verdict: Verdict, words: str) -> None:
     assert summary(explanation.summary, {**explanation.words, "cause": cause}, "en").startswith(words)
 
 
+@pytest.mark.parametrize(("hangs_up", "words"), [(True, "talked for 20 s"), (False, "have been talking for 0 s")])
+def test_poor_figures_of_a_few_packets_are_not_called_well(hangs_up: bool, words: str) -> None:
+    it = Scene().register()
+    caller, _ = it.talk()
+    if hangs_up:
+        it.hang_up(caller)
+    it.media = (sound(0, packets=30, lost=8, mos=2.4), sound(1, packets=30))
+    explanation = it.explain()
+    assert (explanation.verdict, explanation.findings) == (Verdict.GOOD, ())
+    said_on_top = summary(explanation.summary, explanation.words, "en")
+    assert said_on_top.startswith(f"100 and 101 {words}, too short to judge the sound: 21.1 % of it lost")
+
+
 def test_a_call_that_nothing_explains_is_not_explained() -> None:
     call = replace(a_good_call().trace.call, answered_at=None, status=480)
     explanation = explain_call(CallTrace(call), (), STARTED_AT)
