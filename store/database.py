@@ -43,6 +43,8 @@ _WRITE_WAIT_MS = 50
 """How long the writer waits for somebody else's lock at a time."""
 _READ_WAIT_MS = 1_000
 _MAX_WAL_BYTES = 16 * 1024 * 1024
+_CACHE_KIB = 500
+"""Of pages, for each connection: a quarter of what SQLite would take, and hardly slower: the system has them too."""
 
 Connect = Callable[[str], sqlite3.Connection]
 
@@ -150,6 +152,7 @@ class Database:
         _check_owner(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute(f"PRAGMA journal_size_limit = {_MAX_WAL_BYTES}")
         check(connection, "quick_check", CHECK_LIMIT_S)
         schema.migrate(connection)
@@ -257,6 +260,7 @@ class Database:
         connection = self._connect(f"{self._path.absolute().as_uri()}?mode=rw")
         connection.execute(f"PRAGMA busy_timeout = {_READ_WAIT_MS}")
         connection.execute("PRAGMA query_only = ON")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         return connection
 
 
