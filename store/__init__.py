@@ -69,12 +69,19 @@ def open_passwords(config: Config) -> Iterator[PasswordKeeper]:
     if not config.database_url:
         yield passwords_in(config)
         return
-    database = _postgres(config, "")
-    from store.postgres_keepers import PostgresPasswords
+    with open_postgres(config) as database:
+        from store.postgres_keepers import PostgresPasswords
 
+        yield PostgresPasswords(database, config.auth_realm)
+
+
+@contextlib.contextmanager
+def open_postgres(config: Config) -> Iterator[PostgresDatabase]:
+    """The database of DATABASE_URL, for a command.  Raises `ConfigError`."""
+    database = _postgres(config, "")
     try:
         database.open(0.0)
-        yield PostgresPasswords(database, config.auth_realm)
+        yield database
     except database.faults as error:
         raise NotYet(database.explained(error)) from error
     finally:

@@ -49,7 +49,7 @@ def restore_file(data_dir: Path, backup: Path, now_at: float) -> Path | None:
     lock = DirectoryLock(data_dir / LOCK_NAME)
     lock.acquire()
     try:
-        with _open_backup(backup) as source, _in_one_step(target) as new:
+        with open_backup(backup) as source, _in_one_step(target) as new:
             with contextlib.closing(connect(str(new))) as copy:
                 source.backup(copy)
             _give_to_owner_of(data_dir, new)
@@ -63,7 +63,8 @@ def restore_file(data_dir: Path, backup: Path, now_at: float) -> Path | None:
 
 
 @contextlib.contextmanager
-def _open_backup(path: Path) -> Iterator[sqlite3.Connection]:
+def open_backup(path: Path) -> Iterator[sqlite3.Connection]:
+    """A backup, checked.  Raises `sqlite3.DatabaseError` for anything else, and for one of a later version."""
     with contextlib.closing(connect(f"{path.absolute().as_uri()}?mode=ro")) as source:
         version = schema.version_of(source)
         if schema.application_of(source) != schema.APPLICATION_ID:

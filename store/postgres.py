@@ -80,6 +80,11 @@ class PostgresConnection:
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> Cursor:
         return self.raw.execute(_translated(sql), values)
 
+    def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """The statement with each of these values."""
+        with self.raw.cursor() as cursor:
+            cursor.executemany(_translated(sql), rows)
+
     def close(self) -> None:
         self.raw.close()
 

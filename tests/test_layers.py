@@ -141,7 +141,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("store.database", "store.postgres", "store.traces"),
     ("store.archive", "store.postgres_keepers", "store.writer"),
     ("store.database_store", "store.neighbours"),
-    ("store.postgres_store", "store.sqlite_store"),
+    ("store.postgres_import", "store.postgres_store", "store.sqlite_store"),
     ("store",),
     # views of a trace, pure
     ("tracing", "tracing.messages", "tracing.packets"),

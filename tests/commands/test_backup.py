@@ -14,12 +14,18 @@ import pytest
 from commands import backup, restore
 from commands.refusal import EXIT_REFUSED
 from config import IN_MEMORY, Config, ConfigError
+from sip.ban_file import BanFile
+from sip.credentials import PasswordDigests
+from sip.kept_passwords import passwords_in
+from sip.snapshots import BanSnapshot, HistoryQuery, TerminationReason
+from sip.trace import TraceSource
 from store import open_storage
 from store.bindings import PutBinding, live_bindings
 from store.database import FILE_NAME
 from store.postgres import PostgresDatabase, connect
 from tests.support.postgres import Cluster, require
-from tests.support.stored import BINDING, NOON_AT
+from tests.support.stored import BINDING, LIVE_CALL, MEDIA, NOON_AT, ended_call
+from tests.support.traces import decided
 
 LIMIT_S = 20.0
 
@@ -153,6 +159,53 @@ class TestOnPostgres:
         connection = connect(other, "tests")
         assert live_bindings(connection, NOON_AT) == [BINDING]
         connection.close()
+
+    def test_the_file_of_before_is_taken_over_into_an_empty_database(
+        self, cluster: Cluster, database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        config = replace(Config(), data_dir=tmp_path / "data", server_name="two")
+        call, masked = ended_call("call-1\x00\udcff", NOON_AT), TraceSource((decided(0.0, "it rang"),))
+        store = open_storage(config).store
+        store.start()
+        store.put_binding(replace(BINDING, expires_at=4e9), 5)
+        store.end_call(call, (MEDIA,))
+        store.put_trace(call, masked)
+        store.put_call(replace(LIVE_CALL, call_id="call-2"))
+        assert store.flush(LIMIT_S)
+        assert run_backup(config, str(tmp_path / "copy.db")) == 0
+        store.stop()
+        passwords_in(config).change("100", PasswordDigests.of("100", "sipserver", "correct horse"))
+        BanFile(config.data_dir).save((BanSnapshot("203.0.113.7", NOON_AT, None, "a scanner", 0),))
+
+        there = replace(config, database_url=cluster.url(database))
+        assert run_restore(there, str(tmp_path / "copy.db")) == 0
+        assert "2 calls and 1 registrations of " in capsys.readouterr().out
+        storage = open_storage(there)
+        storage.store.start()
+        assert storage.store.bindings(NOON_AT) == [replace(BINDING, expires_at=4e9)]
+        assert storage.store.number_records()["100"].registrations == 5
+        page = storage.store.history(HistoryQuery(None, None, None, 10, 0))
+        assert {each.call_id: each.termination_reason for each in page.calls} == {
+            call.call_id: TerminationReason.NORMAL,
+            "call-2": TerminationReason.INTERRUPTED,
+        }
+        trace = storage.store.call_trace(call.call_id, None)
+        assert trace is not None
+        assert trace.is_kept
+        # The next call gets a number of its own.
+        storage.store.end_call(ended_call("call-3", NOON_AT), ())
+        assert storage.store.flush(LIMIT_S)
+        assert storage.passwords.read().keys() == {"100"}
+        assert [ban.address for ban in storage.bans.load()] == ["203.0.113.7"]
+        storage.store.stop()
+        with pytest.raises(ConfigError, match="holds calls or registrations already"):
+            run_restore(there, str(tmp_path / "copy.db"))
+
+    def test_what_is_no_backup_is_not_taken_over(self, cluster: Cluster, database: str, tmp_path: Path) -> None:
+        (tmp_path / "copy").write_text("rubbish")
+        config = replace(Config(), database_url=cluster.url(database))
+        with pytest.raises(ConfigError, match=r"copy: can't be taken over: .* put back by: pg_restore"):
+            run_restore(config, str(tmp_path / "copy"))
 
     def put_phone(self, url: str) -> None:
         database = PostgresDatabase(url, "")
