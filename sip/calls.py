@@ -19,7 +19,7 @@ from sip.flow import Flow, address_text
 from sip.journal import Budget, Details, Journal
 from sip.local_dialog import LocalDialog
 from sip.media import CallMedia, MediaAnchor, StreamFigures
-from sip.media_stream import StreamDescription
+from sip.media_stream import Describe
 from sip.media_watch import MediaWatch
 from sip.message import Request
 from sip.snapshots import (
@@ -30,7 +30,7 @@ from sip.snapshots import (
     TerminationReason,
 )
 from sip.timers import Timer, TimerLane, TimerQueue
-from sip.trace import NO_MEDIA, MediaRecord, TraceSource, is_within
+from sip.trace import NO_MEDIA, NO_STREAMS, MediaRecord, TraceSource, is_within
 from sip.trace_keeper import TraceKeeper
 from sip.uri import Uri
 
@@ -170,29 +170,29 @@ class Call:
 
     def trace_source(self) -> TraceSource:
         """All that is known beside the snapshot, by reference."""
-        record = self._media_record(self._describe()) if self.live else self.media_record
+        record = self._media_record(self._described()) if self.live else self.media_record
         return TraceSource(self.journal.entries(), self.journal.dropped, *record)
 
     def close_media(self) -> None:
         """Free the relay's ports and keep what its streams came to."""
-        negotiated, anchors = self._describe(), self.anchors()
+        described, anchors = self._described(), self.anchors()
         self.streams = tuple(each for anchor in anchors for each in anchor.close())
-        self.media_record = self._media_record(negotiated)
+        self.media_record = self._media_record(described)
 
-    def _media_record(self, negotiated: tuple[StreamDescription, ...]) -> MediaRecord:
+    def _media_record(self, described: Describe) -> MediaRecord:
         anchors = self.anchors()
         return MediaRecord(
-            negotiated,
+            described,
             tuple(each for anchor in anchors for each in anchor.quality()),
             tuple(each for anchor in anchors for each in anchor.headers()),
         )
 
-    def _describe(self) -> tuple[StreamDescription, ...]:
+    def _described(self) -> Describe:
         """What was negotiated with the phone that answered, or offered to the first one that was tried."""
         if self.answered is not None:
             media = self.media_of(self.answered)
-            return media.describe() if media is not None else ()
-        return next((anchor.describe() for anchor in self.anchors()), ())
+            return media.describe_later() if media is not None else NO_STREAMS
+        return next((anchor.describe_later() for anchor in self.anchors()), NO_STREAMS)
 
     def media_of(self, leg: Leg) -> CallMedia | None:
         """What that leg of it talks through."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from itertools import zip_longest
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sip.endpoint import Endpoint, EndpointFigures, Terms
 from sip.local_sdp import KEY_LENGTH, Origin, answer_offer, make_offer, read_answer
 from sip.media import CALLER, MediaEvent, Watched
-from sip.media_stream import NOBODY, Announcement, StreamDescription
+from sip.media_stream import NOBODY, Announcement, Describe, StreamDescription, describe_streams
 from sip.multipart import change_part
 from sip.sdp import SdpError, SessionDescription
 
@@ -128,22 +128,9 @@ class LocalMedia:
     def drain_events(self) -> list[MediaEvent]:
         return list(self._endpoint.drain_events()) if self._figures is None else []
 
-    def describe(self) -> tuple[StreamDescription, ...]:
-        """What the phone and the server have said of each stream; the server is the callee."""
-        phone, server = (_sides(description) for description in (self._theirs, self._description))
-        port = self._endpoint.port
-        return tuple(
-            StreamDescription(
-                index=index,
-                kind=media.kind,
-                protocol=media.protocol,
-                caller=None if caller is None else caller.describe(),
-                callee=None if callee is None else callee.describe(),
-                relay_ports=(port, port) if callee is not None and not callee.media.is_rejected else None,
-            )
-            for index, (caller, callee) in enumerate(zip_longest(phone, server))
-            for media in ((caller or callee).media,)
-        )
+    def describe_later(self) -> Describe:
+        """What the phone and the server have said of each stream until now; the server is the callee."""
+        return partial(_describe, self._theirs, self._description, self._endpoint.port)
 
     def figures(self) -> tuple[EndpointFigures, EndpointFigures]:
         """Of what the phone has sent, and of what the server has, until now or until the end."""
@@ -162,6 +149,11 @@ class LocalMedia:
         if self._figures is None:
             self._figures = self._endpoint.close()
         return self._figures
+
+
+def _describe(theirs: bytes, ours: bytes, port: int) -> tuple[StreamDescription, ...]:
+    sides = _sides(theirs), _sides(ours)
+    return describe_streams(sides, [None if each.media.is_rejected else (port, port) for each in sides[1]])
 
 
 def _sides(description: bytes) -> list[Announcement]:

@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
 
 from sip.errors import SipError
-from sip.media_stream import NOBODY, Announcement, StreamDescription, announce
+from sip.media_stream import NOBODY, Announcement, Describe, announce, describe_streams
 from sip.multipart import change_part, media_type
 from sip.sdp import MediaDescription, SdpError, SessionDescription, connection_value
 
@@ -187,7 +187,7 @@ class CallMedia(Protocol):
     def sound(self) -> list[Watched]: ...
     def last_packet_at(self) -> float | None: ...
     def drain_events(self) -> list[MediaEvent]: ...
-    def describe(self) -> tuple[StreamDescription, ...]: ...
+    def describe_later(self) -> Describe: ...
     def figures(self) -> tuple[StreamFigures, ...]: ...
     def quality(self) -> tuple[QualitySeries, ...]: ...
     def headers(self) -> tuple[HeaderLog, ...]: ...
@@ -434,22 +434,10 @@ class MediaAnchor:
         is_secure = any(media.secure or "SAVP" in media.protocol.upper() for media in sides)
         return [event for event in events if not event.key] if is_secure else events
 
-    def describe(self) -> tuple[StreamDescription, ...]:
-        """What was offered and answered, stream by stream."""
-        return tuple(self._describe(index) for index in range(max(len(side or ()) for side in self._sides)))
-
-    def _describe(self, index: int) -> StreamDescription:
-        caller, callee = (side[index] if side is not None and index < len(side) else None for side in self._sides)
-        media = next(stream.media for stream in (caller, callee) if stream is not None)
-        session = self._session(index)
-        return StreamDescription(
-            index=index,
-            kind=media.kind,
-            protocol=media.protocol,
-            caller=None if caller is None else caller.describe(),
-            callee=None if callee is None else callee.describe(),
-            relay_ports=session.ports if session is not None else None,
-        )
+    def describe_later(self) -> Describe:
+        """What has been offered and answered until now, stream by stream, for anybody to read at leisure."""
+        ports = tuple(None if session is None else session.ports for session in self._sessions)
+        return partial(describe_streams, tuple(self._sides), ports)
 
     def figures(self) -> tuple[StreamFigures, ...]:
         """Of all streams this call ever had, those first that were closed."""

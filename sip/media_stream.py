@@ -4,8 +4,9 @@ frozen description that is kept for people (RFC 3264 5.1, 8.4, RFC 3605).  Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final, NamedTuple
 
 from sip.sdp import AddressKind, Connection, Direction, MediaDescription, SdpError
@@ -111,3 +112,25 @@ def _host(connection: Connection, sender_host: str) -> str | None:
     if connection.kind is AddressKind.UNICAST:
         return connection.address
     return sender_host if connection.kind is AddressKind.NAME else None
+
+
+Describe = Callable[[], tuple[StreamDescription, ...]]
+"""Gives descriptions that were true when it was made.  Any thread."""
+
+
+def describe_streams(
+    sides: Sequence[Sequence[Announcement] | None], relay_ports: Sequence[tuple[int, int] | None]
+) -> tuple[StreamDescription, ...]:
+    """What caller and callee have said of each stream.  Last ones without `relay_ports` may be absent there."""
+    return tuple(
+        StreamDescription(
+            index=index,
+            kind=media.kind,
+            protocol=media.protocol,
+            caller=None if caller is None else caller.describe(),
+            callee=None if callee is None else callee.describe(),
+            relay_ports=relay_ports[index] if index < len(relay_ports) else None,
+        )
+        for index, (caller, callee) in enumerate(zip_longest(*(side or () for side in sides)))
+        for media in ((caller or callee).media,)
+    )

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from struct import Struct
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from sip.flow import Flow
 from sip.journal import NO_DETAILS, Details, Entry, EntryKind
 from sip.masking import masked_message
-from sip.media_stream import StreamDescription
+from sip.media_stream import Describe, StreamDescription
 from sip.snapshots import CallSnapshot, MediaFigures
 
 T = TypeVar("T")
@@ -195,10 +195,14 @@ class HeaderLog(Protocol):
     def wall_offset_s(self) -> float: ...
 
 
+NO_STREAMS: Final[Describe] = tuple
+"""Describes nothing."""
+
+
 class MediaRecord(NamedTuple):
     """What is known of the media of a call beside their figures."""
 
-    negotiated: tuple[StreamDescription, ...] = ()
+    describe: Describe = NO_STREAMS
     quality: tuple[QualitySeries, ...] = ()
     headers: tuple[HeaderLog, ...] = ()
 
@@ -208,11 +212,11 @@ NO_MEDIA = MediaRecord()
 
 @dataclass(frozen=True, slots=True)
 class TraceSource:
-    """What a call leaves: nothing in it changes any more."""
+    """What a call leaves: nothing in it changes any more.  `describe` gives what was negotiated."""
 
     entries: tuple[Entry, ...] = ()
     dropped: int = 0
-    streams: tuple[StreamDescription, ...] = ()
+    describe: Describe = NO_STREAMS
     quality: tuple[QualitySeries, ...] = ()
     headers: tuple[HeaderLog, ...] = ()
 
@@ -235,7 +239,7 @@ def record_of(source: TraceSource) -> TraceRecord:
     return TraceRecord(
         entries=tuple(_entry(entry) for entry in source.entries),
         dropped=source.dropped,
-        streams=source.streams,
+        streams=source.describe(),
         quality=tuple(_quality(series) for series in source.quality),
         headers=tuple(_headers(log) for log in source.headers),
     )

@@ -43,7 +43,7 @@ def check_sdp(data: bytes) -> None:
         if turn == 5:
             anchor.commit()
         assert anchor.open_sessions == len(relay.open_sessions)
-        anchor.describe()
+        anchor.describe_later()()
         anchor.held()
     anchor.close()
     assert relay.open_sessions == []

@@ -260,7 +260,7 @@ def test_what_was_negotiated_is_described_like_that_of_any_call(office: CoreHarn
     end(dialog)
     office.advance(60)
     (trace,) = office.recorder.traces.values()
-    (stream,) = trace.streams
+    (stream,) = trace.describe()
     assert stream.caller is not None
     assert stream.callee is not None
     assert stream.caller.codecs == ("PCMU", "PCMA", "telephone-event")

@@ -789,14 +789,14 @@ def test_fax_in_the_place_of_audio_frees_the_ports_and_audio_comes_back(pair: Pa
 def test_rejected_re_invite_brings_everything_back(pair: Pair) -> None:
     pair.establish(caller("audio 4000", "video 4100"), callee("audio 5000", "video 5100"))
     before = [dict(session.peers) for session in pair.relay.open_sessions]
-    described = pair.anchor.describe()
+    described = pair.anchor.describe_later()()
     pair.anchor.begin()
     pair.from_caller(caller("audio 4400", "video 0", "audio 4600"))
     assert pair.anchor.open_sessions == 3
     assert pair.session(1).peers[CALLER] == NOBODY
     pair.anchor.rollback()
     assert [session.peers for session in pair.relay.open_sessions] == before
-    assert pair.anchor.describe() == described
+    assert pair.anchor.describe_later()() == described
 
 
 def test_rollback_after_an_early_answer_brings_both_sides_back(pair: Pair) -> None:
@@ -1027,9 +1027,9 @@ def test_rollback_after_close_opens_and_closes_nothing(pair: Pair) -> None:
 
 
 def test_description_for_the_records(pair: Pair) -> None:
-    assert pair.anchor.describe() == ()
+    assert pair.anchor.describe_later()() == ()
     pair.from_caller(sdp(MOBILE_APP_SDES[0]) + b"m=image 4100 udptl t38\r\n")
-    audio, fax = pair.anchor.describe()
+    audio, fax = pair.anchor.describe_later()()
     assert (audio.index, audio.kind, audio.protocol, audio.relay_ports) == (0, "audio", "RTP/SAVP", (10000, 10002))
     assert audio.callee is None
     assert audio.caller is not None
@@ -1040,7 +1040,7 @@ def test_description_for_the_records(pair: Pair) -> None:
     assert not audio.caller.rejected
     assert (fax.kind, fax.relay_ports) == ("image", None)
     pair.from_callee(simple("2001:db8::9", "audio 0 recvonly").replace(b"IP4", b"IP6"))
-    audio, fax = pair.anchor.describe()
+    audio, fax = pair.anchor.describe_later()()
     assert audio.callee is not None
     assert (audio.callee.rejected, audio.callee.direction) == (True, Direction.RECVONLY)
     assert audio.callee.address == "[2001:db8::9]:0"

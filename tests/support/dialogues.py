@@ -8,6 +8,7 @@ from typing import Any
 
 from sip.flow import Flow
 from sip.journal import Entry, EntryKind
+from sip.media_stream import StreamDescription
 from sip.snapshots import CallSnapshot, CallState, TerminationReason
 from sip.trace import CallTrace, TraceSource, record_of, trace_of
 
@@ -103,9 +104,11 @@ ENTRIES = (
 )
 
 
-def make_trace(*entries: Entry, call: CallSnapshot = CALL, **source: Any) -> CallTrace:
+def make_trace(
+    *entries: Entry, call: CallSnapshot = CALL, streams: tuple[StreamDescription, ...] = (), **source: Any
+) -> CallTrace:
     """Of these entries, or of the call above."""
-    return trace_of(call, (), record_of(TraceSource(entries or ENTRIES, **source)))
+    return trace_of(call, (), record_of(TraceSource(entries or ENTRIES, describe=lambda: streams, **source)))
 
 
 def make_call(**changes: Any) -> CallSnapshot:

@@ -78,7 +78,7 @@ SOURCE = TraceSource(
         media(2.0, "caller: nothing is heard"),
     ),
     dropped=2,
-    streams=(
+    describe=lambda: (
         StreamDescription(
             0,
             "audio",
