@@ -317,8 +317,9 @@ class Field:
         field = _KEPT.get(line)
         if field is None or "\n" in line:
             _checked_value(value)
-            field = cls(line, _CANONICAL.get(name) or _own_name(name), value.strip(LWS))
-            _keep(field)
+            if name not in _CANONICAL and not TOKEN.fullmatch(name):
+                raise LocalProtocolError("malformed header name")
+            field = _read_line(line)
         return field
 
     def with_parameter(self, parameter: str) -> Field:
@@ -344,22 +345,11 @@ def _read_line(line: str) -> Field:
         if "\n" in text or "\r" in text:
             raise ParseError("CR or LF on its own inside the headers")
     field = Field(line, known, text.strip(LWS))
-    _keep(field)
-    return field
-
-
-def _keep(field: Field) -> None:
-    if len(field.line) <= _CACHEABLE_LENGTH:
+    if len(line) <= _CACHEABLE_LENGTH:
         if len(_KEPT) >= _MAX_KEPT:
             _KEPT.clear()
-        _KEPT[field.line] = field
-
-
-def _own_name(name: str) -> str:
-    """Canonical form of a name that is no common one."""
-    if not TOKEN.fullmatch(name):
-        raise LocalProtocolError("malformed header name")
-    return canonical_name(name)
+        _KEPT[line] = field
+    return field
 
 
 def _line_name(line: str) -> str:
