@@ -200,7 +200,8 @@ class NameAddr(NamedTuple):
     @property
     def expires(self) -> int | None:
         """The `expires` parameter in seconds; None when absent or unusable (20.10: treated as the default)."""
-        return _clamped_seconds(self.parameters.get("expires"))
+        value = self.parameters.get("expires")
+        return None if value is None else _clamped_seconds(value)
 
     @property
     def q(self) -> float:
@@ -486,8 +487,11 @@ class Headers:
     def replace_first_value(self, name: str, value: str) -> None:
         """Change the topmost comma-separated value only; the rest of its line stays to the letter."""
         head, _, text = self.first[name].line.partition(":")
-        rest = text[_first_item(text)[1] :] if "," in text else ""
-        self._replace(Field(f"{head}: {_checked_value(value)}{rest}", name, _unfold(value + rest)))
+        line = f"{head}: {_checked_value(value)}"
+        if "," in text:
+            rest = text[_first_item(text)[1] :]
+            line, value = line + rest, _unfold(value + rest)
+        self._replace(Field(line, name, value))
 
     def pop_first_value(self, name: str) -> None:
         """Remove the topmost value; with the last one of a line the line goes too, and so do lines above and below it

@@ -117,7 +117,13 @@ class Message:
     @property
     def expires(self) -> int | None:
         """Expires in seconds (20.19)."""
-        return delta_seconds(self.headers.get("expires"))
+        field = self.headers.first.get("expires")
+        if field is None:
+            return None
+        seconds: int | None = field.parsed
+        if seconds is None:
+            seconds = field.parsed = delta_seconds(field.value)
+        return seconds
 
     @property
     def content_type(self) -> str:
@@ -392,13 +398,14 @@ def make_response(
     # Of a header that may stand only once the first is copied: the answer to a bad request is no bad response.
     if len(source.first) < len(source.fields):
         fields[:1] = source.all("via") or fields[:1]
-    made = Headers(fields, first)
+    added = [Field.own(name, value) for name, value in headers]
+    added.append(Field.own("Content-Length", str(len(body))) if body else _NO_BODY)
     if status == 100 and "timestamp" in source.first:
-        made.append_field(source.first["timestamp"])
-    for name, value in headers:
-        made.append(name, value)
-    made.append_field(Field.own("Content-Length", str(len(body))) if body else _NO_BODY)
-    return Response(status, reason or REASON_PHRASES.get(status, "Unknown"), made, body)
+        added.insert(0, source.first["timestamp"])
+    for field in added:
+        fields.append(field)
+        first.setdefault(field.name, field)
+    return Response(status, reason or REASON_PHRASES.get(status, "Unknown"), Headers(fields, first), body)
 
 
 def _lacks_tag(request: Request) -> bool:

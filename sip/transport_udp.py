@@ -183,8 +183,9 @@ class UdpTransport:
     def _flow(self, source: tuple[str, int]) -> Flow:
         if len(self._flows) >= _MAX_FLOWS:
             self._flows.clear()
-        # Bindings keep it: the same text as in their Contact.
-        flow = self._flows[source[:2]] = self.flow_to(sys.intern(normalise(source[0])), source[1])
+        # Bindings keep it: the same text as in their Contact, and as here.
+        host, port = sys.intern(source[0]), source[1]
+        flow = self._flows[host, port] = self.flow_to(sys.intern(normalise(host)), port)
         return flow
 
 
