@@ -370,8 +370,6 @@ class SipServer:
         self._judge = judge = self._judge or PasswordJudge()
         presences = self._engine.presences()
         peers = dict.fromkeys(contact.address for each in presences for contact in each.contacts)
-        last = self.history(HistoryQuery(None, None, None, _EXAMINED_CALLS, 0)).calls
-        traces = (self.call_trace(call.call_id, call.invited_at) for call in last)
         running = Running(
             sip_port=self.sip_port,
             tls_port=self.tls_port,
@@ -382,12 +380,24 @@ class SipServer:
             bans=self.bans(),
             rate_limited=self.rate_limited(),
             problems=self.health().problems,
-            calls=[trace for trace in traces if trace is not None],
+            calls=self._last_calls(),
             clock_set=self._engine.clock_set(),
         )
         told = (Advertised(peer, self._engine.local_host(peer)) for peer in peers)
         credentials = self._engine.credentials()
         return examine(self.config, credentials, judge, time.time(), told=told, running=running)
+
+    def _last_calls(self) -> list[CallTrace]:
+        """Those that ended last; none when the store can't be read, which is among the server's problems anyway."""
+        self._store.flush(_OWN_WRITES_S)
+        try:
+            last = self._store.history(HistoryQuery(None, None, None, _EXAMINED_CALLS, 0)).calls
+            keys = [(call.call_id, call.invited_at) for call in last]
+            traces = [self._engine.call_trace(*key) or self._store.call_trace(*key) for key in keys]
+        except StoreError as error:
+            log.debug("the doctor looks at no calls: %s", error)
+            return []
+        return [trace for trace in traces if trace is not None]
 
     def presence(self, number: str) -> PresenceSnapshot:
         return self._engine.presence(number)

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 from explain.finding import Evidence, EvidenceKind
+from explain.networks import host_of
 from sip.errors import ParseError
 from sip.facts import Fact
 from sip.journal import EntryKind
@@ -213,9 +214,14 @@ class Case:
 
     def ban_of(self, address: str, at: float) -> BanSnapshot | None:
         """The ban that was in force for that host:port at that time, and still is."""
-        host = address.rpartition(":")[0].strip("[]")
+        host = host_of(address)
         source = source_of(host) if host else ""
         return next((ban for ban in self.bans if ban.address == source and ban.since_at <= at), None)
+
+
+def is_at(entry: TraceEntry, address: str) -> bool:
+    """The message went to, or came from, that host:port."""
+    return entry.remote is not None and f"{bracket(entry.remote[0])}:{entry.remote[1]}" == address
 
 
 def described(message: Request | Response | None) -> SessionDescription | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from explain.calls.case import CALLEE, CALLER, Case, Spot, audio_of, described
+from explain.calls.case import CALLEE, CALLER, Case, Spot, audio_of, described, is_at
 from explain.finding import Confidence, Evidence, EvidenceKind, Found, Word
 from sip.facts import Fact
 from sip.sdp import MediaDescription, SessionDescription
@@ -103,8 +103,7 @@ def _offer(case: Case) -> SessionDescription | None:
 def _counter(case: Case, spot: Spot) -> list[MediaDescription]:
     """What the phone that refused has described in its answer (RFC 3261 21.4.26)."""
     for heard in case.responses("INVITE", 400, 700, received=True):
-        remote = heard.entry.remote
-        if remote is not None and str(spot.entry.details["address"]).endswith(f":{remote[1]}"):
+        if is_at(heard.entry, str(spot.entry.details["address"])):
             return audio_of(described(heard.message))
     return []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from explain.calls.case import Case, Spot
+from explain.calls.case import Case, Spot, is_at
 from explain.finding import Confidence, Evidence, EvidenceKind, Found, Span, Word, figure
 from sip.facts import Departure, Fact
 
@@ -104,11 +104,8 @@ def message_too_large(case: Case) -> Iterator[Found]:
         if details["transport"] != "UDP" or details.get("rang"):
             continue
         refused = "too long" in str(details.get("why", "")).lower()
-        sent = [
-            heard
-            for heard in case.requests("INVITE", received=False)
-            if heard.entry.remote is not None and _is_at(heard.entry.remote, str(details["address"]))
-        ]
+        address = str(details["address"])
+        sent = [heard for heard in case.requests("INVITE", received=False) if is_at(heard.entry, address)]
         size = max((heard.entry.size for heard in sent), default=0)
         if not refused and (details.get("why") or size <= _LARGEST_UNBROKEN):
             continue
@@ -173,8 +170,3 @@ def _phone(case: Case, spot: Spot) -> dict[str, Word]:
 def _called(case: Case, spot: Spot) -> tuple[Evidence, ...]:
     called = case.called(str(spot.entry.details["address"]))
     return () if called is None else (case.cite(called),)
-
-
-def _is_at(remote: tuple[str, int], address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    return (remote[0], str(remote[1])) == (host.strip("[]"), port)

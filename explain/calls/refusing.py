@@ -7,6 +7,7 @@ from typing import Final
 
 from explain.calls.case import Case
 from explain.finding import Confidence, Found, Word
+from explain.networks import host_of
 from sip.facts import Denial, Fact
 from sip.snapshots import TerminationReason
 
@@ -30,7 +31,7 @@ def caller_not_let_in(case: Case) -> Iterator[Found]:
     if spot is None:
         return
     denial = str(spot.entry.details.get("denial", ""))
-    address = case.call.from_address.rpartition(":")[0].strip("[]") or "?"
+    address = host_of(case.call.from_address) or "?"
     words: dict[str, Word] = {"caller": case.caller or "?", "address": address}
     yield Found(Confidence.CERTAIN, (case.cite(spot),), words, denial if denial in _DENIALS else "other")
 
@@ -78,7 +79,7 @@ def server_limit(case: Case) -> Iterator[Found]:
     details = spot.entry.details
     variant = str(details.get("limit") or {Fact.NO_MEDIA_PORTS.value: "ports"}.get(spot.entry.fact, "phones"))
     most = details.get("most", details.get("phones", "?"))
-    address = case.call.from_address.rpartition(":")[0].strip("[]") or "?"
+    address = host_of(case.call.from_address) or "?"
     yield Found(Confidence.CERTAIN, (case.cite(spot),), {"most": most, "address": address}, variant)
 
 

@@ -69,16 +69,18 @@ def weak_passwords(facts: DoctorFacts) -> Iterator[Found]:
 
 
 def few_passwords(facts: DoctorFacts) -> Iterator[Found]:
-    """The passwords can't be read from here; or no number has one, which matters where the Internet is near."""
+    """The passwords can't be read from here; or no number has one, which matters where addresses of the Internet are in
+    TRUSTED_NETWORKS."""
     config = facts.config
     if facts.protected is None:
         evidence = (Evidence(EvidenceKind.SETTING, "DATA_DIR", str(config.data_dir)),)
         yield Found(Confidence.CERTAIN, evidence, variant="unreadable", severity=Severity.WARNING)
     elif not facts.protected:
-        is_near = any(each.address and not is_private(each.address) for each in facts.advertised)
-        evidence = (figure("numbersWithPassword", 0),)
-        severity = Severity.PROBLEM if is_near else Severity.INFO
-        yield Found(Confidence.CERTAIN, evidence, {}, "public" if is_near else "private", severity)
+        foreign = [str(each) for each in config.trusted_networks if not is_private(str(each.network_address))]
+        trusted = Evidence(EvidenceKind.SETTING, "TRUSTED_NETWORKS", ", ".join(foreign) or None)
+        severity, variant = (Severity.PROBLEM, "public") if foreign else (Severity.INFO, "private")
+        words: dict[str, Word] = {"networks": listed(foreign)}
+        yield Found(Confidence.CERTAIN, (figure("numbersWithPassword", 0), trusted), words, variant, severity)
 
 
 def api_exposed(facts: DoctorFacts) -> Iterator[Found]:

@@ -115,9 +115,9 @@ TEXTS: Final[Mapping[str, Text]] = {
         "Run it as the user that the server runs as, on its machine and with its settings.",
     ),
     "few-passwords.public": Text(
-        "no number has a password on a server that the Internet reaches",
-        "Phones are told a public address of this server, and no number has a password.",
-        "Set one for each number in use (python sipserver.py passwd NUMBER --generate), then AUTH_REQUIRED=true.",
+        "no number has a password, and addresses of the Internet are trusted",
+        "TRUSTED_NETWORKS holds {networks}, so that anybody there can register as any number.",
+        "Leave only your own networks in TRUSTED_NETWORKS, and set passwords: python sipserver.py passwd NUMBER.",
     ),
     "few-passwords.private": Text(
         "no number has a password",

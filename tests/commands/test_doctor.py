@@ -17,6 +17,7 @@ import surroundings
 from commands import doctor
 from config import Config
 from sip.credentials import Credentials, PasswordDigests
+from store import StoreError
 from surroundings import PasswordJudge, examine
 from tests.support.office import Office, office_config
 
@@ -68,6 +69,19 @@ def test_phones_are_looked_at(start_office: Callable[..., Office], capsys: pytes
     found = keys(ask(running(office), capsys)[1])
     assert found["several-phones-one-number"] == "info"
     assert found["refused-phones"] == "warning"
+
+
+def test_a_history_that_cannot_be_read_hides_nothing_else(
+    start_office: Callable[..., Office], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = start_office()
+
+    def fail(_query: object) -> None:
+        raise StoreError("a test")
+
+    monkeypatch.setattr(office.server._store, "history", fail)
+    status, diagnosis = ask(running(office), capsys)
+    assert (status, keys(diagnosis)["only-this-machine"]) == (1, "warning")
 
 
 def test_where_no_server_runs_settings_and_machine_are_looked_at(

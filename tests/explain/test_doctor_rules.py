@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,12 @@ CASES: dict[str, tuple[DoctorFacts, list[str]]] = {
     "weak passwords": (facts(weak_numbers=["100", "101"]), ["weak-passwords problem"]),
     "passwords that can't be read": (facts(protected=None), ["few-passwords.unreadable warning"]),
     "no passwords at home": (facts(protected=0), ["few-passwords.private info"]),
-    "no passwords in the Internet": (
+    "no passwords, and a public address": (
         facts(protected=0, advertised=(Advertised("", "9.9.9.9"),)),
+        ["few-passwords.private info"],
+    ),
+    "no passwords, and the Internet is trusted": (
+        facts(replace(Config(), trusted_networks=(ip_network("0.0.0.0/0"),)), protected=0),
         ["few-passwords.public problem"],
     ),
     "API open": (with_config(api_host="0.0.0.0"), ["api-exposed.plain warning"]),
