@@ -41,7 +41,7 @@ def test_threads_connections_and_refusals(start_office: Callable[..., Office]) -
     assert found['sipserver_sip_connections{transport="tcp"}'] == 1
     assert found["sipserver_sip_queued_messages"] == 0
     threads = {name: up for name, up in found.items() if name.startswith("sipserver_thread_up")}
-    assert len(threads) == 7
+    assert len(threads) == 8
     assert set(threads.values()) == {1.0}
 
 

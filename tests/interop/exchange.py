@@ -52,7 +52,7 @@ class Exchange:
         try:
             self.port = int(self.program.wait_for(r"SIP +127\.0\.0\.1:(\d+)")[1])
             self.tls_port = int(self.program.wait_for(r"127\.0\.0\.1:(\d+)  TLS")[1])
-            self._api = self.program.wait_for(r"API +(http://127\.0\.0\.1:\d+)/")[1]
+            self._api = self.program.wait_for(r"page +(http://127\.0\.0\.1:\d+)/")[1]
         except BaseException:
             self.program.close()
             raise
