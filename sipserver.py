@@ -29,6 +29,7 @@ from rtp.figures import RelayTotals, StreamSnapshot
 from rtp.relay import RtpRelay
 from signals import Signals
 from sip.addresses import route_source
+from sip.click_to_dial import DialRefused
 from sip.engine import SipEngine
 from sip.event_bus import EventBus
 from sip.events import NO_DATA, EventType
@@ -300,6 +301,14 @@ class SipServer:
 
     def end_call(self, call_id: str) -> bool:
         return self._engine.end_call(call_id)
+
+    def dial(self, from_number: str, to_number: str, *, auto_answer: bool) -> CallSnapshot:
+        try:
+            return self._engine.dial(from_number, to_number, auto_answer=auto_answer)
+        except DialRefused as refused:
+            from api.errors import Problem
+
+            raise Problem(refused.status, "These numbers can't be connected.", str(refused)) from refused
 
     def call_trace(self, call_id: str, invited_at: float | None = None) -> CallTrace | None:
         trace = self._engine.call_trace(call_id, invited_at)

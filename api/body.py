@@ -34,7 +34,7 @@ class Body:
     """The members of the current request's JSON object; null counts as left out."""
 
     def __init__(self, *known: str) -> None:
-        self._values = _read_object(request.get_data(cache=False))
+        self._values = _read_object(request.get_data())
         for name in self._values:
             if name not in known:
                 raise bad_parameter(name, f"The body may have {', '.join(known)}, and nothing else.")

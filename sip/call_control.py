@@ -314,6 +314,8 @@ class CallControl:
         if not call.live:
             return
         context = call.context
+        if call.first_leg is not None:
+            call.first_leg.abandon(text, now)
         if call.answered is not None:
             for leg in call.legs.values():
                 if leg.answered:
@@ -365,7 +367,15 @@ class CallControl:
     def _send_bye(self, call: Call, leg: Leg, side: int, text: str, now: float) -> None:
         """BYE to one phone in the name of the other (15.1.1)."""
         receiver, sender = (leg.party, call.caller) if side == CALLEE else (call.caller, leg.party)
-        bye = self.request_to(receiver, "BYE", sender.address, call.call_id, sender.cseq + 1, _reason(text))
+        address, cseq = sender.address, sender.cseq + 1
+        if call.joined is not None:
+            address = call.joined.callee if side == CALLER else address
+            cseq = call.joined.next_cseq(side)
+        self.send_bye_to(call, receiver, address, cseq, text, now)
+
+    def send_bye_to(self, call: Call, receiver: Party, from_value: str, cseq: int, text: str, now: float) -> None:
+        """BYE to one phone; nothing waits for its response."""
+        bye = self.request_to(receiver, "BYE", from_value, call.call_id, cseq, _reason(text))
         self._x.layer.send_request(bye, receiver.flow, now, ServerRequest(call))
 
     def request_to(

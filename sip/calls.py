@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from sip.events import CallName, EventSink, EventType
 from sip.facts import Fact
 from sip.flow import Flow, address_text
+from sip.joined import Joined
 from sip.journal import Budget, Details, Journal
 from sip.local_dialog import LocalDialog
 from sip.media import CallMedia, MediaAnchor, StreamFigures
@@ -93,6 +94,7 @@ class Call:
     """From an INVITE outside a dialog to its end.  Times ending in `_at` are wall clock; `quiet_since`, when media were
     last heard or began to be expected, is monotonic.  `ringing_for` is the address that is counted as having one more
     call that nobody has answered, "" when none is.  `local` is set when no phone was called but the server itself.
+    `joined` and `first_leg` are set when the server has begun it (`sip.click_to_dial`).
     `hold_told`: whether it is on hold, as far as others were told.  `forwarded`: another server has let it in, which
     keeps its record."""
 
@@ -115,6 +117,8 @@ class Call:
     answered: Leg | None = None
     context: ResponseContext | None = None
     local: LocalDialog | None = None
+    joined: Joined | None = None
+    first_leg: FirstLeg | None = None
     setup_timer: Timer | None = None
     session_timer: Timer | None = None
     media_timer: Timer | None = None
@@ -142,6 +146,12 @@ class Call:
     @property
     def name(self) -> CallName:
         return CallName(self.call_id, self.caller.number, self.to_number)
+
+    def leg_known_as(self, tag: str) -> Leg | None:
+        """The dialog that the caller's phone knows by that To tag."""
+        if self.joined is not None and tag == self.joined.tag and self.answered is not None:
+            return self.answered
+        return self.legs.get(tag)
 
     def snapshot(self) -> CallSnapshot:
         callee = self.answered
@@ -217,6 +227,15 @@ class Call:
         return list(found.values())
 
 
+class FirstLeg(Protocol):
+    """The way to the phone that a call of the server rings first."""
+
+    def abandon(self, text: str, now: float) -> None:
+        """The server ends the call: let go of phones that are not in it yet."""
+
+    def stop_timer(self) -> None: ...
+
+
 class Dialog(NamedTuple):
     """A request's place in a call: the side that sent it, and the callee's leg."""
 
@@ -290,7 +309,7 @@ class CallTable:
     def find(self, call_id: str, from_tag: str, to_tag: str) -> Dialog | None:
         """The dialog of that Call-ID and these tags (12.2); an absent tag counts as an empty one (RFC 2543)."""
         call = self._calls.get((call_id, from_tag))
-        if call is not None and (leg := call.legs.get(to_tag)) is not None:
+        if call is not None and (leg := call.leg_known_as(to_tag)) is not None:
             return Dialog(call, CALLER, leg)
         call = self._calls.get((call_id, to_tag))
         if call is not None and (leg := call.legs.get(from_tag)) is not None:
@@ -358,6 +377,12 @@ class CallTable:
         call.ticket = self._keeper(call).put_call(snapshot)
         self._events.emit(EventType.CALL_STARTED, call.invited_at, snapshot)
 
+    def rename(self, call: Call, caller_tag: str) -> None:
+        """The phone that becomes the caller of a call has chosen its tag."""
+        del self._calls[call.key], self._live[call.key]
+        call.caller.tag = caller_tag
+        self._calls[call.key] = self._live[call.key] = call
+
     def answered(self, call: Call) -> None:
         """A phone has answered it."""
         self.settled(call)
@@ -394,6 +419,8 @@ class CallTable:
         call.setup_timer = call.session_timer = call.media_timer = None
         if call.local is not None:
             call.local.stop_timers()
+        if call.first_leg is not None:
+            call.first_leg.stop_timer()
         call.close_media()
         call.context = None
         self.settled(call)
@@ -443,6 +470,7 @@ class CallTable:
         if self._by_call_id.get(call.call_id) is call:
             del self._by_call_id[call.call_id]
         call.legs.clear()
+        call.first_leg = None
 
     # -------------------------------------------------------------------------------------------- views
 

@@ -20,7 +20,8 @@ from config import Config
 from faults import FaultLog
 from sip.admission import Admission
 from sip.call_control import CallControl
-from sip.calls import Call, CallTable
+from sip.calls import CALLER, Call, CallTable, Dialog
+from sip.click_to_dial import Dialler, FirstCall, Rejoin
 from sip.constants import METHODS
 from sip.contact_rules import contact_fault
 from sip.credentials import Credentials
@@ -160,6 +161,7 @@ class SipCore:
         self._numbers = ServiceNumbers(config, timers, self._control, x.calls.live, self._wall)
         self._agent = LocalAgent(x, relay, self._control, self._numbers)
         self._proxy = Proxy(x, self._control, self._responses, self._agent)
+        self._dialler = Dialler(x, self._control, self._proxy)
 
     # -------------------------------------------------------------------------------------------- driver's side
 
@@ -339,6 +341,11 @@ class SipCore:
     def clear_registrations(self, now: float) -> int:
         return sum(self.remove_registrations(number, now) for number in self._exchange.location.numbers())
 
+    def dial(self, from_number: str, to_number: str, now: float, *, auto_answer: bool) -> CallSnapshot:
+        """Connect two numbers: the phones of the first are rung, then the second is called.  Raises `DialRefused`."""
+        self._now = now
+        return self._dialler.dial(from_number, to_number, now, auto_answer=auto_answer).snapshot()
+
     def drain(self) -> int:
         """Take no new calls from now on; how many there still are."""
         self._exchange.calls.is_closed = True
@@ -486,6 +493,8 @@ class SipCore:
             self._serve(transaction, request, now)
         elif request.max_forwards == 0:
             self._reply(transaction, request, 483, now)
+        elif (dialog := self._first_dialog(request)) is not None:
+            self._dialler.in_first_dialog(transaction, request, dialog, now)
         elif in_dialog:
             self._proxy.in_dialog(transaction, request, now, forwarded=self.admission.forwarded)
         elif method in ("BYE", "UPDATE", "PRACK"):
@@ -494,6 +503,13 @@ class SipCore:
             self._reply(transaction, request, 489, now)
         else:
             self._proxy.initial(transaction, request, now, forwarded=self.admission.forwarded)
+
+    def _first_dialog(self, request: Request) -> Dialog | None:
+        """The dialog of a phone that waits for the other one in a call that the server has begun."""
+        dialog = self._exchange.calls.dialog_of(request)
+        if dialog is None or dialog.call.first_leg is None or dialog.call.answered is not None:
+            return None
+        return dialog if dialog.side == CALLER else None
 
     def _register(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         flow, admission = transaction.flow, self.admission
@@ -545,6 +561,10 @@ class SipCore:
             self._responses.on_response(context, response, flow, now)
         elif isinstance(context, DialogRequest):
             self._agent.on_response(context, response, now)
+        elif isinstance(context, FirstCall):
+            self._dialler.on_response(context, response, now)
+        elif isinstance(context, Rejoin):
+            self._dialler.on_rejoin(context, response, now)
         elif isinstance(context, Ping):
             self._keepalive.answered(context.binding, now)
 
@@ -557,6 +577,10 @@ class SipCore:
             self._responses.on_timeout(context, now)
         elif isinstance(context, DialogRequest):
             self._agent.on_timeout(context, now)
+        elif isinstance(context, FirstCall):
+            self._dialler.on_silence(context, now)
+        elif isinstance(context, Rejoin):
+            self._dialler.on_lost(context, now)
         elif isinstance(context, Ping):
             self._keepalive.unanswered(context.binding, now)
 
@@ -573,6 +597,10 @@ class SipCore:
                 self._responses.on_unreachable(context, reason, now)
             elif isinstance(context, DialogRequest):
                 self._agent.on_timeout(context, now)
+            elif isinstance(context, FirstCall):
+                self._dialler.on_silence(context, now)
+            elif isinstance(context, Rejoin):
+                self._dialler.on_lost(context, now)
             elif isinstance(context, Ping):
                 self._keepalive.unanswered(context.binding, now)
         elif call is not None:

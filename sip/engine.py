@@ -454,6 +454,13 @@ class SipEngine:
             self._carry_out()
             return ended > 0
 
+    def dial(self, from_number: str, to_number: str, *, auto_answer: bool) -> CallSnapshot:
+        """Connect two numbers; the call that begins.  Raises `DialRefused`."""
+        with self._lock:
+            call = self._core.dial(from_number, to_number, time.monotonic(), auto_answer=auto_answer)
+            self._carry_out()
+            return call
+
     def drain(self) -> int:
         """Take no new calls from now on; how many there still are."""
         with self._lock:

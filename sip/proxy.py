@@ -91,7 +91,7 @@ class Proxy:
             call.context = context
             call.to_address = address_text(goals[0].flow)
             self._control.watch_setup(call, now)
-        self._fork(context, goals, now)
+        self.fork(context, goals, now)
 
     def _is_merged(self, transaction: ServerTransaction, request: Request, now: float) -> bool:
         """An INVITE whose call is live already has come back in a loop or over two ways (8.2.2.2): answered with 482.
@@ -119,7 +119,7 @@ class Proxy:
         if call is not None:
             self._control.finish(call, refusal.reason, status, refusal.text, "server", now)
 
-    def _fork(self, context: ResponseContext, goals: list[Target], now: float) -> None:
+    def fork(self, context: ResponseContext, goals: list[Target], now: float) -> None:
         """16.6 for every target at once."""
         request, call, now_at = context.request, context.call, self._x.wall(now)
         shares = breadth_shares(request, len(goals))
@@ -255,6 +255,8 @@ class Proxy:
             transaction.ticket = call.ticket
         elif request.method == "INFO" and (key := pressed_key(request)) is not None:
             self._control.note_key(call, side, key, DigitWay.INFO, self._x.wall(now))
+        if call.joined is not None:
+            call.joined.adapt(copy, call, leg, side)
         # Inside a dialog the From may say anything; its tag alone is looked at.
         self._send(branch, copy, sender.number, max_breadth(request), now)
 
@@ -331,6 +333,8 @@ class Proxy:
                 return
             if body is not copy.body:
                 copy.set_body(body)
+        if call.joined is not None:
+            call.joined.adapt(copy, call, leg, side)
         decrement_max_forwards(copy)
         copy.headers.set("Max-Breadth", str(max_breadth(ack)))
         prepare_strict_route(copy)

@@ -38,6 +38,8 @@ class ResponseProcessor:
     def on_response(self, branch: Branch, response: Response, flow: Flow, now: float) -> None:
         """A response that matched the branch's client transaction."""
         response.pop_via()
+        if branch.leg is not None and branch.call is not None and branch.call.joined is not None:
+            branch.call.joined.restore(response, branch.context.request, branch.sender_side)
         assert_identity(response.headers, branch.number, branch.context.sender_flow.local_host)
         if "via" not in response.headers:
             self._unforwardable(branch, response, now)

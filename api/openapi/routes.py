@@ -16,6 +16,7 @@ from api.openapi.schema import (
     about,
     answer,
     done,
+    in_header,
     in_path,
     many,
     one_of,
@@ -129,7 +130,22 @@ REGISTRATIONS: Paths = {
 
 CALLS: Paths = {
     "/api/calls": {
-        "get": operation("calls", "Calls in progress", {200: page_of(ref("Call"), "newest first")}, parameters=PAGING)
+        "get": operation("calls", "Calls in progress", {200: page_of(ref("Call"), "newest first")}, parameters=PAGING),
+        "post": operation(
+            "dial",
+            "Connect two numbers",
+            {201: answer(ref("Call"), "the call that begins; `Location` is where all about it stands")},
+            parameters=(in_header("Idempotency-Key", "the same request with the same key is not carried out twice"),),
+            body=record(
+                {
+                    "from": about(TEXT, "rings first"),
+                    "to": about(TEXT, "is called when somebody has picked up there"),
+                    "autoAnswer": about(YES_NO, "ask the first phone to pick up by itself"),
+                },
+                ("autoAnswer",),
+            ),
+            problems=(404, 409, 422, 503),
+        ),
     },
     "/api/calls/{call_id}": {
         "get": ABOUT_CALL,

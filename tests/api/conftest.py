@@ -217,6 +217,7 @@ class FakeServices:
     tested: list[QualityResult] = field(default_factory=list)
     history_fault: Exception | None = None
     events: EventBus = field(default_factory=EventBus)
+    dialled: list[tuple[str, str, bool]] = field(default_factory=list)
     webhooks: Courier = field(init=False)
     sums: int = 0
     """How often the figures of the last days were asked for."""
@@ -248,6 +249,12 @@ class FakeServices:
         cleared = len(self.live)
         self.live = []
         return cleared
+
+    def dial(self, from_number: str, to_number: str, *, auto_answer: bool) -> CallSnapshot:
+        if self.fault:
+            raise self.fault
+        self.dialled.append((from_number, to_number, auto_answer))
+        return make_call(f"dialled/{len(self.dialled)}", from_number=from_number, to_number=to_number)
 
     def end_call(self, call_id: str) -> bool:
         remaining = [call for call in self.live if call.call_id != call_id]

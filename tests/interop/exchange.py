@@ -64,6 +64,13 @@ class Exchange:
         with urllib.request.urlopen(self._api + path, timeout=10) as response:
             return json.load(response)
 
+    def post(self, path: str, body: Any) -> Any:
+        """The JSON of a success."""
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(self._api + path, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)
+
     def uri(self, number: str) -> str:
         return f"sip:{number}@{self.address}"
 

@@ -60,6 +60,32 @@ def test_call_with_sound_both_ways(
     assert_heard_only(callee.recording(), LOW_HZ, not_hz=HIGH_HZ)
 
 
+@pytest.mark.parametrize(("first_by", "second_by", "encryption"), [("udp", "tcp", ""), ("tls", "tls", "srtp-mand")])
+def test_a_call_that_the_server_begins_has_sound_both_ways(
+    exchange: Exchange, baresip: Phones, first_by: str, second_by: str, encryption: str
+) -> None:
+    """Click to dial: the first phone is rung, then the second; each hears the other."""
+    first = baresip("100", LOW_HZ, first_by, encryption)
+    second = baresip("101", HIGH_HZ, second_by, encryption)
+    call = exchange.post("/api/calls", {"from": "100", "to": "101"})
+    assert (call["fromNumber"], call["toNumber"], call["state"]) == ("100", "101", "INITIATED")
+    first.expect("CALL_ESTABLISHED")
+    second.expect("CALL_ESTABLISHED")
+    exchange.wait_for_audio(TALK_PACKETS)
+    [live] = exchange.get("/api/calls")
+    assert (live["callId"], live["state"]) == (call["callId"], "ESTABLISHED")
+
+    first.hang_up()
+    second.expect("CALL_CLOSED")
+    [ended] = exchange.ended_calls(1)
+    assert (ended["callId"], ended["terminationReason"], ended["endedBy"]) == (call["callId"], "normal", "caller")
+    exchange.assert_idle()
+    first.quit()
+    second.quit()
+    assert_heard_only(first.recording(), HIGH_HZ, not_hz=LOW_HZ)
+    assert_heard_only(second.recording(), LOW_HZ, not_hz=HIGH_HZ)
+
+
 @pytest.mark.parametrize("encryption", ["srtp-mand", "dtls_srtp"])
 def test_encrypted_sound_both_ways(exchange: Exchange, baresip: Phones, encryption: str) -> None:
     """SDES (RFC 4568) and DTLS-SRTP (RFC 5764): what is heard was encrypted by one phone and decrypted by the other."""
