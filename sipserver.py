@@ -496,6 +496,8 @@ class SipServer:
         yield from self._housekeeper.problems()
         if self._http is not None:
             yield from self._http.problems()
+        if self._courier is not None:
+            yield from self._courier.problems()
         logs = log_figures()
         if logs.failing:
             yield f"{logs.failing} log files can't be written; their lines go to stderr"

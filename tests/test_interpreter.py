@@ -21,10 +21,13 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     """Made at second 0, with small limits; whatever it does to the interpreter is undone."""
     monkeypatch.setattr(interpreter, "_WORTH_IT", 2_000)
     monkeypatch.setattr(interpreter, "_PRESSING", 10_000)
+    was_frozen = gc.get_freeze_count()
     yield Collector(0.0)
     gc.unfreeze()
     gc.enable()
     gc.collect()
+    if was_frozen:
+        gc.freeze()
 
 
 class Cycle:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -373,6 +374,12 @@ def sources() -> dict[str, Path]:
 SOURCES = sources()
 
 
+@cache
+def imported_by(module: str) -> tuple[str, ...]:
+    """What this module of the program imports."""
+    return tuple(imports_of(SOURCES[module].read_text()))
+
+
 def imports_of(source: str) -> Iterator[str]:
     """Modules that this text imports when it runs, wherever in it; those for type checkers only are none."""
     waiting: list[ast.AST] = [ast.parse(source)]
@@ -392,7 +399,7 @@ def imports_of(source: str) -> Iterator[str]:
 
 
 def own_imports(module: str) -> list[str]:
-    return [name for name in imports_of(SOURCES[module].read_text()) if name in SOURCES]
+    return [name for name in imported_by(module) if name in SOURCES]
 
 
 def test_every_file_is_in_the_table_once_and_the_table_names_no_other() -> None:
@@ -413,7 +420,7 @@ def test_no_package_imports_its_neighbour(module: str) -> None:
 
 @pytest.mark.parametrize("module", sorted(name for name in SOURCES if name.startswith(PURE) and name not in DRIVERS))
 def test_a_pure_file_touches_no_socket_thread_or_clock(module: str) -> None:
-    imported = {name.partition(".")[0] for name in imports_of(SOURCES[module].read_text())}
+    imported = {name.partition(".")[0] for name in imported_by(module)}
     assert imported & BANNED == set()
 
 

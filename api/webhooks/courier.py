@@ -114,6 +114,10 @@ class Courier:
 
     # -------------------------------------------------------------------------------------------- any thread
 
+    def problems(self) -> tuple[str, ...]:
+        """What its thread has met, as clauses without capital and full stop."""
+        return self._thread.problems()
+
     def start(self) -> None:
         self._thread.start()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
+import logging
 import os
 import re
 import signal
@@ -36,8 +38,9 @@ class Ended(NamedTuple):
 
 def run_here(directory: Path, *arguments: str, typed: str = "", **settings: str) -> Ended:
     """What `python sipserver.py` would do in `directory`, in this process: with `typed` on a pipe as its standard
-    input, nothing in the environment but `settings`, and the signal handlers put back."""
+    input, nothing in the environment but `settings`, and what it changes of this process put back."""
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    interval, shows = sys.getswitchinterval(), (logging.logProcesses, logging.logMultiprocessing)
     output, errors = io.StringIO(), io.StringIO()
     with (
         contextlib.chdir(directory),
@@ -54,6 +57,9 @@ def run_here(directory: Path, *arguments: str, typed: str = "", **settings: str)
             for number, handler in handlers.items():
                 if handler is not signal.getsignal(number):
                     signal.signal(number, handler)
+            sys.setswitchinterval(interval)
+            logging.logProcesses, logging.logMultiprocessing = shows
+            gc.enable()
     return Ended(status, output.getvalue(), errors.getvalue())
 
 
