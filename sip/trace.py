@@ -195,6 +195,10 @@ class HeaderLog(Protocol):
     def wall_offset_s(self) -> float: ...
 
 
+_ENTRY_SIZE: Final = 200
+_SAMPLE_SIZE: Final = 200
+"""About so many bytes beside the text of a message, and for each sample."""
+
 NO_STREAMS: Final[Describe] = tuple
 """Describes nothing."""
 
@@ -205,6 +209,12 @@ class MediaRecord(NamedTuple):
     describe: Describe = NO_STREAMS
     quality: tuple[QualitySeries, ...] = ()
     headers: tuple[HeaderLog, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it holds."""
+        samples = sum(len(series.samples) for series in self.quality)
+        return samples * _SAMPLE_SIZE + sum(len(log.records) for log in self.headers)
 
 
 NO_MEDIA = MediaRecord()
@@ -223,7 +233,8 @@ class TraceSource:
     @property
     def size(self) -> int:
         """About how many bytes it holds."""
-        return sum(len(entry.data) + 200 for entry in self.entries) + sum(len(log.records) for log in self.headers)
+        entries = sum(len(entry.data) + _ENTRY_SIZE for entry in self.entries)
+        return entries + MediaRecord(self.describe, self.quality, self.headers).size
 
 
 class LiveTrace(NamedTuple):

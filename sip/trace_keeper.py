@@ -1,7 +1,8 @@
 """What ended calls leave, until it is written: once soon after the end, and again if more has come by the time the call
 is forgotten.  Pure; guarded by the core lock.
 
-Invariant: a call that is `in` has its journal, which is counted against one budget for all of them.
+Invariant: a call that is `in` has its journal and the record of its media, which are counted against one budget for all
+of them.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from sip.journal import Budget
 from sip.timers import TimerLane, TimerQueue
+from sip.trace import NO_MEDIA
 
 if TYPE_CHECKING:
     from sip.calls import Call
 
 JOURNAL_BUDGET = 8 * 1024 * 1024
-"""Bytes of message text kept for ended calls; beyond it the oldest are written early and lose theirs."""
+"""Bytes kept for ended calls; beyond it the oldest are written early and lose theirs."""
 
 TRACE_AFTER_S = 2.0
 """Seconds from the end of a call to the writing of its trace: most of its last messages are there by then."""
@@ -28,7 +30,8 @@ class TraceKeeper:
     def __init__(self, timers: TimerQueue, write: Callable[[Call], object]) -> None:
         """`write(call)` hands over what a call has left by now."""
         self._write = write
-        self._calls: dict[Call, None] = {}
+        self._calls: dict[Call, int] = {}
+        """With the size of their media records."""
         self._settling: TimerLane[Call] = TimerLane(timers, TRACE_AFTER_S, self._settled_down)
         self.budget = Budget(JOURNAL_BUDGET)
 
@@ -38,7 +41,8 @@ class TraceKeeper:
     def take(self, call: Call, now: float) -> None:
         """It has ended.  Late messages are still noted, as long as there is room for what ended calls have left."""
         call.journal.move_to(self.budget)
-        self._calls[call] = None
+        self._calls[call] = size = call.media_record.size
+        self.budget.used += size
         self._settling.append(call, now)
         while self.budget.used > self.budget.limit:
             self.let_go(next(iter(self._calls)))
@@ -47,8 +51,9 @@ class TraceKeeper:
         """From here on its record is elsewhere."""
         if call in self._calls:
             self.write(call)
-            del self._calls[call]
+            self.budget.used -= self._calls.pop(call)
             call.journal.clear()
+            call.media_record = NO_MEDIA
 
     def write_all(self) -> None:
         """Nothing more will come."""

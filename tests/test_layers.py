@@ -62,7 +62,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sip.local_media",),
     ("sip.local_dialog",),
     ("sip.journal", "sip.media_watch", "sip.routing", "sip.sips", "sip.transaction"),
-    ("sip.location", "sip.trace", "sip.trace_keeper"),
+    ("sip.location", "sip.trace"),
+    ("sip.trace_keeper",),
     (
         "sip.calls",
         "sip.registrar",

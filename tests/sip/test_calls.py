@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from rtp.header_log import LoggedHeaders
 from sip import calls, trace_keeper
 from sip.calls import Call, CallTable, Leg, Party
 from sip.flow import Flow
 from sip.snapshots import SETUP_BOUNDS_S, TerminationReason
 from sip.timers import TimerQueue
+from sip.trace import NO_MEDIA, MediaRecord
 from tests.support.bench_phone import FakePhone, establish, hang_up
 from tests.support.events import FakeEvents
 from tests.support.harness import CoreHarness
@@ -131,6 +133,22 @@ def test_old_calls_are_written_early_when_all_together_are_too_big(monkeypatch: 
     bench.timers.fire_due(10.0 + calls.LINGER_S)
     assert [len(row.entries) for row in bench.rows] == [2, 2, 2, 2]
     assert [call.journal.size for call in made[1:]] == [0, 0, 0]
+
+
+def test_what_their_media_have_left_counts_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace_keeper, "JOURNAL_BUDGET", 250)
+    bench = Bench()
+    log = LoggedHeaders(0, 10_000, (), bytes(200), 0, 0.0)
+    record = MediaRecord(headers=(log,))
+    monkeypatch.setattr(Call, "_media_record", lambda _call, _described: record)
+    first, second = bench.add("1"), bench.add("2")
+    bench.finish(first, 10.0)
+    assert (list(bench.recorder.traces), first.media_record) == ([], record)
+    bench.finish(second, 11.0)
+    assert [source.headers for source in bench.recorder.traces.values()] == [(log,)]
+    assert first.media_record == NO_MEDIA
+    bench.timers.fire_due(11.0 + calls.LINGER_S)
+    assert bench.table._traces.budget.used == 0
 
 
 def test_what_has_not_been_put_is_put_at_the_end_of_the_server() -> None:
