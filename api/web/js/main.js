@@ -116,7 +116,7 @@ function show() {
     render(
       main,
       trouble ? h("p", { class: "notice bad", role: "alert", key: "trouble" }, trouble) : null,
-      data === null ? (trouble ? null : h("p", { key: "loading" }, t("loading"))) : view.show(data, place, act),
+      data === null ? (trouble ? null : h("p", { key: "loading" }, t("loading"))) : view.show(data, place, act, show),
     );
   }
 }

@@ -197,6 +197,7 @@ export const TEXTS = {
   doctorTitle: "Check-up",
   doctorHelp: "What the server sees of itself, its network and its phones.",
   doctorAgain: "Check again",
+  checked: "Checked.",
   doctorFine: "Everything looks fine.",
   severity_info: "note",
   severity_warning: "warning",

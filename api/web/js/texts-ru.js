@@ -197,6 +197,7 @@ export const TEXTS = {
   doctorTitle: "Проверка",
   doctorHelp: "Что сервер видит о себе, о сети и о телефонах.",
   doctorAgain: "Проверить ещё раз",
+  checked: "Проверено.",
   doctorFine: "Всё в порядке.",
   severity_info: "заметка",
   severity_warning: "внимание",

@@ -32,13 +32,13 @@ export async function load(place) {
   return { call, path, which, explanation, steps, messages, quality };
 }
 
-export function show(data, place, act) {
+export function show(data, place, _act, redraw) {
   return [
     h("h1", { key: "title" }, title(place, data)),
     whySection(data.explanation),
     factsSection(data.call),
     soundSection(data),
-    ladderSection(data, act),
+    ladderSection(data, redraw),
   ];
 }
 
@@ -99,11 +99,11 @@ function overTime(stream, place) {
   return h("figure", { key: `quality ${place}` }, h("figcaption", {}, label), line(points, 1, BEST_MOS, label));
 }
 
-function ladderSection(data, act) {
+function ladderSection(data, redraw) {
   if (!data.steps?.steps.length) return h("section", { key: "ladder" }, h("h2", {}, t("ladderTitle")), h("p", { class: "quiet" }, t("noTrace")));
   const choose = (index) => {
     chosen = chosen === index ? null : index;
-    act(async () => {}, "");
+    redraw();
   };
   return h(
     "section",

@@ -17,7 +17,7 @@ export async function load() {
 export function show(data, _place, act) {
   return [
     h("h1", { key: "title" }, t("doctorTitle")),
-    h("p", { key: "help", class: "spread" }, h("span", { class: "quiet" }, t("doctorHelp")), button(t("doctorAgain"), () => act(async () => {}, ""))),
+    h("p", { key: "help", class: "spread" }, h("span", { class: "quiet" }, t("doctorHelp")), button(t("doctorAgain"), () => act(async () => {}, t("checked")))),
     h("section", { key: "findings" }, data.findings.length ? findings(data.findings) : h("p", {}, t("doctorFine"))),
   ];
 }

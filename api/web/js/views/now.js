@@ -89,11 +89,11 @@ async function readMeters(data) {
 
 // ------------------------------------------------------------------------------------------------ showing
 
-export function show(data, _place, act) {
+export function show(data, _place, act, redraw) {
   return [
     h("h1", { class: "unseen", key: "title" }, t("navNow")),
     callsSection(data, act),
-    numbersSection(data, act),
+    numbersSection(data, act, redraw),
     dialSection(data, act),
     recentSection(),
   ];
@@ -170,14 +170,14 @@ function meter(stream) {
   );
 }
 
-function numbersSection(data, act) {
+function numbersSection(data, act, redraw) {
   const registered = new Map(data.users.map((user) => [user.number, user]));
   const busy = new Set(data.calls.flatMap((call) => [call.fromNumber, call.toNumber]));
   const isLong = data.extensions.length > 20;
   const numbers = isLong && !showsAll ? data.extensions.filter((each) => registered.has(each)) : data.extensions;
   const toggle = () => {
     showsAll = !showsAll;
-    act(async () => {}, "");
+    redraw();
   };
   return h(
     "section",
