@@ -20,7 +20,7 @@ from sip.snapshots import StoredBinding
 from store import calls, servers
 from store.bindings import all_live_bindings, find_bindings, number_records
 from store.interface import Neighbourhood
-from store.postgres import CHANNEL, DEAD_AFTER_S, PostgresConnection, PostgresDatabase
+from store.postgres import CHANNEL, DEAD_AFTER_S, PostgresConnection, PostgresDatabase, tell_anew
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class Neighbours:
         connection.execute(f"LISTEN {CHANNEL}")
         self._key = servers.shared_key(connection)
         self._beat(connection, host)
-        self._greet(connection)
+        tell_anew(connection, self._database.server)
         present = all_live_bindings(connection, self._wall_clock())
         records = list(number_records(connection).values())
         self._neighbourhood.reconcile_bindings([self._seen_from_here(each) for each in present], records)
@@ -112,11 +112,7 @@ class Neighbours:
                 self._beat(connection, host)
                 beat_due = self._clock() + BEAT_S
         servers.leave(connection, self._database.server)
-        self._greet(connection)
-
-    def _greet(self, connection: PostgresConnection) -> None:
-        """Have the others look who is there."""
-        connection.execute("SELECT pg_notify(?, ?)", (CHANNEL, self._database.server))
+        tell_anew(connection, self._database.server)
 
     def _wait_for(self, seconds: float, connection: PostgresConnection | None = None) -> None:
         """Until something is heard, or the server stops, or the time is over."""
@@ -132,6 +128,7 @@ class Neighbours:
         assert self._neighbourhood is not None
         me = self._database.server
         servers.beat(connection, me, host, self._port)
+        self._database.note_revisions(servers.revisions(connection))
         standing = servers.standing(connection, me, DEAD_AFTER_S)
         if self._clock() < self._patient_until and self._alive - standing.alive.keys():
             # After a time without the database nobody's sign of life is fresh.
@@ -158,7 +155,7 @@ class Neighbours:
     # -------------------------------------------------------------------------------------------- what they do
 
     def _hear(self, connection: PostgresConnection) -> bool:
-        """Whether a server has come or gone."""
+        """Whether there is something to look at: a server has come or gone, a password or a ban has changed."""
         told = [each.payload.split() for each in connection.raw.notifies(timeout=0)]
         others = [words for words in told if words and words[0] != self._database.server]
         self._follow(connection, list(dict.fromkeys(chain.from_iterable(words[1:] for words in others))))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -42,6 +42,8 @@ _STATEMENT_MS = 10_000
 _NAME_WAIT_S = DEAD_AFTER_S + 2.0
 _NAME_POLL_S = 0.1
 _NAME_LOCK = 0x53495054
+_NOBODY = "*"
+"""No server has this name."""
 _MOST_TOLD = 200
 """Ids in one notification, which may have 8000 bytes."""
 
@@ -51,6 +53,13 @@ SELECT set_config('search_path', '{postgres_schema.SCHEMA}', false),
     set_config('tcp_keepalives_idle', '5', false),
     set_config('tcp_keepalives_interval', '5', false),
     set_config('tcp_keepalives_count', '3', false)
+"""
+
+
+_NAME_HOLDER = """
+SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND classid = ? AND objid = (hashtext(?)::bigint & 4294967295)::oid
 """
 
 
@@ -134,6 +143,9 @@ class PostgresDatabase:
         self._connect = connect
         self._clock = clock
         self._writer: PostgresConnection | None = None
+        self._session = 0
+        """The process of PostgreSQL that served the last writing connection."""
+        self._revisions: Mapping[str, int] = {}
         self._pool = Pool(self.new_connection)
 
     @property
@@ -147,6 +159,14 @@ class PostgresDatabase:
     @property
     def is_open(self) -> bool:
         return self._writer is not None
+
+    def note_revisions(self, revisions: Mapping[str, int]) -> None:
+        """How often each subject has been changed (`store.postgres_keepers`).  Thread `store-neighbours`."""
+        self._revisions = revisions
+
+    def revision(self, subject: str) -> int:
+        """As far as it was noted; any thread, without asking the database."""
+        return self._revisions.get(subject, 0)
 
     def new_connection(self) -> PostgresConnection:
         """One of the caller's own."""
@@ -170,12 +190,15 @@ class PostgresDatabase:
         if encoding != "UTF8":
             raise ConfigError(f"DATABASE_URL: the database must be made with ENCODING 'UTF8', not {encoding}")
         with _transaction(connection):
+            # A new index of a large table takes its time.
+            connection.execute("SET LOCAL statement_timeout = 0")
             postgres_schema.migrate(connection)
         if self._server:
             self._take_name(connection)
 
     def _take_name(self, connection: PostgresConnection) -> None:
-        """What is left of a server that has died without a word is ended; one that lives keeps its name."""
+        """What is left of a connection of ours, or of a server that has died without a word, is ended; a server that
+        lives keeps its name."""
         deadline = self._clock() + _NAME_WAIT_S
         lock = (_NAME_LOCK, self._server)
         while not connection.execute("SELECT pg_try_advisory_lock(?, hashtext(?))", lock).fetchone()[0]:
@@ -184,14 +207,11 @@ class PostgresDatabase:
                     f"SERVER_NAME={self._server}: a server of this name is running on the database; stop that one "
                     "first, or set SERVER_NAME"
                 )
-            if not self._is_alive(connection):
-                connection.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
-                    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-                    " AND classid = ? AND objid = (hashtext(?)::bigint & 4294967295)::oid",
-                    lock,
-                )
+            holder = connection.execute(_NAME_HOLDER, lock).fetchone()
+            if holder is not None and (holder[0] == self._session or not self._is_alive(connection)):
+                connection.execute("SELECT pg_terminate_backend(?)", holder)
             time.sleep(_NAME_POLL_S)
+        self._session = connection.raw.info.backend_pid
 
     def _is_alive(self, connection: PostgresConnection) -> bool:
         found = connection.execute(
@@ -286,6 +306,11 @@ def tell_changed(connection: Connection, server: str, binding_ids: Sequence[str]
     for start in range(0, len(binding_ids), _MOST_TOLD):
         payload = " ".join((server, *binding_ids[start : start + _MOST_TOLD]))
         connection.execute("SELECT pg_notify(?, ?)", (CHANNEL, payload))
+
+
+def tell_anew(connection: Connection, server: str) -> None:
+    """Have the other servers look at what is not about bindings; `server` is who says so, "" a command."""
+    connection.execute("SELECT pg_notify(?, ?)", (CHANNEL, server or _NOBODY))
 
 
 @contextlib.contextmanager

@@ -1,12 +1,17 @@
 """Passwords and bans in the database, where all servers on it find them (`sip.kept_passwords`, `sip.ban_file`).
 
-Whoever changes one of the two counts the change; whoever keeps up looks at the count once a second.  Their owners see
+Whoever changes one of the two counts the change, and says so; `store-neighbours` notes the count.  While nothing has
+changed the database is not asked, so that whoever keeps up never waits for one that does not answer.  Their owners see
 to it that one thread at a time uses them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
+import time
+from collections.abc import Callable
 from dataclasses import astuple, fields
 
 from config import ConfigError, NotYet
@@ -14,7 +19,7 @@ from sip.ban_file import BanChanges
 from sip.credentials import PasswordDigests
 from sip.kept_passwords import Digests
 from sip.snapshots import BanSnapshot
-from store.postgres import PostgresDatabase
+from store.postgres import PostgresDatabase, tell_anew
 from store.sql import Connection, upsert
 
 log = logging.getLogger(__name__)
@@ -22,6 +27,10 @@ log = logging.getLogger(__name__)
 SAME_S = 5.0
 """A ban that ends so much earlier or later than before has not been changed: clocks differ, and are set."""
 
+SAVE_AGAIN_S = 5.0
+"""What could not be saved is not tried again before."""
+
+_PASSWORD, _BAN = "password", "ban"
 _REVISION = "SELECT coalesce(max(number), 0) FROM revision WHERE subject = ?"
 _COUNT = """
 INSERT INTO revision (subject, number) VALUES (?, 1)
@@ -37,32 +46,35 @@ def _revision(connection: Connection, subject: str) -> int:
     return int(connection.execute(_REVISION, (subject,)).fetchone()[0])
 
 
-def _count(connection: Connection, subject: str) -> int:
+def _count(connection: Connection, subject: str, server: str) -> int:
     """The revision of the change at hand.  Until it is committed, nobody else changes that subject."""
+    tell_anew(connection, server)
     return int(connection.execute(_COUNT, (subject,)).fetchall()[0][0])
 
 
 class PostgresPasswords:
-    """Implements `sip.kept_passwords.PasswordKeeper`.  While the database is away, what was read last stays true."""
+    """Implements `sip.kept_passwords.PasswordKeeper`.  Invariant: what was given last is that of `_seen` or newer."""
 
     keeps = True
 
     def __init__(self, database: PostgresDatabase, realm: str) -> None:
         self._database = database
         self._realm = realm
-        self._last_stamp: int | None = None
+        self._seen = -1
 
     def stamp(self) -> object:
-        try:
-            with self._database.reading() as connection:
-                self._last_stamp = _revision(connection, "password")
-        except self._database.faults:
-            log.debug("passwords can't be looked at now", exc_info=True)
-        return self._last_stamp
+        if self._seen < 0:
+            self._look()
+        return max(self._seen, self._database.revision(_PASSWORD))
+
+    def _look(self) -> None:
+        with contextlib.suppress(*self._database.faults), self._database.reading() as connection:
+            self._seen = _revision(connection, _PASSWORD)
 
     def read(self) -> Digests:
         try:
             with self._database.reading() as connection:
+                self._seen = _revision(connection, _PASSWORD)
                 return self._read(connection)
         except self._database.faults as error:
             raise self._unusable("read", error) from error
@@ -70,15 +82,17 @@ class PostgresPasswords:
     def change(self, number: str, digests: PasswordDigests | None) -> Digests:
         try:
             with self._database.changing() as connection:
-                _count(connection, "password")
+                revision = _count(connection, _PASSWORD, self._database.server)
                 self._read(connection)
                 if digests is None:
                     connection.execute("DELETE FROM password WHERE number = ?", (number,))
                 else:
                     connection.execute(_PUT_PASSWORD, (number, self._realm, digests.sha256, digests.md5))
-                return self._read(connection)
+                digests_now = self._read(connection)
         except self._database.faults as error:
             raise self._unusable("changed", error) from error
+        self._seen = revision
+        return digests_now
 
     def _read(self, connection: Connection) -> Digests:
         found = connection.execute("SELECT number, realm, sha256, md5 FROM password").fetchall()
@@ -99,18 +113,20 @@ class PostgresBans:
     Invariant: `_known` is what stood in the database at revision `_seen`, or what has been made of it since by `save`.
     """
 
-    def __init__(self, database: PostgresDatabase) -> None:
+    def __init__(self, database: PostgresDatabase, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
+        self._clock = clock
         self._known: dict[str, BanSnapshot] = {}
         self._seen = -1
+        self._save_at = -math.inf
+        self._why_not = ""
 
     def load(self) -> tuple[BanSnapshot, ...]:
         try:
-            changes = self.changed()
+            return self._look().made
         except OSError as error:
             log.warning("earlier bans can't be read, and are not in force until they can: %s", error)
             return ()
-        return changes.made if changes is not None else ()
 
     def save(self, bans: tuple[BanSnapshot, ...]) -> None:
         wanted = {ban.address: ban for ban in bans}
@@ -118,15 +134,18 @@ class PostgresBans:
         lifted = [address for address in self._known if address not in wanted]
         if not made and not lifted:
             return
+        if self._clock() < self._save_at:
+            raise OSError(self._why_not)
         try:
             with self._database.changing() as connection:
-                revision = _count(connection, "ban")
+                revision = _count(connection, _BAN, self._database.server)
                 for ban in made:
                     connection.execute(_PUT_BAN, astuple(ban))
                 for address in lifted:
                     connection.execute("DELETE FROM ban WHERE address = ?", (address,))
         except self._database.faults as error:
-            raise OSError(self._database.clause(error)) from error
+            self._save_at, self._why_not = self._clock() + SAVE_AGAIN_S, self._database.clause(error)
+            raise OSError(self._why_not) from error
         self._known |= {ban.address: ban for ban in made}
         for address in lifted:
             del self._known[address]
@@ -135,11 +154,16 @@ class PostgresBans:
             self._seen = revision
 
     def changed(self) -> BanChanges | None:
+        if self._database.revision(_BAN) <= self._seen:
+            return None
+        changes = self._look()
+        return changes if changes.made or changes.lifted else None
+
+    def _look(self) -> BanChanges:
+        """At what stands in the database now."""
         try:
             with self._database.reading() as connection:
-                revision = _revision(connection, "ban")
-                if revision == self._seen:
-                    return None
+                revision = _revision(connection, _BAN)
                 present = {row[0]: BanSnapshot(*row) for row in connection.execute(_BANS)}
         except self._database.faults as error:
             raise OSError(self._database.clause(error)) from error

@@ -48,6 +48,11 @@ def standing(connection: Connection, name: str, dead_after_s: float) -> Standing
     return Standing(alive, frozenset(row[0] for row in rows) - alive.keys(), now_at)
 
 
+def revisions(connection: Connection) -> Mapping[str, int]:
+    """How often each subject has been changed."""
+    return dict(connection.execute("SELECT subject, number FROM revision").fetchall())
+
+
 def shared_key(connection: Connection) -> bytes:
     """The same for all servers; made by the first one that asks."""
     drawn = secrets.token_hex(_KEY_BYTES)

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from sip.credentials import PasswordDigests
 from sip.snapshots import HistoryQuery, NumberRecord, StoredBinding, TerminationReason
 from store import history, neighbours, servers
 from store.bindings import PutBinding, RemoveBinding
 from store.calls import EndCall, PutCall, beat
 from store.neighbours import Neighbours
 from store.postgres import PostgresConnection, PostgresDatabase
+from store.postgres_keepers import PostgresPasswords
 from tests.support.postgres import Cluster
 from tests.support.stored import BINDING, LIVE_CALL, NOON_AT, ended_call
 
@@ -176,6 +178,17 @@ class TestWhatTheyDo:
         one = bench.start("one")
         bench.write("two", *(PutBinding(replace(BINDING, binding_id=f"{n:016x}", server="two"), 1) for n in range(450)))
         one.wait(lambda: len(one.bindings) == 450, "all of them")
+
+    def test_passwords_and_bans_that_others_have_changed_are_noted_at_once(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(neighbours, "BEAT_S", 3600.0)
+        bench.start("one")
+        digests = PasswordDigests.of("100", "sipserver", "correct horse")
+        for server in ("two", ""):
+            before = bench.database("one").revision("password")
+            PostgresPasswords(bench.database(server), "sipserver").change("100", digests)
+            _until(lambda before=before: bench.database("one").revision("password") == before + 1)
 
 
 class TestFaults:

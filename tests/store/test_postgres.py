@@ -121,6 +121,27 @@ class TestTheName:
         with pytest.raises(psycopg.OperationalError):
             put(dead)
 
+    def test_what_is_left_of_its_own_last_connection_does_not_hold_it_up(
+        self, url: str, opened: Callable[..., PostgresDatabase]
+    ) -> None:
+        """Its network failed, which PostgreSQL has not noticed yet."""
+        left: list[PostgresConnection] = []
+
+        class Kept(PostgresConnection):
+            def close(self) -> None:
+                left.append(self)
+
+        database = PostgresDatabase(url, "one", lambda *arguments: Kept(connect(*arguments).raw))
+        database.open(NOON_AT)
+        with database.writing() as connection:
+            connection.execute("INSERT INTO server VALUES ('one', '', 0, extract(epoch FROM clock_timestamp()))")
+        database.leave()
+        database.open(NOON_AT)
+        assert kept(database) == 0
+        database.close()
+        for connection in left:
+            connection.raw.close()
+
     def test_a_command_needs_no_name(self, opened: Callable[..., PostgresDatabase]) -> None:
         opened("")
         opened("")
