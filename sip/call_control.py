@@ -297,6 +297,8 @@ class CallControl:
     def hang_up(self, call: Call, leg: Leg, side: int, now: float) -> None:
         """A BYE for one leg: what it belongs to is over when the BYE arrives, whatever the other phone makes of it
         (15.1.2).  The call goes on with another leg, if two phones had answered and the caller lets one go."""
+        if call.first_leg is not None:
+            call.first_leg.abandon("", now)
         leg.answered, leg.ended = False, True
         others = [other for other in call.legs.values() if other.answered]
         if others:

@@ -13,42 +13,33 @@ of a phone; once both have answered they are joined (`sip.joined`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, cast
 
 from sip.black_hole import black_hole_answer
-from sip.call_control import CallControl, remote_target
+from sip.call_control import CallControl
 from sip.calls import CALLER, Call, Dialog, Leg, Party
 from sip.errors import ParseError
 from sip.exchange import Exchange
+from sip.first_leg import ALLOW, FirstLeg, FirstPhones, Rejoin, own_contact
 from sip.flow import Flow, address_text
 from sip.forwarding import ResponseContext
 from sip.joined import Joined
-from sip.local_media import SDP, find_description
-from sip.local_request import own_uri
+from sip.local_media import SDP
 from sip.location import Binding
 from sip.media import NoMediaPorts
 from sip.message import Request, Response, make_response
-from sip.outcome import outcome
 from sip.proxy import Proxy
-from sip.routing import split_record_route
 from sip.sdp import SdpError
 from sip.snapshots import TerminationReason
 from sip.targets import targets
-from sip.timers import Timer
-from sip.transaction_client import ClientTransaction, InviteClientTransaction
 from sip.transaction_server import ServerTransaction
 from sip.uri import Uri
-
-RING_S: Final = 60.0
-"""So long the first number rings: whoever has asked for the call is about to sit at its phone."""
 
 GLARE_S: Final = 2.1
 """After a re-INVITE that has crossed one of the phone (RFC 3261 14.1: more than 2 seconds for its owner's side)."""
 
 _MAX_GLARES: Final = 3
-_ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK"
 
 
 class DialRefused(Exception):
@@ -57,63 +48,6 @@ class DialRefused(Exception):
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
-
-
-@dataclass(slots=True, eq=False)
-class FirstCall:
-    """Transaction context of the INVITE to one phone of the first number."""
-
-    call: Call
-    binding: Binding
-    client: ClientTransaction | None = None
-    final: Response | None = None
-    rang: bool = False
-    silent: bool = False
-    refused: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Rejoin:
-    """Transaction context of the re-INVITE that joins the first phone; `body` is the offer of the second one, which
-    waits for the ACK to its INVITE of number `cseq`."""
-
-    call: Call
-    leg: Leg
-    cseq: int
-    body: bytes
-    glares: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class FirstLeg:
-    """The server's half of the dialog with the phone that picks up, and what leads to it (`Call.first_leg`).
-
-    `winner` is the INVITE that was answered first, `ack_body` what its 200 is acknowledged with, also when it comes
-    again; `second_ack` is the ACK of the second phone."""
-
-    dialler: Dialler
-    call: Call
-    calls: list[FirstCall] = field(default_factory=list)
-    timer: Timer | None = None
-    cancel_cause: str = ""
-    winner: FirstCall | None = None
-    ack_body: bytes = b""
-    rejoin: Rejoin | None = None
-    second_ack: Request | None = None
-
-    @property
-    def is_up(self) -> bool:
-        """A phone of the first number has picked up."""
-        return self.winner is not None
-
-    def abandon(self, text: str, now: float) -> None:
-        """The call ends before both phones have answered."""
-        self.dialler.abandon(self, text, now)
-
-    def stop_timer(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
 
 
 class Upstream:
@@ -140,6 +74,7 @@ class Dialler:
         self._x = exchange
         self._control = control
         self._proxy = proxy
+        self.first = FirstPhones(exchange, control, self._call_second)
 
     # -------------------------------------------------------------------------------------------- the first phone
 
@@ -148,7 +83,7 @@ class Dialler:
         x = self._x
         bindings = self._check(from_number, to_number)
         flow, identity = bindings[0].flow, x.identity
-        tag, contact = identity.new_tag(), _own_contact(to_number, flow)
+        tag, contact = identity.new_tag(), own_contact(to_number, flow)
         callee = f'"{to_number}" <sip:{to_number}@{flow.sent_by}>;tag={tag}'
         caller = Party(from_number, "", f"<sip:{from_number}@{flow.sent_by}>", flow, contact=bindings[0].contact)
         call = Call(identity.new_call_id(), caller, to_number, x.wall(now), x.calls.new_journal())
@@ -157,12 +92,7 @@ class Dialler:
         x.calls.add(call)
         text = f"asked to connect {from_number} with {to_number}: {from_number} is rung first"
         call.journal.decided(x.wall(now), text)
-        cseq = call.joined.next_cseq(CALLER)
-        for binding in bindings:
-            leg.calls.append(FirstCall(call, binding))
-        leg.timer = x.timers.start(now + RING_S, partial(self._rung_in_vain, leg))
-        for first in list(leg.calls):
-            self._invite(first, leg, callee, cseq, now, auto_answer=auto_answer)
+        self.first.ring(leg, bindings, now, auto_answer=auto_answer)
         return call
 
     def _check(self, from_number: str, to_number: str) -> list[Binding]:
@@ -181,130 +111,6 @@ class Dialler:
             raise DialRefused(503, "The server has as many calls as it can carry, or is about to end.")
         return bindings
 
-    def _invite(
-        self, first: FirstCall, leg: FirstLeg, callee: str, cseq: int, now: float, *, auto_answer: bool
-    ) -> None:
-        binding, call = first.binding, leg.call
-        flow = binding.flow
-        number = binding.number
-        to = Party(number, "", f"<sip:{number}@{flow.sent_by}>", flow, contact=binding.contact)
-        headers = [("Contact", f"<{_own_contact(call.to_number, flow)}>"), ("Allow", _ALLOW)]
-        if auto_answer:
-            # No RFC says how; these two are what most desk phones understand.
-            headers += [
-                ("Call-Info", f"<sip:{flow.sent_by}>;answer-after=0"),
-                ("Alert-Info", f"<http://{flow.sent_by}>;info=alert-autoanswer"),
-            ]
-        request = self._control.request_to(to, "INVITE", callee, call.call_id, cseq, headers)
-        first.client = self._x.layer.send_request(request, flow, now, first)
-
-    def on_response(self, first: FirstCall, response: Response, now: float) -> None:
-        """From a phone of the first number."""
-        leg = first.call.first_leg
-        if not isinstance(leg, FirstLeg):
-            return
-        if response.status < 200:
-            first.rang = first.rang or response.status >= 180
-        elif response.status < 300:
-            self._picked_up(first, leg, response, now)
-        else:
-            self._first_failed(first, leg, response, now)
-
-    def on_silence(self, first: FirstCall, now: float) -> None:
-        """A phone of the first number has not answered, or could not be reached."""
-        leg = first.call.first_leg
-        if isinstance(leg, FirstLeg) and first.final is None and first.client is not None:
-            first.silent = not first.rang
-            status = 487 if leg.cancel_cause else 408
-            self._first_failed(first, leg, make_response(first.client.request, status), now)
-
-    def _rung_in_vain(self, leg: FirstLeg, now: float) -> None:
-        leg.timer = None
-        self._cancel(leg, "setup timeout", now)
-
-    def _cancel(self, leg: FirstLeg, cause: str, now: float, reason: str = "") -> None:
-        leg.cancel_cause = leg.cancel_cause or cause
-        headers = [("Reason", reason)] if reason else []
-        for first in leg.calls:
-            if first.final is None and isinstance(first.client, InviteClientTransaction):
-                first.client.cancel(now, headers)
-
-    def _first_failed(self, first: FirstCall, leg: FirstLeg, response: Response, now: float) -> None:
-        if first.final is not None:
-            return
-        first.final = response
-        call = leg.call
-        if leg.is_up or not call.live or any(each.final is None for each in leg.calls):
-            return
-        best = min((each.final for each in leg.calls if each.final is not None), key=lambda final: final.status)
-        reason, text = outcome(
-            best,
-            call.caller.number,
-            rang=any(each.rang for each in leg.calls),
-            cancel_cause=leg.cancel_cause,
-            unreachable=all(each.silent for each in leg.calls),
-        )
-        self._control.finish(call, reason, best.status, text, "caller", now)
-
-    def _picked_up(self, first: FirstCall, leg: FirstLeg, response: Response, now: float) -> None:
-        call = leg.call
-        party = self._party(first.binding.number, first.binding.flow, response)
-        if first is leg.winner and party.tag == call.caller.tag:
-            self._acknowledge(call, call.caller, response.cseq.number, leg.ack_body)
-            return
-        is_first = first.final is None
-        first.final = response
-        if leg.is_up or not call.live or leg.cancel_cause:
-            self._decline(call, party, response, now, is_first=is_first)
-            return
-        try:
-            offer = find_description(response.headers.get("content-type") or "", response.body)
-            leg.ack_body = black_hole_answer(offer)
-        except ParseError as error:
-            self._decline(call, party, response, now, is_first=True)
-            text = f"the phone of {call.caller.number} offers no sound that can be used: {error}"
-            self._control.finish(call, TerminationReason.ERROR, 488, text, "server", now)
-            return
-        leg.winner = first
-        leg.stop_timer()
-        self._x.calls.rename(call, party.tag)
-        call.caller = party
-        assert call.joined is not None
-        call.joined.contact = f"<{_own_contact(call.to_number, party.flow)}>"
-        seen = Party(call.to_number, call.joined.tag, call.joined.callee, party.flow)
-        call.legs[call.joined.tag] = Leg(seen, None)
-        self._acknowledge(call, party, response.cseq.number, leg.ack_body)
-        self._cancel(leg, "", now, 'SIP;cause=200;text="Call completed elsewhere"')
-        call.journal.decided(self._x.wall(now), f"{party.number} has picked up; {call.to_number} is called")
-        self._call_second(call, now)
-
-    def _party(self, number: str, flow: Flow, response: Response) -> Party:
-        route_set = split_record_route(response.headers.values("record-route"), self._x.identity)[0]
-        return Party(
-            number,
-            response.to.tag or "",
-            response.headers.get("to") or "",
-            flow,
-            contact=remote_target(response),
-            route_set=route_set,
-        )
-
-    def _acknowledge(self, call: Call, party: Party, cseq: int, body: bytes = b"") -> None:
-        """ACK a 2xx of the first phone."""
-        assert call.joined is not None
-        ack = self._control.request_to(party, "ACK", call.joined.callee, call.call_id, cseq)
-        if body:
-            ack.set_body(body, SDP)
-        self._x.send(party.flow, ack, call)
-
-    def _decline(self, call: Call, party: Party, response: Response, now: float, *, is_first: bool) -> None:
-        """One more phone has picked up, or too late: accept, and hang up there (RFC 3261 13.2.2.4)."""
-        assert call.joined is not None
-        self._acknowledge(call, party, response.cseq.number)
-        if is_first:
-            cseq = response.cseq.number + 1
-            self._control.send_bye_to(call, party, call.joined.callee, cseq, "answered elsewhere", now)
-
     # -------------------------------------------------------------------------------------------- the second number
 
     def _call_second(self, call: Call, now: float) -> None:
@@ -314,8 +120,8 @@ class Dialler:
         dialled = Uri.parse(f"sip:{call.to_number}@{caller.flow.sent_by}")
         called = Party(call.to_number, "", f"<{dialled.text}>", caller.flow, contact=dialled)
         cseq = call.joined.next_cseq(1 - CALLER)
-        contact = caller.contact.text if caller.contact is not None else _own_contact(caller.number, caller.flow)
-        headers = (("Contact", f"<{contact}>"), ("Allow", _ALLOW))
+        contact = caller.contact.text if caller.contact is not None else own_contact(caller.number, caller.flow)
+        headers = (("Contact", f"<{contact}>"), ("Allow", ALLOW))
         request = self._control.request_to(called, "INVITE", caller.address, call.call_id, cseq, headers)
         upstream = Upstream(self, call, caller.flow)
         # The upstream is no transaction that could end; the branches go when theirs have.
@@ -372,7 +178,7 @@ class Dialler:
         call = rejoin.call
         if not call.live or call.joined is None:
             return
-        headers = (("Contact", call.joined.contact), ("Allow", _ALLOW))
+        headers = (("Contact", call.joined.contact), ("Allow", ALLOW))
         cseq = call.joined.next_cseq(CALLER)
         request = self._control.request_to(call.caller, "INVITE", call.joined.callee, call.call_id, cseq, headers)
         request.set_body(rejoin.body, SDP)
@@ -384,7 +190,7 @@ class Dialler:
         if response.status < 200:
             return
         if response.status < 300:
-            self._acknowledge(call, call.caller, response.cseq.number)
+            self.first.acknowledge(call, call.caller, response.cseq.number)
             if call.live and isinstance(first_leg, FirstLeg) and first_leg.second_ack is None:
                 self._pass_on(rejoin, first_leg, response, now)
         elif response.status == 491 and rejoin.glares < _MAX_GLARES and call.live:
@@ -434,7 +240,7 @@ class Dialler:
         elif leg.is_up:
             self._hang_up_first(leg.call, text, now)
         else:
-            self._cancel(leg, "server", now)
+            self.first.cancel(leg, "server", now)
 
     def _settle_second(self, leg: FirstLeg, rejoin: Rejoin) -> None:
         """The second phone waits for its ACK, and only then can be told that the call is over (RFC 3261 15)."""
@@ -460,7 +266,3 @@ def _quiet_answer(offer: bytes) -> bytes:
         return black_hole_answer(offer)
     except SdpError:
         return b""
-
-
-def _own_contact(number: str, flow: Flow) -> str:
-    return own_uri("sip", Uri.parse(f"sip:{number}@{flow.sent_by}"), flow)

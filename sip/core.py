@@ -21,7 +21,7 @@ from faults import FaultLog
 from sip.admission import Admission
 from sip.call_control import CallControl
 from sip.calls import CALLER, Call, CallTable, Dialog
-from sip.click_to_dial import Dialler, FirstCall, Rejoin
+from sip.click_to_dial import Dialler
 from sip.constants import METHODS
 from sip.contact_rules import contact_fault
 from sip.credentials import Credentials
@@ -30,6 +30,7 @@ from sip.errors import ParseError
 from sip.events import EventSink, EventType, end_of_binding
 from sip.exchange import Exchange
 from sip.facts import Departure, Fact
+from sip.first_leg import FirstCall, Rejoin
 from sip.flow import Flow, address_text, response_flow, stamp_via
 from sip.forwarding import Branch, ResponseContext
 from sip.gatekeeper import is_for_server
@@ -562,7 +563,7 @@ class SipCore:
         elif isinstance(context, DialogRequest):
             self._agent.on_response(context, response, now)
         elif isinstance(context, FirstCall):
-            self._dialler.on_response(context, response, now)
+            self._dialler.first.on_response(context, response, now)
         elif isinstance(context, Rejoin):
             self._dialler.on_rejoin(context, response, now)
         elif isinstance(context, Ping):
@@ -578,7 +579,7 @@ class SipCore:
         elif isinstance(context, DialogRequest):
             self._agent.on_timeout(context, now)
         elif isinstance(context, FirstCall):
-            self._dialler.on_silence(context, now)
+            self._dialler.first.on_silence(context, now)
         elif isinstance(context, Rejoin):
             self._dialler.on_lost(context, now)
         elif isinstance(context, Ping):
@@ -598,7 +599,7 @@ class SipCore:
             elif isinstance(context, DialogRequest):
                 self._agent.on_timeout(context, now)
             elif isinstance(context, FirstCall):
-                self._dialler.on_silence(context, now)
+                self._dialler.first.on_silence(context, now)
             elif isinstance(context, Rejoin):
                 self._dialler.on_lost(context, now)
             elif isinstance(context, Ping):

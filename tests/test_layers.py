@@ -81,6 +81,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "sip.local_agent",
     ),
     ("sip.proxy",),
+    ("sip.first_leg",),
     ("sip.click_to_dial",),
     ("sip.admission",),
     ("sip.sharing",),

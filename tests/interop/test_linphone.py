@@ -40,6 +40,28 @@ def test_linphone_calls_baresip_holds_and_resumes(
     assert_heard_each_other(caller, callee)
 
 
+@pytest.mark.parametrize("linphone_is_first", [True, False])
+def test_the_server_connects_linphone_and_baresip(
+    exchange: Exchange,
+    linphone: Callable[..., Linphone],
+    baresip: Callable[..., Baresip],
+    linphone_is_first: bool,
+) -> None:
+    """Click to dial: INVITEs without an offer, and a re-INVITE that brings the sound."""
+    one, other = linphone("102", LINPHONE_HZ), baresip("101", BARESIP_HZ)
+    numbers = ("102", "101") if linphone_is_first else ("101", "102")
+    exchange.post("/api/calls", dict(zip(("from", "to"), numbers, strict=True)))
+    one.expect("Receiving new incoming call")
+    one.answer()
+    other.expect("CALL_ESTABLISHED")
+    exchange.wait_for_audio(TALK_PACKETS)
+
+    one.hang_up()
+    other.expect("CALL_CLOSED")
+    assert_ended_normally(exchange, *numbers, "caller" if linphone_is_first else "callee")
+    assert_heard_each_other(one, other)
+
+
 @pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
 def test_baresip_calls_linphone(
     exchange: Exchange, linphone: Callable[..., Linphone], baresip: Callable[..., Baresip], transport: str

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 
 import pytest
 
 from sip.black_hole import black_hole_answer
-from sip.click_to_dial import GLARE_S, RING_S, DialRefused
+from sip.click_to_dial import GLARE_S, DialRefused
+from sip.first_leg import RING_S
 from sip.sdp import Direction, SdpError, SessionDescription
 from sip.snapshots import CallSnapshot, CallState
 from tests.support.bench_phone import Dialog, FakePhone
@@ -410,6 +412,51 @@ def test_it_is_ended_between_the_answer_of_the_second_and_its_ack(
     assert ack.cseq == rejoin.cseq
     alice.respond(bye, 200, "OK")
     bob.expect_nothing()
+
+
+def test_the_first_hangs_up_between_the_answer_of_the_second_and_its_ack(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone
+) -> None:
+    dial(office)
+    caller = pick_up(alice)
+    bob.answer(bob.expect("INVITE"))
+    rejoin = alice.expect("INVITE")
+    caller.request("BYE")
+    bob.expect("ACK")
+    bob.respond(bob.expect("BYE"), 200, "OK")
+    caller.expect("200 BYE")
+    alice.respond(rejoin, 487)
+    alice.expect("ACK")
+    assert ended(office)[:2] == ("normal", "caller")
+
+
+def test_a_call_of_the_server_leaves_no_reference_cycle(office: CoreHarness, alice: FakePhone, bob: FakePhone) -> None:
+    """Cycles wait for the garbage collector, and its pauses are heard in every call."""
+
+    def calls() -> None:
+        call = connect(office, alice, bob)
+        call.caller.request("BYE")
+        bob.respond(bob.expect("BYE"), 200, "OK")
+        alice.expect("200 BYE")
+        dial(office)
+        alice.respond(alice.expect("INVITE"), 486)
+        alice.expect("ACK")
+        dial(office)
+        pick_up(alice)
+        bob.respond(bob.expect("INVITE"), 486)
+        alice.respond(alice.expect("BYE"), 200, "OK")
+        office.advance(100)
+        office.forget()
+
+    calls()
+    office.events.forget()
+    gc.collect()
+    gc.disable()
+    try:
+        calls()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 # ------------------------------------------------------------------------------------------------ the black hole
