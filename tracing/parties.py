@@ -45,13 +45,18 @@ def parties(trace: CallTrace) -> tuple[TracedParty, ...]:
         key = (message.is_received ^ message.is_response, branch_of(sip))
         if isinstance(sip, Request):
             if not message.is_repeated and not tag_of(sip) and (not message.is_received or not found):
-                found[key] = _begun(trace, message, sip, known)
+                found[key] = _begun(
+                    trace, message, sip, known, is_asked_for=not any(is_caller for is_caller, _ in found)
+                )
         elif key in found:
             found[key] = _answered(found[key], message, is_caller=not message.is_received)
     return tuple(found.values())
 
 
-def _begun(trace: CallTrace, message: TracedMessage, sip: Request, known: dict[str, TraceEntry]) -> TracedParty:
+def _begun(
+    trace: CallTrace, message: TracedMessage, sip: Request, known: dict[str, TraceEntry], *, is_asked_for: bool
+) -> TracedParty:
+    """`is_asked_for`: no phone has called, so somebody has asked the server to connect two, and the caller is rung."""
     address = address_text(message.remote)
     if message.is_received:
         role, number, user_agent, contact = "caller", trace.call.from_number, sip.user_agent, contact_of(sip)
@@ -59,7 +64,8 @@ def _begun(trace: CallTrace, message: TracedMessage, sip: Request, known: dict[s
         details = known[address].details if address in known else {}
         uri = or_none(lambda: sip.uri)
         number = str(details.get("number") or (uri.number if uri is not None else trace.call.to_number))
-        role, user_agent, contact = "callee", str(details.get("userAgent", "")), sip.uri_text
+        role = "caller" if is_asked_for and number == trace.call.from_number else "callee"
+        user_agent, contact = str(details.get("userAgent", "")), sip.uri_text
     return TracedParty(role, number, address, message.entry.transport, user_agent, contact, message.entry.at)
 
 

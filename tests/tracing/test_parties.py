@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.support.dialogues import ALICE, BEGAN_AT, DESK, INVITE, decided, make_trace, received, sent, sip
+from tracing.ladder import ladder
 from tracing.parties import TracedParty, parties
 
 
@@ -71,3 +72,15 @@ def test_hostile_messages_leave_gaps_and_break_nothing() -> None:
     found = parties(make_trace(received(0, ALICE, bad), received(0, ALICE, b"INVITE"), sent(0, DESK, bad)))
     assert [(party.role, party.contact) for party in found] == [("caller", ""), ("callee", "sip:101@192.168.1.11")]
     assert parties(make_trace(received(0, ALICE, b"\xff" * 40))) == ()
+
+
+def test_where_the_server_was_asked_to_connect_two_the_first_that_is_rung_is_the_caller() -> None:
+    rung = sent(0.0, ALICE, sip("INVITE sip:100@192.168.1.10 SIP/2.0", branch="b1"))
+    picked_up = received(1.0, ALICE, sip("SIP/2.0 200 OK", "Server: Wall 2", branch="b1", tag="a"))
+    called = sent(1.0, DESK, sip("INVITE sip:101@192.168.1.11 SIP/2.0", branch="b2"))
+    trace = make_trace(rung, picked_up, called)
+    assert [(party.role, party.number, party.status) for party in parties(trace)] == [
+        ("caller", "100", 200),
+        ("callee", "101", 0),
+    ]
+    assert [each.name for each in ladder(trace).participants] == ["100", "server", "101"]
