@@ -84,6 +84,21 @@ def test_the_story_of_a_call_that_failed(browser: Browser, office: Office, home:
     assert call.call_id in found
 
 
+def test_two_phones_are_connected_from_the_page(browser: Browser, office: Office, home: str) -> None:
+    alice, bob = office.phones("100", "101")
+    with visit(browser, home) as page:
+        page.get_by_label("First").select_option("100")
+        page.get_by_label("Then").fill("101")
+        page.get_by_role("button", name="Call", exact=True).click()
+        at_alice = alice.expect_call()
+        at_alice.ring()
+        at_alice.answer()
+        at_bob = bob.expect_call()
+        at_bob.ring()
+        at_bob.answer()
+        text(page, "article", "talking")
+
+
 def test_bans_are_made_and_lifted(browser: Browser, office: Office, home: str) -> None:
     office.unregistered("999").send_register().wait_final()
     with visit(browser, f"{home}#/security") as page:
