@@ -157,9 +157,12 @@ class Transaction(Generic[OwnerT]):
     # -------------------------------------------------------------------------------------------- timers
 
     def _start(self, timer: Input, delay_s: float, now: float) -> None:
+        self._start_at(timer, now + delay_s)
+
+    def _start_at(self, timer: Input, deadline: float) -> None:
         if self._timers is None:
             self._timers = {}
-        self._timers[timer] = self._owner.timers.start(now + delay_s, self._fire, timer)
+        self._timers[timer] = self._owner.timers.start(deadline, self._fire, timer)
 
     def _fire(self, timer: Input, now: float) -> None:
         if self._timers is not None:

@@ -150,7 +150,7 @@ class ClientTransaction(Transaction[ClientOwner]):
 class InviteClientTransaction(ClientTransaction):
     """17.1.1 with RFC 6026.  Nothing here ends PROCEEDING but a final response or `cancel`: Timer C is the proxy's."""
 
-    __slots__ = ("_cancel_headers",)
+    __slots__ = ("_begun_at", "_cancel_headers")
 
     def __init__(
         self,
@@ -163,15 +163,18 @@ class InviteClientTransaction(ClientTransaction):
     ) -> None:
         super().__init__(owner, key, request, flow, user, context)
         self._cancel_headers: Sequence[tuple[str, str]] | None = None
+        self._begun_at = 0.0
 
     def begin(self, now: float) -> None:
         self._data = self.request.to_bytes()
         self._owner.transmit(self.flow, self._data, self)
+        self._begun_at = now
         settings = self._owner.settings
-        if not self.flow.reliable:
+        if self.flow.reliable:
+            self._start(Input.TIMER_B, settings.timer_b_s, now)
+        else:
             self._interval_s = settings.timer_a_s
             self._start(Input.TIMER_A, self._interval_s, now)
-        self._start(Input.TIMER_B, settings.timer_b_s, now)
 
     @property
     def cancelled(self) -> bool:
@@ -196,6 +199,9 @@ class InviteClientTransaction(ClientTransaction):
         # 17.1.1.2: no cap at T2.
         self._interval_s *= 2
         self._start(Input.TIMER_A, self._interval_s, now)
+        # Timer B counts from the beginning, but most INVITEs get a response before their first copy, and need none.
+        if self._timers is None or Input.TIMER_B not in self._timers:
+            self._start_at(Input.TIMER_B, self._begun_at + self._owner.settings.timer_b_s)
 
     def _start_d(self, _subject: object, now: float) -> None:
         if not self.flow.reliable:

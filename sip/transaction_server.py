@@ -197,7 +197,7 @@ class NonInviteServerTransaction(ServerTransaction):
     """17.2.2 with RFC 4320.  Invariant: in COMPLETED it is kept by the layer for Timer J and holds no more than key,
     flow, response bytes and the user's context; `kept_bytes` is how much that is at most."""
 
-    __slots__ = ("kept_bytes",)
+    __slots__ = ("_expires_at", "kept_bytes")
 
     def await_answer(self, now: float) -> None:
         """The user has not answered at once: time the 100 of RFC 4320 4.1 and the end of all waiting.
@@ -205,8 +205,11 @@ class NonInviteServerTransaction(ServerTransaction):
         Apart from creation, because most requests are answered within it and then need neither timer.
         """
         settings = self._owner.settings
-        self._start(Input.TRYING_DUE, settings.trying_s, now)
-        self._start(Input.EXPIRY, settings.expiry_s, now)
+        self._expires_at = now + settings.expiry_s
+        if settings.trying_s < settings.expiry_s:
+            self._start(Input.TRYING_DUE, settings.trying_s, now)
+        else:
+            self._start_at(Input.EXPIRY, self._expires_at)
 
     def respond(self, response: Response, now: float) -> None:
         """Send the final response.  A provisional is discarded, a 408 ends the transaction unsent (RFC 4320 4), and a
@@ -227,6 +230,7 @@ class NonInviteServerTransaction(ServerTransaction):
         self._step(Input.TIMER_J, None, now)
 
     def _send_trying(self, _subject: Any, now: float) -> None:
+        self._start_at(Input.EXPIRY, self._expires_at)
         self._send(make_response(self.request, 100), now)
 
     def _start_j(self, _subject: object, now: float) -> None:
