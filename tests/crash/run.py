@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.crash.load import Calls, RegistrationLedger, Registrations, Worker
 from tests.support.api_client import ApiClient
-from tests.support.program import FREE_PORTS, Program, Running
+from tests.support.program import FREE_PORTS, ForkedProgram, Running
 
 LIVES_S = (0.3, 2.5)
 """How long a server is under load before it is killed, at least and at most."""
@@ -50,13 +50,13 @@ def run(kills: int, seed: int, directory: Path, report: Report, **settings: str)
     """Each life of the server is killed, and looked at in the next one; `settings` are added to those of the test."""
     chance = random.Random(seed)
     settings = SETTINGS | settings
-    server = Running(Program(directory, **settings))
+    server = Running(ForkedProgram(directory, **settings))
     ports = {"SIP_PORT": str(server.sip_port), "API_PORT": str(server.api_port)}
     try:
         for number in range(1, kills + 1):
             began_at = time.time()
             workers = _live_and_die(server, chance)
-            server = Running(Program(directory, **(settings | ports)))
+            server = Running(ForkedProgram(directory, **(settings | ports)))
             before = len(report.lost)
             _look(ApiClient(server), workers, began_at, report)
             report.lost[before:] = [f"kill {number}: {line}" for line in report.lost[before:]]

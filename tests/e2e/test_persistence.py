@@ -21,7 +21,7 @@ from tests.support.api_client import ApiClient
 from tests.support.office import Office, eventually, office_config
 from tests.support.phone import SoftPhone
 from tests.support.phone_call import IncomingCall, OutgoingCall
-from tests.support.program import FREE_PORTS, Ended, Program, Running
+from tests.support.program import FREE_PORTS, Ended, ForkedProgram, Running
 from tests.support.stored import DAY_S, ended_call, rows
 
 
@@ -36,9 +36,9 @@ class House:
         self._ports: dict[str, str] = {}
         self._running: Running | None = None
 
-    def run(self, *arguments: str, **settings: str) -> Program:
+    def run(self, *arguments: str, **settings: str) -> ForkedProgram:
         """The program with these arguments, not waited for."""
-        program = Program(self.directory, *arguments, **(FREE_PORTS | self._ports | self.settings | settings))
+        program = ForkedProgram(self.directory, *arguments, **(FREE_PORTS | self._ports | self.settings | settings))
         self._stack.callback(program.kill)
         return program
 

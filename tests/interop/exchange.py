@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +11,8 @@ from typing import Any
 from config import SETTINGS
 from rtp.loop import MAX_WAITING
 from rtp.pool import MAX_RESTING
-from tests.interop.programs import Program, eventually, free_ports, is_free
+from tests.interop.programs import ServerProgram, eventually, free_ports, is_free
 from tests.support.tls import TlsFiles
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 MEDIA_PORTS = 400
 """Ports for media: a hundred calls at a time."""
@@ -48,7 +45,7 @@ class Exchange:
             "LOG_FILE": str(directory / "sip-server.log"),
             **more_settings,
         }
-        self.program = Program([sys.executable, PROJECT / "sipserver.py"], directory, settings)
+        self.program = ServerProgram(directory, settings)
         try:
             self.port = int(self.program.wait_for(r"SIP +127\.0\.0\.1:(\d+)")[1])
             self.tls_port = int(self.program.wait_for(r"127\.0\.0\.1:(\d+)  TLS")[1])

@@ -17,9 +17,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import pytest
+
+from tests.support.forked import Forked, fork
 
 LIMIT_S = 15.0
 """How long one step may take before the test fails; never how long it does take."""
@@ -115,17 +117,23 @@ class Program:
         self._changed = threading.Condition()
         self._ended = False
         self._source, sink = os.openpty() if terminal else os.pipe()
-        self._process = subprocess.Popen(
+        self._stdin: IO[bytes] | None = None
+        self._process = self._start(directory, {**os.environ, **(environment or {})}, sink)
+        os.close(sink)
+        self._reader = threading.Thread(target=self._read, name=f"reads {self.name}", daemon=True)
+        self._reader.start()
+
+    def _start(self, directory: Path, environment: Mapping[str, str], sink: int) -> subprocess.Popen[bytes] | Forked:
+        process = subprocess.Popen(
             self.arguments,
             cwd=directory,
-            env={**os.environ, **(environment or {})},
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=sink,
             stderr=subprocess.STDOUT,
         )
-        os.close(sink)
-        self._reader = threading.Thread(target=self._read, name=f"reads {self.name}", daemon=True)
-        self._reader.start()
+        self._stdin = process.stdin
+        return process
 
     def _read(self) -> None:
         # A terminal whose program has gone answers EIO where a pipe says end of file.
@@ -156,9 +164,9 @@ class Program:
 
     def type(self, line: str) -> None:
         """Give it a line on its standard input."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(line.encode() + b"\n")
-        self._process.stdin.flush()
+        assert self._stdin is not None
+        self._stdin.write(line.encode() + b"\n")
+        self._stdin.flush()
 
     def wait(self, limit_s: float = LIMIT_S) -> int:
         """Its exit status."""
@@ -179,13 +187,23 @@ class Program:
         self._process.wait()
         self._reader.join()
         os.close(self._source)
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
+        if self._stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._stdin.close()
         print(f"--- {' '.join(self.arguments)}: exit status {self._process.returncode}\n{_tail(self.output)}")
         for log in self._logs:
             if log.exists():
                 print(f"--- {log.name}\n{_tail(log.read_text('utf-8', 'replace'))}")
+
+
+class ServerProgram(Program):
+    """`python sipserver.py`, forked from a process that has loaded it."""
+
+    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+        super().__init__(["sipserver.py"], directory, environment)
+
+    def _start(self, directory: Path, environment: Mapping[str, str], sink: int) -> Forked:
+        return fork(self.arguments[1:], directory, environment, sink, sink)
 
 
 def _tail(text: str) -> str:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from unittest import mock
 
 import sipserver
+from tests.support.forked import Forked, fork
 
 PROGRAM = Path(__file__).resolve().parents[2] / "sipserver.py"
 LIMIT_S = 20.0
@@ -64,37 +65,67 @@ def run_here(directory: Path, *arguments: str, typed: str = "", **settings: str)
 
 
 class Program:
-    """`sipserver.py` in a directory of its own, with nothing in the environment but `settings`."""
+    """`python sipserver.py` in a directory of its own, with nothing in the environment but `settings`."""
+
+    process: subprocess.Popen[str] | Forked
 
     def __init__(self, directory: Path, *arguments: str, **settings: str) -> None:
         self.directory = directory
+        self._start(arguments, settings)
+
+    def _start(self, arguments: tuple[str, ...], settings: dict[str, str]) -> None:
         self.process = subprocess.Popen(
             [sys.executable, str(PROGRAM), *arguments],
-            cwd=directory,
+            cwd=self.directory,
             env=settings,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        assert self.process.stdout is not None
+        self._stdout = self.process.stdout
 
     def wait_ready(self) -> str:
         """The banner, read up to its last line."""
-        assert self.process.stdout is not None
         lines = []
-        for line in self.process.stdout:
+        for line in self._stdout:
             lines.append(line)
             if "Ctrl+C" in line:
                 return "".join(lines)
         raise AssertionError(f"no banner, but {self.wait()}")
 
     def wait(self) -> Ended:
+        assert isinstance(self.process, subprocess.Popen)
         output, errors = self.process.communicate(timeout=LIMIT_S)
         return Ended(self.process.returncode, output, errors)
 
     def kill(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-            self.process.communicate()
+            self.wait()
+
+
+class ForkedProgram(Program):
+    """The same without the start of an interpreter: for tests of what lasts from one process to the next.
+
+    It may print as much as a pipe holds before somebody reads it."""
+
+    process: Forked
+
+    def _start(self, arguments: tuple[str, ...], settings: dict[str, str]) -> None:
+        self._stderr = os.fdopen(os.memfd_create("stderr"), "r+", encoding="utf-8")
+        source, sink = os.pipe()
+        self._stdout = os.fdopen(source, encoding="utf-8")
+        try:
+            self.process = fork(arguments, self.directory, settings, sink, self._stderr.fileno())
+        finally:
+            os.close(sink)
+
+    def wait(self) -> Ended:
+        status = self.process.wait(LIMIT_S)
+        with self._stdout, self._stderr:
+            self._stderr.seek(0)
+            return Ended(status, self._stdout.read(), self._stderr.read())
 
 
 class Running:
