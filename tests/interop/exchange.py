@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from config import SETTINGS
 from rtp.loop import MAX_WAITING
@@ -103,6 +104,11 @@ class Exchange:
         history = eventually(ended, f"{count} ended calls")
         assert len(history) == count
         return history
+
+    def explained(self, call: dict[str, Any]) -> tuple[str, list[str]]:
+        """What the server says of a call: the verdict, and the rules that have spoken."""
+        explanation = self.get(f"/api/calls/{quote(call['callId'], safe='')}/explain")
+        return explanation["verdict"], [finding["rule"] for finding in explanation["findings"]]
 
     def assert_idle(self) -> None:
         """No call, no stream, and no more media ports bound than rest for the next call or wait to be closed."""

@@ -51,6 +51,7 @@ def test_call_with_sound_both_ways(
     callee.expect("CALL_CLOSED")
     [call] = exchange.ended_calls(1)
     assert (call["terminationReason"], call["statusCode"], call["endedBy"]) == ("normal", 200, ended_by)
+    assert exchange.explained(call) == ("good", [])
     exchange.assert_idle()
 
     caller.quit()
@@ -121,6 +122,7 @@ def test_hold_and_resume(exchange: Exchange, baresip: Phones) -> None:
     caller.expect("CALL_CLOSED")
     [call] = exchange.ended_calls(1)
     assert call["terminationReason"] == "normal"
+    assert exchange.explained(call) == ("good", [])
     exchange.assert_idle()
 
 
@@ -131,6 +133,7 @@ def test_call_to_a_phone_that_is_gone(exchange: Exchange, baresip: Phones) -> No
     assert caller.expect("CALL_CLOSED")["param"].startswith("480 ")
     [call] = exchange.ended_calls(1)
     assert (call["terminationReason"], call["statusCode"]) == ("unreachable", 480)
+    assert exchange.explained(call) == ("failed", ["callee-not-registered"])
     exchange.assert_idle()
 
 
