@@ -413,7 +413,7 @@ def too_many_phones() -> Scene:
 def a_fault_of_ours() -> Scene:
     it = Scene().register()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(it.office.core._proxy, "_fork", lambda *_: 1 / 0)
+        patch.setattr("sip.proxy.breadth_shares", lambda *_: 1 / 0)
         it.dial()
     return it
 
