@@ -30,7 +30,7 @@ def test_an_unknown_path_is_404(client, path) -> None:
     [
         ("POST", "/api/users", {"GET", "HEAD", "OPTIONS"}),
         ("GET", "/api/users/100", {"DELETE", "OPTIONS"}),
-        ("BREW", "/api/calls", {"GET", "HEAD", "OPTIONS"}),
+        ("BREW", "/api/calls", {"GET", "HEAD", "OPTIONS", "POST"}),
         ("TRACE", "/healthz", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
@@ -43,7 +43,7 @@ def test_a_wrong_method_is_405_with_allow(client, method, path, allowed) -> None
 def test_options_says_what_is_allowed(client) -> None:
     answer = client.options("/api/calls")
     assert answer.status_code == 200
-    assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+    assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
 
 
 def test_too_large_a_body_is_413_and_the_largest_allowed_is_not(client) -> None:
