@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 
@@ -16,10 +17,10 @@ import sip.call_control
 import sip.calls
 import sip.media_watch
 from sip.timers import TimerSettings
-from tests.support.explained import ExplainedOffice, say
+from tests.support.explained import ExplainedOffice, key_of, say
 from tests.support.office import eventually
 from tests.support.phone import SoftPhone
-from tests.support.phone_call import OutgoingCall
+from tests.support.phone_call import IncomingCall, OutgoingCall
 from tests.support.rtp import MediaPort, RtpPacket, free_media_range
 from tests.support.sip_text import SipText
 from tests.support.tls import TlsFiles
@@ -720,3 +721,38 @@ def test_more_content_than_announced(office: ExplainedOffice) -> None:
     bob.link.send_bytes(response.to_bytes() + b"a=changed by a router\r\n", ("127.0.0.1", office.server.sip_port))
     call.wait_ringing()
     assert office.keys(call) == ["sip-alg.length likely"]
+
+
+# ------------------------------------------------------------------------------------------------ click to dial
+
+
+def connected(office: ExplainedOffice) -> tuple[str, IncomingCall, IncomingCall]:
+    """Two phones that were asked for by the API, the first of which has answered."""
+    alice, bob = office.pair()
+    answer = office.api.request("POST", "/api/calls", {"from": alice.number, "to": bob.number})
+    first = alice.expect_call()
+    first.answer()
+    return answer.json["callId"], first, bob.expect_call()
+
+
+def explained(office: ExplainedOffice, call_id: str) -> tuple[str, list[str]]:
+    answer = office.api.get(f"/api/calls/{quote(call_id, safe='')}/explain")
+    return answer["verdict"], [key_of(finding) for finding in answer["findings"]]
+
+
+def test_a_call_that_the_server_has_begun_is_good(office: ExplainedOffice) -> None:
+    call_id, first, second = connected(office)
+    second.answer()
+    first.expect("INVITE")
+    say(first, second)
+    say(second, first)
+    first.hang_up()
+    second.wait_ended()
+    assert explained(office, call_id) == ("good", [])
+
+
+def test_a_call_that_the_server_has_begun_and_the_second_phone_refuses(office: ExplainedOffice) -> None:
+    call_id, first, second = connected(office)
+    second.reject(486)
+    first.wait_ended()
+    assert explained(office, call_id) == ("failed", ["callee-busy certain"])
