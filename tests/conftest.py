@@ -6,11 +6,14 @@ import gc
 import itertools
 import logging
 import os
+import sys
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.pathlib import import_path
 
 from sip.timers import TimerSettings
 from tests.support.office import ErrorCollector, Office, office_config, server_threads
@@ -40,6 +43,37 @@ LONG_FIRST = (
     "test_sipp_audio.py",
 )
 """Test files that wait for phones and processes most of the time, the longest first."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Of xdist, in the process that reports, for each one that tests: where to keep compiled test files for the others,
+    "" for where Python keeps them anyway."""
+    config = node.config
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        node.workerinput["compiled"] = _compiled.name if sys.dont_write_bytecode else ""
+
+
+_compiled = tempfile.TemporaryDirectory(prefix="compiled-tests-", ignore_cleanup_errors=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Half of what a test process does before its first test is to rewrite the assertions of all test files.  Each of
+    them does it for a share of the files, and finds the others' where it keeps its own."""
+    place = getattr(config, "workerinput", {}).get("compiled")
+    if place is None:
+        return
+    if place:
+        sys.dont_write_bytecode, sys.pycache_prefix = False, place
+    number, count = int(config.workerinput["workerid"].removeprefix("gw")), config.workerinput["workercount"]
+    for path in sorted(config.rootpath.glob("tests/**/test_*.py"))[number::count]:
+        before = set(sys.modules)
+        try:
+            import_path(path, mode="importlib", root=config.rootpath, consider_namespace_packages=False)
+        except (Exception, pytest.skip.Exception):  # noqa: BLE001 - told when the file is collected, which is soon
+            for name in set(sys.modules) - before:
+                if name.startswith("tests."):
+                    del sys.modules[name]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
