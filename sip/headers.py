@@ -330,6 +330,8 @@ class Field:
 
 
 _PARAMETER_ENDS = ";" + LWS
+_NO_VALUE = ("", ",")
+"""How a list begins that may be empty."""
 _KEPT: dict[str, Field] = {}
 _MAX_KEPT = 512
 
@@ -496,20 +498,24 @@ class Headers:
     def pop_first_value(self, name: str) -> None:
         """Remove the topmost value; with the last one of a line the line goes too, and so do lines above and below it
         that have none: what is on top afterwards is a value."""
-        is_taken = False
-        field = self.first.get(name)
-        while field is not None:
+        field = self._drop_empty(name)
+        if field is None:
+            return
+        if "," in field.value:
             head, _, text = field.line.partition(":")
-            start, end = _first_item(text) if "," in text else (0, len(text))
-            has_value = text[start:end].strip(LWS) != ""
-            if is_taken and has_value:
-                return
-            rest = text[end:].lstrip("," + LWS)
+            rest = text[_first_item(text)[1] :].lstrip("," + LWS)
             if rest:
                 self._replace(Field(f"{head}: {rest}", name, _unfold(rest)))
                 return
-            is_taken = is_taken or has_value
+        self._drop_first(field)
+        self._drop_empty(name)
+
+    def _drop_empty(self, name: str) -> Field | None:
+        """Take off the topmost lines of that name that have no value; the one that is the first now."""
+        field = self.first.get(name)
+        while field is not None and field.value[:1] in _NO_VALUE and not field.value.strip("," + LWS):
             field = self._drop_first(field)
+        return field
 
     def _drop_first(self, field: Field) -> Field | None:
         """Take that line off, the first of its name; the one that is the first now."""
