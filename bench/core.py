@@ -1,10 +1,10 @@
 """The signalling core alone: no sockets, no threads, no log; a relay that opens nothing; time is an argument.
 
-    python bench/core.py                what a REGISTER and a call cost
+    python bench/core.py                what a REGISTER, a copy of it, an OPTIONS and a call cost
     python bench/core.py --profile      and where it goes
 
 Made for comparing the code before and after a change: the lowest of several rounds moves little on a busy machine, the
-number of Python calls not at all.
+numbers of Python calls and of steps of the interpreter (opcodes) not at all.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -42,6 +44,8 @@ CALLEE_NUMBER = LAST_NUMBER
 REGISTRATION_INTERVAL_S = 1 / 300
 CALL_INTERVAL_S = 1 / 50
 TRANSACTION_LIFE_S = 34.0
+TRACED = 20
+"""Operations whose opcodes are counted: that is slow, and they are all alike."""
 SHOWN_FUNCTIONS = 35
 
 SDP = b"".join(
@@ -61,6 +65,10 @@ SDP = b"".join(
         b"a=sendrecv",
     )
 )
+
+
+Handle = Callable[[bytes, Flow], list[Send]]
+TraceFunction = Callable[[FrameType, str, object], Any]
 
 
 class CollectorClock:
@@ -168,17 +176,18 @@ def _copied(request: bytes, *names: str) -> list[str]:
 class Office:
     """Phones that register and call by way of a core of their own.
 
-    `spent_ns` is the processor time of parsing and of the core, without that of the phones; with a profile, nothing
-    else is profiled either.
+    `spent_ns` is the processor time of parsing and of the core, without that of the phones; `around` may put a profiler
+    around just that.
     """
 
-    def __init__(self, profile: cProfile.Profile | None = None) -> None:
+    def __init__(self, around: Callable[[Handle], Handle] = lambda handle: handle) -> None:
         config = Config(server_address=SERVER, ext_min=FIRST_NUMBER, ext_max=LAST_NUMBER)
         self._core = SipCore(
             config, IdleRelay(), IdleRecorder(), EventBus(), lambda host, port: (host, port) == (SERVER, SERVER_PORT)
         )
-        self._handle = partial(profile.runcall, self._receive) if profile else self._receive
+        self._handle = around(self._receive)
         self._serial = 0
+        self._last_register = b""
         self.now = 0.0
         self.spent_ns = 0
         self._register(FIRST_NUMBER, CALLER)
@@ -220,7 +229,28 @@ class Office:
             "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY, REFER, MESSAGE, INFO",
             "User-Agent: bench",
         ]
-        self._send(_message(f"REGISTER sip:{SERVER}:{SERVER_PORT} SIP/2.0", headers), flow, flow, b"SIP/2.0 200")
+        self._last_register = _message(f"REGISTER sip:{SERVER}:{SERVER_PORT} SIP/2.0", headers)
+        self._send(self._last_register, flow, flow, b"SIP/2.0 200")
+
+    def repeat(self) -> None:
+        """The last REGISTER once more, as if its 200 had been lost."""
+        self._send(self._last_register, CALLER, CALLER, b"SIP/2.0 200")
+
+    def ping(self) -> None:
+        """OPTIONS, as phones send them to see whether the server is there."""
+        self.now += REGISTRATION_INTERVAL_S
+        self._serial += 1
+        headers = [
+            f"Via: SIP/2.0/UDP 127.0.0.1:{CALLER.remote_port};rport;branch=z9hG4bKo{self._serial}",
+            "Max-Forwards: 70",
+            f'From: "{FIRST_NUMBER}" <sip:{FIRST_NUMBER}@{SERVER}>;tag=o{self._serial}',
+            f"To: <sip:{SERVER}>",
+            f"Call-ID: o{self._serial}@office",
+            "CSeq: 1 OPTIONS",
+            "User-Agent: bench",
+        ]
+        options = _message(f"OPTIONS sip:{SERVER}:{SERVER_PORT} SIP/2.0", headers)
+        self._send(options, CALLER, CALLER, b"SIP/2.0 200")
 
     def register_next(self) -> None:
         """The phones in turn."""
@@ -270,7 +300,7 @@ def _us_each(office: Office, operation: Callable[[], None], count: int) -> float
 
 def _profile(kind: str, count: int) -> pstats.Stats:
     profile = cProfile.Profile()
-    office = Office(profile)
+    office = Office(around=lambda handle: partial(profile.runcall, handle))
     operation = _operation(office, kind)
     for _ in range(PHONES):
         office.register_next()
@@ -280,8 +310,40 @@ def _profile(kind: str, count: int) -> pstats.Stats:
     return pstats.Stats(profile)
 
 
+def _opcodes(kind: str) -> float:
+    """Steps of the interpreter for each operation, without those of the phones."""
+    steps = 0
+
+    def trace(frame: FrameType, event: str, _argument: object) -> TraceFunction:
+        nonlocal steps
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        steps += event == "opcode"
+        return trace
+
+    office = Office(around=lambda handle: _traced(handle, trace))
+    operation = _operation(office, kind)
+    for _ in range(PHONES):
+        office.register_next()
+    steps = 0
+    for _ in range(TRACED):
+        operation()
+    return steps / TRACED
+
+
+def _traced(handle: Handle, trace: TraceFunction) -> Handle:
+    def traced(data: bytes, flow: Flow) -> list[Send]:
+        sys.settrace(trace)
+        try:
+            return handle(data, flow)
+        finally:
+            sys.settrace(None)
+
+    return traced
+
+
 def _operation(office: Office, kind: str) -> Callable[[], None]:
-    return office.register_next if kind == "REGISTER" else office.call
+    operations = {"REGISTER": office.register_next, "copy": office.repeat, "OPTIONS": office.ping, "call": office.call}
+    return operations[kind]
 
 
 def _bytes_per_binding() -> float:
@@ -307,7 +369,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     Collector(time.monotonic())
     office = Office()
-    for kind, count in (("REGISTER", options.registrations), ("call", options.calls)):
+    registrations = options.registrations
+    kinds = {"REGISTER": registrations, "copy": registrations, "OPTIONS": registrations, "call": options.calls}
+    for kind, count in kinds.items():
         operation = _operation(office, kind)
         # Fills the tables with as many transactions as live at once.
         _us_each(office, operation, count)
@@ -317,7 +381,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stats = _profile(kind, profiled)
         print(
             f"{kind}: {min(us):.1f} µs of CPU (median {statistics.median(us):.1f}), "
-            f"{stats.total_calls / profiled:.1f} Python calls; garbage collection "
+            f"{stats.total_calls / profiled:.1f} Python calls, {_opcodes(kind):,.0f} opcodes; garbage collection "
             f"{collector.total_ns / 1000 / options.rounds / count:.1f} µs, "
             f"longest pause {collector.longest_ns / 1e6:.1f} ms"
         )

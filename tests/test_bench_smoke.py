@@ -112,5 +112,7 @@ def test_core_alone_is_measured() -> None:
     finished = run("core.py", "--rounds", "1", "--registrations", "20", "--calls", "5", "--profile")
     assert finished.returncode == 0, finished.stderr
     lines = finished.stdout.splitlines()
-    assert [word for word in ("REGISTER", "call", "binding") if not any(x.startswith(f"{word}: ") for x in lines)] == []
+    for word in ("REGISTER", "copy", "OPTIONS", "call", "binding"):
+        assert any(line.startswith(f"{word}: ") for line in lines), word
+    assert " opcodes" in lines[0]
     assert any("/sip/" in line for line in lines)
