@@ -506,10 +506,11 @@ class SipEngine:
     def configure(self, config: Config) -> int:
         """Go by these settings from now on, as far as they can change while the server runs; how many registrations
         that ended.  A connection keeps the limit that it began with."""
-        rate, self._config = config.sip_rate_limit, config
-        self._guard = SourceGuard(rate, self._core.admission.live.__contains__, dropped=self._guard.dropped)
-        for each in self._streams:
-            each.limits = replace(each.limits, messages_per_s=rate * REGISTERED_FACTOR)
+        rate, before, self._config = config.sip_rate_limit, self._config.sip_rate_limit, config
+        if rate != before:
+            self._guard = SourceGuard(rate, self._core.admission.live.__contains__, dropped=self._guard.dropped)
+            for each in self._streams:
+                each.limits = replace(each.limits, messages_per_s=rate * REGISTERED_FACTOR)
         with self._lock:
             ended = self._core.configure(config, time.monotonic())
             self._carry_out()

@@ -70,11 +70,17 @@ def test_the_thread_that_accepts(
 
 
 def test_the_housekeeper(start: Callable[..., Office], lines: LogLines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like every fault it is counted by its place."""
     office = start()
+    before = faults_told(office)
+    assert set(before) >= {"sip", "sip-udp", "sip-tcp", "sip-timer", "rtp-relay", "store-writer", "http"}
     once = Once(office.server._safekeeping.tick)
     monkeypatch.setattr(office.server._safekeeping, "tick", once)
     is_told(office, lines, "housekeeper")
     eventually(lambda: once.calls >= 2, "the next round")
+    after = faults_told(office)
+    assert {place for place in after if after[place] > before[place]} == {"housekeeper"}
+    assert after["housekeeper"] == before["housekeeper"] + 1
 
 
 def test_the_relay(start: Callable[..., Office], lines: LogLines) -> None:
@@ -112,6 +118,16 @@ def test_the_server_of_the_api(start: Callable[..., Office], lines: LogLines) ->
     is_told(office, lines, "http")
 
 
+def test_the_courier_of_webhooks(
+    start: Callable[..., Office], lines: LogLines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = start()
+    courier = office.server._courier
+    assert courier is not None
+    monkeypatch.setattr(courier, "step", Once(courier.step))
+    is_told(office, lines, "webhooks")
+
+
 def test_the_log_writer(
     start: Callable[..., Office], lines: LogLines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,20 +143,6 @@ def test_the_log_writer(
     finally:
         handle.stop()
     assert "108 to 109 ended" in config.log_file.read_text()
-
-
-def test_faults_are_counted_by_place(
-    start: Callable[..., Office], lines: LogLines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    office = start()
-    before = faults_told(office)
-    assert set(before) >= {"sip", "sip-udp", "sip-tcp", "sip-timer", "rtp-relay", "store-writer", "http"}
-    once = Once(office.server._safekeeping.tick)
-    monkeypatch.setattr(office.server._safekeeping, "tick", once)
-    is_told(office, lines, "housekeeper")
-    after = faults_told(office)
-    more = {place: after[place] - before[place] for place in after}
-    assert {place: count for place, count in more.items() if count} == {"housekeeper": 1}
 
 
 def faults_told(office: Office) -> dict[str, float]:
