@@ -109,11 +109,18 @@ def tls_files(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def lasting_cluster() -> Iterator[Cluster]:
     """A PostgreSQL server, started by the first test that asks for it."""
     cluster = Cluster()
     yield cluster
     cluster.close()
+
+
+@pytest.fixture
+def cluster(lasting_cluster: Cluster) -> Iterator[Cluster]:
+    """The same, with databases for one test."""
+    yield lasting_cluster
+    lasting_cluster.take_back()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -164,7 +165,8 @@ class TestOnPostgres:
         self, cluster: Cluster, database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         config = replace(Config(), data_dir=tmp_path / "data", server_name="two")
-        call, masked = ended_call("call-1\x00\udcff", NOON_AT), TraceSource((decided(0.0, "it rang"),))
+        # Not so long ago that its trace is forgotten meanwhile.
+        call, masked = ended_call("call-1\x00\udcff", time.time() - 60), TraceSource((decided(0.0, "it rang"),))
         store = open_storage(config).store
         store.start()
         store.put_binding(replace(BINDING, expires_at=4e9), 5)

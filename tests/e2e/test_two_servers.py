@@ -113,10 +113,10 @@ def start(cluster: Cluster, database: str, tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="module")
-def running(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pair, str]]:
+def running(lasting_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pair, str]]:
     """A pair for all tests that leave it as it was, and its database."""
-    database = cluster.new_database()
-    url = cluster.url(database)
+    database = lasting_cluster.new_database(kept=True)
+    url = lasting_cluster.url(database)
     with ExitStack() as last_first:
         offices = []
         for index in (0, 1):

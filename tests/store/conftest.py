@@ -24,9 +24,9 @@ def sqlite() -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture(scope="session")
-def tables(cluster: Cluster) -> Iterator[PostgresConnection]:
+def tables(lasting_cluster: Cluster) -> Iterator[PostgresConnection]:
     """A PostgreSQL database that stays empty."""
-    connection = connect_to_postgres(cluster.url(cluster.new_database()), "tests")
+    connection = connect_to_postgres(lasting_cluster.url(lasting_cluster.new_database(kept=True)), "tests")
     connection.execute("BEGIN")
     postgres_schema.migrate(connection)
     connection.execute("COMMIT")

@@ -38,9 +38,9 @@ Pair = tuple[PostgresDatabase, PostgresDatabase]
 
 
 @pytest.fixture(scope="module")
-def running(cluster: Cluster) -> Iterator[Pair]:
+def running(lasting_cluster: Cluster) -> Iterator[Pair]:
     """One database, as two servers see it."""
-    url = cluster.url(cluster.new_database())
+    url = lasting_cluster.url(lasting_cluster.new_database(kept=True))
     pair = Noting(url, "one"), Noting(url, "two")
     for database in pair:
         database.open(NOON_AT)

@@ -58,6 +58,9 @@ class Cluster:
         self._listen = listen
         self._bin = require()
         self._count = 0
+        self._lent: list[str] = []
+        self._free: list[str] = []
+        self._refused: set[str] = set()
         self._server: subprocess.Popen[bytes] | None = None
         if self._as_user():
             owner = pwd.getpwnam(_USER)
@@ -152,12 +155,32 @@ class Cluster:
             return f"postgresql://{_USER}@{host}:{self.port}/{database}"
         return f"postgresql://{_USER}@/{database}?host={self.directory}&port={self.port}"
 
-    def new_database(self, options: str = "") -> str:
-        """The name of an empty one."""
-        self._count += 1
-        name = f"try{self._count}"
-        self.execute("postgres", f"CREATE DATABASE {name} {options}")
+    def new_database(self, options: str = "", *, kept: bool = False) -> str:
+        """The name of an empty one; unless it is `kept`, until `take_back`."""
+        if self._free and not options:
+            name = self._free.pop()
+        else:
+            self._count += 1
+            name = f"try{self._count}"
+            self.execute("postgres", f"CREATE DATABASE {name} {options}")
+        if not kept and not options:
+            self._lent.append(name)
         return name
+
+    def take_back(self) -> None:
+        """Empty what a test has used, for the next one: that is done sooner than a new one is made."""
+        for name in self._lent:
+            if name in self._refused:
+                self.admit(name)
+            self._end_sessions(name)
+            self.execute(name, "DROP SCHEMA IF EXISTS sipserver CASCADE")
+        self._free += self._lent
+        self._lent.clear()
+
+    def _end_sessions(self, database: str) -> None:
+        self.execute(
+            "postgres", f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
+        )
 
     def execute(self, database: str, sql: str) -> list[Any]:
         """What a stranger reads or does there."""
@@ -171,10 +194,10 @@ class Cluster:
     def refuse(self, database: str) -> None:
         """End the connections to that database and take no new ones, as one that is away does."""
         self.execute("postgres", f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
-        self.execute(
-            "postgres", f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
-        )
+        self._refused.add(database)
+        self._end_sessions(database)
 
     def admit(self, database: str) -> None:
         """The database is back."""
         self.execute("postgres", f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+        self._refused.discard(database)
