@@ -7,7 +7,6 @@ the main thread calls these before it starts others. A `Config` never changes, s
 
 from __future__ import annotations
 
-import difflib
 import io
 import ipaddress
 import os
@@ -622,7 +621,9 @@ def dotenv_warnings(dotenv_path: Path | None = None) -> list[str]:
     names = [setting.name for setting in SETTINGS]
     warnings = []
     for name in _read_dotenv(dotenv_path or Path(".env")):
-        close = difflib.get_close_matches(name.upper(), names, n=1, cutoff=0.8)
+        from difflib import get_close_matches  # many servers have no such file
+
+        close = get_close_matches(name.upper(), names, n=1, cutoff=0.8)
         if name not in names and close:
             warnings.append(f"{_one_line(name)} in .env is not a setting and has no effect; is {close[0]} meant?")
     return warnings

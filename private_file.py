@@ -6,7 +6,6 @@ A driver: it touches the disk and waits for it, so it must not be called under t
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 
@@ -15,6 +14,8 @@ def replace_private(path: Path, data: bytes) -> None:
 
     Whatever happens in between, the file is the one before or the one after.  Raises `OSError`.
     """
+    import tempfile  # brings much along that a start can do without
+
     path.parent.mkdir(parents=True, exist_ok=True)
     # mkstemp makes a file of mode 0600 and of a name nobody else has.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -8,8 +8,8 @@ are files otherwise.
 from __future__ import annotations
 
 import contextlib
-import platform
 import re
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -90,7 +90,7 @@ def open_postgres(config: Config) -> Iterator[PostgresDatabase]:
 
 def server_name(config: Config) -> str:
     """What this server is called in a database that several share."""
-    name = config.server_name or _NOT_IN_A_NAME.sub("-", platform.node())[:_MAX_NAME].strip(".-")
+    name = config.server_name or _NOT_IN_A_NAME.sub("-", socket.gethostname())[:_MAX_NAME].strip(".-")
     return name or "sipserver"
 
 

@@ -117,5 +117,5 @@ def test_nothing_that_was_stored_is_lost_when_the_process_is_killed(cluster: Clu
 def test_a_server_is_called_what_its_machine_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     assert server_name(replace(Config(), server_name="front")) == "front"
     for node, name in (("pbx-1.example.org", "pbx-1.example.org"), ("Büro PC", "B-ro-PC"), ("", "sipserver")):
-        monkeypatch.setattr("platform.node", lambda node=node: node)
+        monkeypatch.setattr("socket.gethostname", lambda node=node: node)
         assert server_name(Config()) == name
