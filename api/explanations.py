@@ -5,6 +5,7 @@ reader.  Waitress workers.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -18,6 +19,7 @@ from explain.calls.explanation import explain_call
 from explain.phones.explanation import explain_failure, explain_number
 from explain.phones.standing import Standing
 from explain.words import LANGUAGES, chosen_language
+from sip.snapshots import RegistrationFailure
 
 bp = Blueprint("explanations", __name__)
 
@@ -71,6 +73,9 @@ class Standings:
         self._bans, self._rate_limited = services.bans(), services.rate_limited()
         extensions = services.extensions()
         self._numbers = f"{extensions[0]}-{extensions[-1]}"
+        self._failures_of: defaultdict[str, list[RegistrationFailure]] = defaultdict(list)
+        for failure in self.failures:
+            self._failures_of[failure.number].append(failure)
         self._known: dict[str, Standing] = {}
 
     def of(self, number: str) -> Standing:
@@ -80,7 +85,7 @@ class Standings:
                 presence=self._context.services.presence(number),
                 now_at=self._context.wall_clock(),
                 numbers=self._numbers,
-                failures=[failure for failure in self.failures if failure.number == number],
+                failures=self._failures_of[number],
                 bans=self._bans,
                 rate_limited=self._rate_limited,
             )

@@ -11,6 +11,7 @@ from explain.finding import Confidence, Evidence, EvidenceKind, Found, Severity,
 from explain.networks import is_everywhere, is_loopback, is_private
 from explain.phones import presence
 from explain.phones.standing import Standing
+from sip.networks import Networks
 
 _LITTLE_SPACE: Final = 200 * 1024 * 1024
 _NO_SPACE: Final = 20 * 1024 * 1024
@@ -97,11 +98,14 @@ def api_exposed(facts: DoctorFacts) -> Iterator[Found]:
 
 
 def refused_phones(facts: DoctorFacts) -> Iterator[Found]:
-    """Registrations were refused within the last hour, and no phone has registered from there since."""
+    """Registrations from TRUSTED_NETWORKS were refused within the last hour, and no phone has registered from there
+    since; those from elsewhere are most often strangers who try."""
     if facts.running is None:
         return
-    numbers: dict[str, None] = {}
+    own, numbers = Networks(facts.config.trusted_networks), dict[str, None]()
     for failure in facts.running.failures:
+        if failure.address not in own:
+            continue
         standing = _standing(facts, failure.number)
         is_settled = any(
             contact.address == failure.address and contact.last_seen_at > failure.last_at

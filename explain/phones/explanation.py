@@ -48,8 +48,11 @@ def explain_failure(failure: RegistrationFailure, standing: Standing) -> tuple[F
 def explain_number(standing: Standing) -> NumberExplanation:
     """Why a number can't be reached, or that it can."""
     found = list(ranked(PRESENCE_RULES, standing))
+    addresses = {contact.address for contact in standing.presence.contacts}
     for failure in standing.failures:
-        if standing.now_at - failure.last_at <= _RECENT_S:
+        # A phone that is registered is none the worse for somebody elsewhere who tries its number in vain.
+        concerns = not addresses or failure.address in addresses
+        if concerns and standing.now_at - failure.last_at <= _RECENT_S:
             told = {(finding.rule, finding.variant) for finding in found}
             refused = ranked(REFUSAL_RULES, Refusal(failure, standing))
             if not any(finding.rule == refusals.SETTLED for finding in refused):

@@ -135,8 +135,9 @@ TEXTS: Final[Mapping[str, Text]] = {
         "Remove APP_ENV from the settings, unless you develop.",
     ),
     "refused-phones": Text(
-        "phones could not register: {numbers}",
-        "Within the last hour {count} numbers were refused and have not come through since: {numbers}.",
+        "phones of your own networks could not register: {numbers}",
+        "Within the last hour {count} numbers were refused from your own networks (TRUSTED_NETWORKS) and have not come "
+        "through since: {numbers}.",
         "See /api/registrations/failures, which explains each of them.",
     ),
     "several-phones-one-number": Text(

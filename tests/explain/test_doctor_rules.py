@@ -22,6 +22,7 @@ from tests.explain.test_phone_rules import FAILURE, FIGHT, NOW_AT, PHONE, ban
 
 MIB = 1024 * 1024
 HERE = Advertised("", "192.168.1.2")
+HERE_REFUSED = replace(FAILURE, address="192.168.1.9")
 WELL = Running(sip_port=5060, tls_port=0, api_port=3000, started_at=NOW_AT - 100)
 
 ALWAYS = ["advertised-addresses.route info", "ports-to-open.range info"]
@@ -114,9 +115,13 @@ CASES: dict[str, tuple[DoctorFacts, list[str]]] = {
     "API open to the Internet": (with_config(api_host="9.9.9.9"), ["api-exposed.plain problem"]),
     "API encrypted": (with_config(api_host="0.0.0.0", api_tls=True), []),
     "development": (with_config(app_env="development"), ["api-exposed.development warning"]),
-    "refused": (facts(failures=[FAILURE]), ["refused-phones warning"]),
-    "refused long ago": (facts(failures=[replace(FAILURE, last_at=NOW_AT - 9000)]), []),
-    "refused and settled": (facts(failures=[FAILURE], presences=[presence("100", PHONE)]), []),
+    "refused": (facts(failures=[HERE_REFUSED]), ["refused-phones warning"]),
+    "refused elsewhere": (facts(failures=[FAILURE]), []),
+    "refused long ago": (facts(failures=[replace(HERE_REFUSED, last_at=NOW_AT - 9000)]), []),
+    "refused and settled": (
+        facts(failures=[HERE_REFUSED], presences=[presence("100", replace(PHONE, address="192.168.1.9"))]),
+        [],
+    ),
     "banned": (facts(bans=[ban()], presences=[presence("100", PHONE)]), ["phone-banned problem"]),
     "rewritten when it registered": (
         facts(

@@ -197,6 +197,14 @@ STANDINGS: dict[str, tuple[Standing, list[str]]] = {
         ["phone-not-registered.never certain"],
     ),
     "refused and settled": (standing(PHONE, failures=[FAILURE]), []),
+    "registered, and refused lately": (
+        standing(replace(PHONE, last_seen_at=NOW_AT - 200), failures=[FAILURE]),
+        ["wrong-password certain"],
+    ),
+    "registered, and somebody elsewhere tries": (
+        standing(PHONE, failures=[replace(FAILURE, address=OTHER_HOST)]),
+        [],
+    ),
     "refused twice for one reason": (
         standing(first_seen_at=None, failures=[FAILURE, replace(FAILURE, address=OTHER_HOST)]),
         ["phone-not-registered.never certain", "wrong-password certain"],
