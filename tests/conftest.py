@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +46,19 @@ LONG_FIRST = (
 """Test files that wait for phones and processes most of the time, the longest first."""
 
 
+@cache
+def _place_for_compiled() -> tempfile.TemporaryDirectory[str]:
+    """Gone when this process ends."""
+    return tempfile.TemporaryDirectory(prefix="compiled-tests-", ignore_cleanup_errors=True)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Of xdist, in the process that reports, for each one that tests: where to keep compiled test files for the others,
     "" for where Python keeps them anyway."""
     config = node.config
     if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
-        node.workerinput["compiled"] = _compiled.name if sys.dont_write_bytecode else ""
-
-
-_compiled = tempfile.TemporaryDirectory(prefix="compiled-tests-", ignore_cleanup_errors=True)
+        node.workerinput["compiled"] = _place_for_compiled().name if sys.dont_write_bytecode else ""
 
 
 def pytest_configure(config: pytest.Config) -> None:
