@@ -67,11 +67,11 @@ def stamp_via(request: Request, flow: Flow) -> None:
     (RFC 3581 4).  What the peer itself wrote into `received` is not believed.
     """
     via = request.via
-    transport, host, port, sent_by, parameters = via
+    parameters = via.parameters
     source = flow.remote_host
     wants_rport = "rport" in parameters
     has_received = "received" in parameters
-    is_source = _same_host(host, source)
+    is_source = via.host == source or _same_host(via.host, source)
     if is_source and not (wants_rport or has_received):
         return
     text = request.headers.first_value("via") or ""
@@ -85,7 +85,7 @@ def stamp_via(request: Request, flow: Flow) -> None:
     if wants_rport or not is_source:
         text = f"{text.rstrip(_PARAMETER_ENDS)};received={source}"
         stamped["received"] = source
-    request.replace_top_via(text, Via(transport, host, port, sent_by, stamped))
+    request.replace_top_via(text, via.with_parameters(stamped))
 
 
 def _replace(parameter: re.Pattern[str], replacement: str, text: str) -> str:

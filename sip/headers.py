@@ -139,8 +139,13 @@ class Via(NamedTuple):
         ):
             return _parse_via(text)
         # The branch differs each time, what stands around it hardly ever.
-        transport, host, port, sent_by, parameters = _via_form(f"{before};branch{semicolon}{after}")
-        return _new_tuple(cls, (transport, host, port, sent_by, parameters | {"branch": branch}))
+        form = _via_form(f"{before};branch{semicolon}{after}")
+        return form.with_parameters(form.parameters | {"branch": branch})
+
+    def with_parameters(self, parameters: dict[str, str | None]) -> Via:
+        """The same with these instead."""
+        transport, host, port, sent_by, _ = self
+        return _new_tuple(Via, (transport, host, port, sent_by, parameters))
 
     @property
     def branch(self) -> str:
@@ -488,12 +493,13 @@ class Headers:
 
     def replace_first_value(self, name: str, value: str) -> None:
         """Change the topmost comma-separated value only; the rest of its line stays to the letter."""
-        head, _, text = self.first[name].line.partition(":")
+        field = self.first[name]
+        head, _, text = field.line.partition(":")
         line = f"{head}: {_checked_value(value)}"
         if "," in text:
             rest = text[_first_item(text)[1] :]
             line, value = line + rest, _unfold(value + rest)
-        self._replace(Field(line, name, value))
+        self.fields[self.fields.index(field)] = self.first[name] = Field(line, name, value)
 
     def pop_first_value(self, name: str) -> None:
         """Remove the topmost value; with the last one of a line the line goes too, and so do lines above and below it
