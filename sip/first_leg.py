@@ -23,6 +23,7 @@ from sip.location import Binding
 from sip.message import Request, Response, make_response
 from sip.outcome import outcome
 from sip.routing import split_record_route
+from sip.sips import target_uri
 from sip.snapshots import TerminationReason
 from sip.timers import Timer
 from sip.transaction_client import ClientTransaction, InviteClientTransaction
@@ -120,8 +121,8 @@ class FirstPhones:
     ) -> None:
         binding, call = first.binding, leg.call
         flow = binding.flow
-        number = binding.number
-        to = Party(number, "", f"<sip:{number}@{flow.sent_by}>", flow, contact=binding.contact)
+        address = Uri.parse(f"sip:{binding.number}@{flow.sent_by}")
+        to = Party(binding.number, "", f"<{address.text}>", flow, contact=target_uri(address, binding.contact))
         headers = [("Contact", f"<{own_contact(call.to_number, flow)}>"), ("Allow", ALLOW)]
         if auto_answer:
             # No RFC says how; these two are what most desk phones understand.

@@ -164,6 +164,20 @@ def test_a_phone_is_asked_to_answer_by_itself_only_if_that_is_wanted(
     office.forget()
 
 
+def test_a_phone_on_a_connection_is_rung_over_it_and_sends_what_follows_the_same_way(office: CoreHarness) -> None:
+    alice = FakePhone(office, "100", "192.0.2.10", connection=7).registered()
+    bob = FakePhone(office, "101", "192.0.2.11").registered()
+    dial(office)
+    invite = alice.expect("INVITE")
+    assert (invite.request_uri, invite["Contact"]) == (alice.contact_uri, "<sip:101@192.0.2.1:5060;transport=tcp>")
+    alice.answer(invite)
+    alice.expect("ACK")
+    bob.answer(bob.expect("INVITE"))
+    join(alice, bob)
+    office.end_calls()
+    office.forget()
+
+
 # ------------------------------------------------------------------------------------------------ how it fails
 
 
