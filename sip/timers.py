@@ -220,15 +220,19 @@ class TimerLane(Generic[Item]):
     """Any number of waits of one and the same length, for the price of one timer.
 
     Equal waits end in the order they began, so a FIFO does for them what a heap would do, without its cost per entry.
-    Invariant: while items wait, one timer is started, due no later than the oldest of them.
+    Invariant: while items wait, one timer is started, due no later than the oldest of them may wait.
     """
 
-    __slots__ = ("_deadlines", "_expire", "_items", "_timer", "_timers", "_wait_s")
+    __slots__ = ("_deadlines", "_expire", "_gather_s", "_items", "_timer", "_timers", "_wait_s")
 
-    def __init__(self, timers: TimerQueue, wait_s: float, expire: Callable[[Item, float], None]) -> None:
-        """`expire(item, now)` is called once for each item, after `wait_s` seconds or by `expire_oldest`."""
+    def __init__(
+        self, timers: TimerQueue, wait_s: float, expire: Callable[[Item, float], None], gather_s: float = 0.0
+    ) -> None:
+        """`expire(item, now)` is called once for each item, after `wait_s` seconds or by `expire_oldest`.  With
+        `gather_s` it may come so much earlier, so that what began within that time ends together."""
         self._timers = timers
-        self._wait_s = wait_s
+        self._wait_s = wait_s - gather_s
+        self._gather_s = gather_s
         self._expire = expire
         # Side by side: no tuple per item for the garbage collector to visit.
         self._items: deque[Item] = deque()
@@ -243,7 +247,7 @@ class TimerLane(Generic[Item]):
         self._items.append(item)
         self._deadlines.append(deadline)
         if self._timer is None:
-            self._timer = self._timers.start(deadline, self._fire)
+            self._timer = self._timers.start(deadline + self._gather_s, self._fire)
 
     def expire_oldest(self, now: float) -> None:
         """End the longest wait early; there must be one."""
@@ -266,4 +270,4 @@ class TimerLane(Generic[Item]):
             # Only now: until here the spent timer keeps `append` from starting one that is not for the oldest item.
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._timers.start(deadlines[0], self._fire) if deadlines else None
+            self._timer = self._timers.start(deadlines[0] + self._gather_s, self._fire) if deadlines else None

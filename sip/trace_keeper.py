@@ -22,6 +22,8 @@ JOURNAL_BUDGET = 8 * 1024 * 1024
 
 TRACE_AFTER_S = 2.0
 """Seconds from the end of a call to the writing of its trace: most of its last messages are there by then."""
+_GATHER_S = 0.5
+"""It may be written so much earlier: traces that are packed together cost half."""
 
 
 class TraceKeeper:
@@ -32,7 +34,7 @@ class TraceKeeper:
         self._write = write
         self._calls: dict[Call, int] = {}
         """With the size of their media records."""
-        self._settling: TimerLane[Call] = TimerLane(timers, TRACE_AFTER_S, self._settled_down)
+        self._settling: TimerLane[Call] = TimerLane(timers, TRACE_AFTER_S, self._settled_down, _GATHER_S)
         self.budget = Budget(JOURNAL_BUDGET)
 
     def __contains__(self, call: Call) -> bool:

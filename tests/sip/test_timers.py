@@ -242,6 +242,22 @@ def test_lane_ends_each_wait_at_its_time_with_one_timer_for_all() -> None:
     assert (len(lane), len(queue)) == (0, 0)
 
 
+def test_lane_may_end_waits_earlier_so_that_they_end_together() -> None:
+    queue = TimerQueue()
+    ended: list[tuple[str, float]] = []
+    lane: TimerLane[str] = TimerLane(queue, 2.0, lambda item, now: ended.append((item, now)), gather_s=0.5)
+    for at, item in ((10.0, "a"), (10.25, "b"), (10.5, "c"), (10.75, "d")):
+        lane.append(item, at)
+    queue.fire_due(11.75)
+    assert ended == []
+    queue.fire_due(12.0)
+    assert ended == [("a", 12.0), ("b", 12.0), ("c", 12.0)]
+    assert queue.next_deadline() == 12.75
+    queue.fire_due(12.75)
+    assert ended[3:] == [("d", 12.75)]
+    assert (len(lane), len(queue)) == (0, 0)
+
+
 def test_lane_gives_up_its_oldest_early_and_leaves_no_timer_when_empty() -> None:
     queue = TimerQueue()
     lane, ended = lane_of(queue)
