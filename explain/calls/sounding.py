@@ -14,6 +14,8 @@ from sip.snapshots import MediaFigures
 
 _HEARD_PACKETS: Final = 50
 """A second of sound, in packets of 20 ms: who has sent that much is heard, and the other one is missed."""
+_BEGINNING_S: Final = 2.0
+"""A phone may begin to send so late; while a call is younger, nobody is missed yet."""
 _SILENT_S: Final = 10.0
 """So long a call must have lasted before silence on both sides means something."""
 _RATED_PACKETS: Final = 100
@@ -50,7 +52,10 @@ def no_audio(case: Case) -> Iterator[Found]:
 
 
 def one_way_audio(case: Case) -> Iterator[Found]:
-    """The call was answered, at least 50 packets of sound have come from one phone, and none from the other."""
+    """The call was answered, at least 50 packets of sound have come from one phone, and none from the other; of a call
+    in progress, after its first two seconds."""
+    if not (case.is_over or case.talk_s >= _BEGINNING_S):
+        return
     for side in (CALLER, CALLEE):
         silent, heard = case.sound[side], case.sound[1 - side]
         if not case.answered or silent is None or heard is None or silent.packets or heard.packets < _HEARD_PACKETS:

@@ -754,6 +754,22 @@ def callee_is_not_heard() -> Scene:
     return talked(sound(0), sound(1, packets=0))
 
 
+@scene()
+def callee_is_not_heard_yet() -> Scene:
+    it = Scene(media=(sound(0), sound(1, packets=0))).register()
+    it.talk()
+    it.office.advance(1.0)
+    return it
+
+
+@scene("one-way-audio.nothing likely")
+def callee_is_not_heard_while_the_call_lasts() -> Scene:
+    it = Scene(media=(sound(0), sound(1, packets=0))).register()
+    it.talk()
+    it.office.advance(3.0)
+    return it
+
+
 @scene("one-way-audio.foreign certain")
 def caller_sends_from_elsewhere() -> Scene:
     return talked(sound(0, packets=0, rejected=400), sound(1))
