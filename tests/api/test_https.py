@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from api import events
 from api.server import HttpServer
 from config import ConfigError
 from sip.tls import Certificate
@@ -174,8 +175,12 @@ def test_the_api_of_a_server_with_api_tls(
 
 
 def test_events_come_over_https_and_a_client_that_hangs_up_makes_room(
-    start_office: Callable[..., Office], tls_files: TlsFiles, context: ssl.SSLContext
+    start_office: Callable[..., Office],
+    tls_files: TlsFiles,
+    context: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(events, "LOOK_S", 0.05)
     files = {"tls_cert": tls_files.certificate, "tls_key": tls_files.key}
     office = start_office(**files, api_tls=True, api_host="127.0.0.1", api_event_clients=1)
     stream = EventStream(office.server, tls=context)

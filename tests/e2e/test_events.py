@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from api import events
 from sip import call_control, media_watch
 from tests.support.event_stream import EventStream
 from tests.support.office import Office, eventually
@@ -111,7 +112,10 @@ def test_keys_are_told_at_once_also_where_a_worker_copies_the_sound(
     stream.close()
 
 
-def test_a_client_that_hangs_up_makes_room_for_another(start_office: Callable[..., Office]) -> None:
+def test_a_client_that_hangs_up_makes_room_for_another(
+    start_office: Callable[..., Office], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "LOOK_S", 0.05)
     office = start_office(api_event_clients=1)
     stream = EventStream(office.server)
     refused = EventStream(office.server)
