@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from flask import Flask, current_app
 
 from config import Config
-from explain.doctor.facts import DoctorFacts
 from rtp.figures import RelayTotals, StreamSnapshot
 from sip.events import EventFeed
 from sip.snapshots import (
@@ -34,6 +33,9 @@ from sip.trace import CallTrace
 
 if TYPE_CHECKING:
     from api.webhooks.courier import Courier
+
+if TYPE_CHECKING:  # the rules of the doctor are loaded when somebody asks for it
+    from explain.doctor.facts import DoctorFacts
 
 T = TypeVar("T")
 
