@@ -5,6 +5,7 @@ It ends with the process that has started it, also when that is killed.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pwd
@@ -22,6 +23,10 @@ import pytest
 
 PACKAGE = "postgresql"
 LIMIT_S = 60.0
+
+_MEMORY = Path("/dev/shm")
+_ROOM = 2 * 1024**3
+"""Bytes: many times what one server takes, since every test process may start one."""
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _PR_SET_PDEATHSIG = 1
@@ -48,12 +53,20 @@ def require() -> Path:
     pytest.skip(reason)
 
 
+def _place() -> Path:
+    """Memory, where there is room: every database is three hundred files, and on a disk that is most of the work."""
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(_MEMORY).free >= _ROOM:
+            return _MEMORY
+    return Path("/tmp")  # not TMPDIR: the path of a socket is short
+
+
 class Cluster:
     """One running server.  Its databases are made as they are needed, and go with it."""
 
     def __init__(self, listen: str = "", port: int = 5432) -> None:
         """`listen` is an address to be reached at besides the socket."""
-        self.directory = Path(tempfile.mkdtemp(prefix="sipserver-pg-", dir="/tmp"))
+        self.directory = Path(tempfile.mkdtemp(prefix="sipserver-pg-", dir=_place()))
         self.port = port
         self._listen = listen
         self._bin = require()
@@ -162,7 +175,7 @@ class Cluster:
         else:
             self._count += 1
             name = f"try{self._count}"
-            self.execute("postgres", f"CREATE DATABASE {name} {options}")
+            self.execute("postgres", f"CREATE DATABASE {name} STRATEGY FILE_COPY {options}")
         if not kept and not options:
             self._lent.append(name)
         return name
