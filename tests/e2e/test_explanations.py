@@ -234,12 +234,13 @@ def test_behind_nat_and_silent(impatient: ExplainedOffice) -> None:
     assert impatient.keys(call) == ["callee-nat-mapping-gone likely", "callee-silent likely"]
 
 
-def test_the_caller_did_not_wait_for_a_silent_phone(impatient: ExplainedOffice) -> None:
-    alice, bob = deaf_pair(impatient)
+def test_the_caller_did_not_wait_for_a_silent_phone(own_office) -> None:
+    office = own_office(TimerSettings(t1_s=0.015))
+    alice, bob = deaf_pair(office)
     call = alice.call(bob.number)
     call.invite.wait_for(100)
     call.cancel()
-    impatient.wait_for(call, "caller-gave-up.before-ringing certain", "callee-silent likely")
+    office.wait_for(call, "caller-gave-up.before-ringing certain", "callee-silent likely")
 
 
 def test_sips(own_office, tls_files: TlsFiles) -> None:
@@ -473,7 +474,7 @@ def test_what_a_phone_answers(office: ExplainedOffice, status: int, options: dic
 
 
 def test_nobody_answered(own_office) -> None:
-    office = own_office(call_setup_timeout=0.4)
+    office = own_office(call_setup_timeout=0.7)
     alice, bob = office.pair()
     ringing, trying = alice.call(bob.number), alice.call(bob.number)
     bob.expect_call().ring()
@@ -603,7 +604,7 @@ def test_one_way_sound_because_one_side_is_on_hold(office: ExplainedOffice) -> N
 
 
 def test_no_sound_at_all_and_sound_that_stopped(own_office) -> None:
-    office = own_office(media_timeout=0.3)
+    office = own_office(media_timeout=0.5)
     alice, bob = office.pair()
     silent, _ = office.connect(alice, bob)
     talk, _ = office.talk(*office.pair(), packets=3)
@@ -614,7 +615,7 @@ def test_no_sound_at_all_and_sound_that_stopped(own_office) -> None:
 
 
 def test_no_sound_but_that_of_strangers(own_office) -> None:
-    office = own_office(media_timeout=0.3)
+    office = own_office(media_timeout=0.5)
     call, _ = office.connect(*office.pair())
     stranger = MediaPort("127.0.0.8")
     stranger.remote = call.media.remote
