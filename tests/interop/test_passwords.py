@@ -23,7 +23,7 @@ PASSWORDS = {"100": "korrekt-Pferd-7", "101": "batterie-Stapel-9", "102": "klamm
 TALK_PACKETS = 25
 """Half a second each way."""
 
-CALLS, CALLS_PER_S, CALL_MS = 100, 100, 100
+CALLS, CALLS_PER_S, CALL_MS, LINGER_MS = 100, 100, 100, 1000
 
 FLOOD, FLOOD_PER_S = 1500, 500
 """As much as fits into the socket's buffer while the server waits for its turn on a busy machine: SIPp's phones take a
@@ -108,7 +108,7 @@ def test_sipp_calls_a_hundred_times(exchange: Exchange, sipp: Callable[..., Sipp
     caller, callee = sipp("100", transport), sipp("101", transport)
     for phone in (caller, callee):
         phone.play("register_password.xml", "-au", phone.number, "-ap", PASSWORDS[phone.number])
-    answering = callee.listen("uas_answer.xml", "-m", str(CALLS))
+    answering = callee.listen("uas_answer.xml", "-m", str(CALLS), "-d", str(LINGER_MS))
     load = ("-m", str(CALLS), "-r", str(CALLS_PER_S), "-d", str(CALL_MS))
     caller.play("uac_call_password.xml", "-au", "100", "-ap", PASSWORDS["100"], *load, to="101")
     callee.finish(answering)
@@ -124,7 +124,7 @@ def test_phones_call_while_strangers_flood_the_server(exchange: Exchange, sipp: 
     for phone in (caller, callee):
         phone.play("register_password.xml", "-au", phone.number, "-ap", PASSWORDS[phone.number])
     flood = stranger.start("register_refused.xml", "-m", str(FLOOD), "-r", str(FLOOD_PER_S))
-    answering = callee.listen("uas_answer.xml", "-m", str(CALLS))
+    answering = callee.listen("uas_answer.xml", "-m", str(CALLS), "-d", str(LINGER_MS))
     load = ("-m", str(CALLS), "-r", str(CALLS_PER_S), "-d", str(CALL_MS))
     caller.play("uac_call_password.xml", "-au", "100", "-ap", PASSWORDS["100"], *load, to="101")
     callee.finish(answering)

@@ -14,6 +14,8 @@ pytestmark = pytest.mark.interop
 CALLS = 1000
 CALLS_PER_S = 50
 CALL_MS = 200
+LINGER_MS = 1000
+"""How long the phone that was called answers a BYE that comes again."""
 LIMIT_S = 120.0
 
 
@@ -22,7 +24,7 @@ def test_a_thousand_calls_at_fifty_a_second(exchange: Exchange, sipp: Callable[.
     caller.register()
     callee.register()
 
-    answering = callee.listen("uas_answer.xml", "-m", str(CALLS))
+    answering = callee.listen("uas_answer.xml", "-m", str(CALLS), "-d", str(LINGER_MS))
     caller.play("uac_call.xml", "-m", str(CALLS), "-r", str(CALLS_PER_S), "-d", str(CALL_MS), to="101", limit_s=LIMIT_S)
     callee.finish(answering)
 
