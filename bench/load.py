@@ -6,6 +6,7 @@ import json
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -98,15 +99,17 @@ class Load:
         return result
 
 
-def measure_timed_part(load: Load, server: RunningServer) -> Result:
-    """From BEGIN, which came already, to the result, with the server's processor time in the timed part."""
+def measure_timed_part(load: Load, server: RunningServer, after_s: float = 0.0) -> Result:
+    """From BEGIN, which came already, to the result, with the server's processor time in the timed part and the time
+    after it, in which it does what it has put off."""
     busy_s, cpu_s = processes.machine_busy_s(), server.cpu_s()
     load.go_on()
     load.await_end()
+    time.sleep(after_s)
     cpu_s, busy_s = server.cpu_s() - cpu_s, processes.machine_busy_s() - busy_s
     load.go_on()
     result = load.result()
     result["server_cpu_s"] = cpu_s
     others_s = max(0.0, busy_s - cpu_s - result["generator_cpu_s"])
-    result["others_cpu_share"] = others_s / max(result["seconds"], 0.01)
+    result["others_cpu_share"] = others_s / max(result["seconds"] + after_s, 0.01)
     return result

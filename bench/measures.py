@@ -29,6 +29,9 @@ _BINDING_LIFE_S = 34.0
 
 _REST_S = 1.0
 
+_AFTER_S = 3.0
+"""How long what was put off is waited for and counted, as long as a trace waits to be written and somewhat more."""
+
 _SETTLE_S = 0.5
 """From the start of a server, or the end of what comes before a timed part, until what that has left to do is done."""
 
@@ -57,6 +60,7 @@ class Plan:
     binding_life_s: float | None = _BINDING_LIFE_S
     rest_s: float = _REST_S
     settle_s: float = _SETTLE_S
+    after_s: float = _AFTER_S
     counted_operations: int = 500
     peers: bool = True
 
@@ -82,6 +86,7 @@ SMOKE = Plan(
     binding_life_s=0.0,
     rest_s=0.0,
     settle_s=0.0,
+    after_s=0.0,
     counted_operations=20,
     peers=False,
 )
@@ -118,7 +123,8 @@ class Bench:
         options = {"seconds": self.plan.seconds, **options}
         with self.load(server, mode, **options) as load:
             self.await_begin(load)
-            return self.keep(candidate, measure_timed_part(load, server))
+            after_s = self.plan.after_s if mode == "calls" else 0.0
+            return self.keep(candidate, measure_timed_part(load, server, after_s))
 
     # The loads, as the plan wants them.
 
@@ -165,6 +171,7 @@ def register(bench: Bench, candidate: Candidate) -> Figures:
 def calls(bench: Bench, candidate: Candidate) -> Figures:
     with bench.start(candidate) as server:
         flat_out = bench.timed(candidate, server, "calls", **bench.calls())
+    with bench.start(candidate) as server:
         steady = bench.timed(candidate, server, "calls", **bench.calls(storm=True))
     return {
         "calls.flat": _us_each(flat_out),

@@ -19,6 +19,8 @@ REST_S = 0.02
 """From the end of one transaction to the next, so that what comes at short intervals shares one."""
 ENOUGH = 8
 """Unless so many wait for the next one; with fewer to a transaction a busy server would be slowed down."""
+MOST_HEAVY = 32
+"""Changes with a weight in one transaction: they take so long that others would wait for them."""
 LEISURE_S = 0.25
 """How long changes wait that nobody waits for: the beginning of a call that rings for a while, its answer, and its end
 if it was short, share a transaction."""
@@ -46,7 +48,8 @@ class Backlog:
     what was taken and is not settled comes on top.
 
     A ticket is the number of a `put`.  It is settled when its change, or the one that replaced it, is written, or when
-    it turned out that it can't be for now; then its owner has nothing to wait for.
+    it turned out that it can't be for now; then its owner has nothing to wait for.  Of a change with a weight it may be
+    settled earlier: nobody waits for one.
     """
 
     def __init__(self, limit: int = LIMIT, max_weight: int = MAX_WEIGHT) -> None:
@@ -64,6 +67,8 @@ class Backlog:
         self._lost = 0
         self._failing = False
         self._woken = False
+        self._is_behind = False
+        """Something was left behind when the rest was taken last."""
         self._urgency = 0
         """How many wait for something that was put."""
         self._wakes_at = 0
@@ -148,7 +153,7 @@ class Backlog:
         """Until there is work that is urgent, or has waited long enough, or somebody wakes us, or the time is over;
         whether there is work."""
         with self._changed:
-            is_over = self._sleep(REST_S, ENOUGH) or self._sleep(LEISURE_S, 1) or self._waiting
+            is_over = self._sleep(REST_S, ENOUGH) or self._is_behind or self._sleep(LEISURE_S, 1) or self._waiting
             if not is_over and self._sleep(timeout_s - LEISURE_S - REST_S, 0):
                 self._sleep(LEISURE_S, 1)
             self._woken = False
@@ -161,12 +166,19 @@ class Backlog:
             lambda: self._woken or (bool(self._waiting) and self._urgency >= wakes_at), timeout_s
         )
 
-    def take(self) -> list[Work]:
-        """All that waits.  It is to be settled, by `stored` or `failed`, before more is taken."""
+    def take(self, *, whole: bool = False) -> list[Work]:
+        """All that waits, but for what has a weight beyond `MOST_HEAVY`, unless the whole is asked for.  It is to be
+        settled, by `stored` or `failed`, before more is taken."""
         with self._changed:
+            left = [] if whole else list(self._weights)[MOST_HEAVY:]
             self._taken = self._waiting
+            waiting = {key: self._taken.pop(key) for key in left}
             self._clear()
+            self._waiting = waiting
+            for key, work in waiting.items():
+                self._class(key, work)
             self._urgency = 0
+            self._is_behind = bool(left)
             self._taken_to = self._last
             return list(self._taken.values())
 
@@ -175,10 +187,11 @@ class Backlog:
         with self._changed:
             self._taken = {}
             self._lost += lost
-            self._stored_to = self._taken_to
+            if not self._is_behind:
+                self._stored_to = self._taken_to
             self._failing = False
             self._changed.notify_all()
-            return self._stored_to
+            return self._taken_to
 
     def failed(self) -> int:
         """What was taken waits again, unless something newer has replaced it; the highest ticket that is settled, which

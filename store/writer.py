@@ -188,7 +188,7 @@ class Writer:
             log.warning("%d calls were cut off when the server last stopped without warning", ended)
 
     def _write_backlog(self) -> None:
-        works = self._backlog.take()
+        works = self._backlog.take(whole=self._stopping.is_set())
         lost = 0
         if works:
             try:

@@ -231,3 +231,26 @@ def test_heavy_changes_that_come_back_make_room() -> None:
     backlog.put(Note("new", weight=80))
     backlog.failed()
     assert (names(backlog), backlog.lost) == (["new"], 1)
+
+
+def test_what_weighs_much_is_taken_in_pieces_behind_what_others_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.backlog, "MOST_HEAVY", 2)
+    backlog = Backlog()
+    for number in range(3):
+        backlog.put(Note(f"trace {number}", weight=10))
+    backlog.put(Note("end"))
+    assert names(backlog) == ["trace 0", "trace 1", "end"]
+    assert backlog.stored() == 4
+    assert not backlog.wait_stored(0), "one is left"
+    assert backlog.wait(LIMIT_S)
+    assert names(backlog) == ["trace 2"]
+    backlog.stored()
+    assert backlog.wait_stored(0)
+
+
+def test_the_whole_is_taken_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.backlog, "MOST_HEAVY", 2)
+    backlog = Backlog()
+    for number in range(3):
+        backlog.put(Note(f"trace {number}", weight=10))
+    assert len(backlog.take(whole=True)) == 3
