@@ -148,13 +148,15 @@ class _ServerCollector(Collector):
 
     def _registrations(self, services: Services, inside: Internals) -> Iterator[Metric]:
         registrations = services.registrations()
-        transports = Counter(contact.transport.lower() for each in registrations for contact in each.contacts)
+        transports = Counter(
+            contact.transport.lower() for each in registrations for contact in each.contacts if not contact.server
+        )
         bindings = dict.fromkeys(("udp", "tcp", "tls"), 0) | transports
         yield _gauge("sipserver_extensions", "Numbers that exist.", (), len(services.extensions()))
         yield _gauge("sipserver_registered_numbers", "Numbers that can be called now.", (), len(registrations))
         yield _gauge(
             "sipserver_registered_devices",
-            "Devices registered, by transport; a number may have several.",
+            "Devices registered at this server, by transport; a number may have several.",
             ("transport",),
             _by_label(bindings),
         )

@@ -25,6 +25,8 @@ from store.postgres import CHANNEL, DEAD_AFTER_S, PostgresConnection, PostgresDa
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
+MISSED_FOR_S = 24 * 3600.0
+"""How long a server that died is a problem; then somebody has done without it."""
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 _STOP_TIMEOUT_S = 5.0
@@ -48,6 +50,7 @@ class Neighbours:
         self._key = b""
         self._alive: frozenset[str] = frozenset()
         self._closed: set[str] = set()
+        self._missed: tuple[str, ...] = ()
         self._patient_until = 0.0
         self._trouble = ""
         self._stopping = False
@@ -74,7 +77,8 @@ class Neighbours:
     def problems(self) -> tuple[str, ...]:
         if self._trouble:
             return (f"phones of other servers may be unknown here: {self._trouble}",)
-        return self._thread.problems() if self._thread is not None else ()
+        missed = (f"the server {name} gives no sign of life: its phones can't be called" for name in self._missed)
+        return (*missed, *(self._thread.problems() if self._thread is not None else ()))
 
     # -------------------------------------------------------------------------------------------- store-neighbours
 
@@ -141,7 +145,8 @@ class Neighbours:
             log.warning("the server %s gives no sign of life; its phones are not called until they come back", name)
         self._alive = alive
         self._closed -= alive
-        for name in sorted(standing.dead - self._closed):
+        self._missed = tuple(name for name, age_s in standing.dead.items() if age_s < MISSED_FOR_S)
+        for name in sorted(standing.dead.keys() - self._closed):
             self._close_calls(connection, name)
             self._closed.add(name)
 

@@ -22,11 +22,11 @@ _KEY_BYTES = 32
 
 
 class Standing(NamedTuple):
-    """The other servers as they are now: those that are alive, by their address, and those that give no sign of life;
-    `now_at` is the time."""
+    """The other servers as they are now: those that are alive, by their address, and those that are not, by how many
+    seconds ago they gave their last sign of life; `now_at` is the time."""
 
     alive: Mapping[str, tuple[str, int]]
-    dead: frozenset[str]
+    dead: Mapping[str, float]
     now_at: float
 
 
@@ -44,8 +44,9 @@ def standing(connection: Connection, name: str, dead_after_s: float) -> Standing
     """All but the server of that name."""
     rows = connection.execute(_OTHERS, (name,)).fetchall()
     alive = {other: (host, port) for other, host, port, age in rows if age < dead_after_s}
+    dead = {other: age for other, _, _, age in rows if age >= dead_after_s}
     now_at = connection.execute(f"SELECT {_NOW}").fetchone()[0]
-    return Standing(alive, frozenset(row[0] for row in rows) - alive.keys(), now_at)
+    return Standing(alive, dead, now_at)
 
 
 def revisions(connection: Connection) -> Mapping[str, int]:

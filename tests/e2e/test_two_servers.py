@@ -246,6 +246,11 @@ class TestCalls:
         assert "Proxy-Authorization" not in [name for name, _ in ring.invite.headers]
         call.hang_up()
         ring.wait_ended()
+        # A question for a password is each server's own: a phone that moves is asked anew, and answers.
+        bob.move_to(HOSTS[0], pair.one.server.sip_port)
+        bob.register()
+        assert [response.status for response in bob.messages("received", "* REGISTER")][-2:] == [401, 200]
+        eventually(lambda: [each.server for each in contacts(pair.two, "101")] == ["one"], "the move")
 
 
 def connect(caller: SoftPhone, callee: SoftPhone) -> tuple[PhoneCall, PhoneCall]:

@@ -28,8 +28,8 @@ pytestmark = [pytest.mark.interop, pytest.mark.skipif(bool(_MISSING), reason=_MI
 
 NETWORK = "10.78.1"
 LOW_HZ, HIGH_HZ = 440, 1000
-TALK_PACKETS = 50
-"""One second each way."""
+TALK_PACKETS = 40
+"""Most of a second each way."""
 
 WAIT_S = 30.0
 
@@ -215,6 +215,7 @@ def test_one_server_is_killed_and_its_phones_go_on_at_the_other(office: Office) 
     expected = [("100", "101", "normal"), ("101", "100", "interrupted"), ("100", "101", "normal")]
     eventually(lambda: len(ended(one, 3)) == 3, "the call that was cut off", WAIT_S)
     assert sorted(ended(one, 3)) == sorted(expected)
+    assert one.get("/healthz")["problems"] == ["the server two gives no sign of life: its phones can't be called"]
     two.start_again()
     assert ended(two, 3) == ended(one, 3)
 
@@ -231,6 +232,6 @@ def test_one_server_is_killed_and_its_phones_go_on_at_the_other(office: Office) 
     bob.quit()
     for phone, other_hz in ((alice, HIGH_HZ), (bob, LOW_HZ)):
         heard = [seconds_of_tone(samples, other_hz) for samples in phone.recordings()]
-        assert len([seconds for seconds in heard if seconds > 0.5]) == 3, heard
+        assert len([seconds for seconds in heard if seconds > 0.4]) == 3, heard
     for server in (one, two):
-        assert server.get("/healthz") == {"status": "ok", "problems": []}
+        eventually(lambda server=server: server.get("/healthz") == {"status": "ok", "problems": []}, "all well", WAIT_S)

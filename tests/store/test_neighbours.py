@@ -142,6 +142,11 @@ class TestWhoIsThere:
         with bench.database("two").writing() as connection:
             connection.execute("UPDATE server SET beat_at = beat_at - 60 WHERE name = 'two'")
         one.wait(lambda: not one.alive, "its end")
+        _until(bench.threads[0].problems)
+        assert bench.threads[0].problems() == ("the server two gives no sign of life: its phones can't be called",)
+        with bench.database("two").writing() as connection:
+            connection.execute("UPDATE server SET beat_at = beat_at - 90000 WHERE name = 'two'")
+        _until(lambda: not bench.threads[0].problems())
 
     def test_two_that_start_together_have_one_key(self, tables: PostgresConnection) -> None:
         tables.execute("BEGIN")
