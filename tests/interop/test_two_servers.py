@@ -28,8 +28,8 @@ pytestmark = [pytest.mark.interop, pytest.mark.skipif(bool(_MISSING), reason=_MI
 
 NETWORK = "10.78.1"
 LOW_HZ, HIGH_HZ = 440, 1000
-TALK_PACKETS = 40
-"""Most of a second each way."""
+TALK_PACKETS = 60
+"""More than a second each way: baresip names its recordings by the second in which they begin."""
 
 WAIT_S = 30.0
 
@@ -225,7 +225,7 @@ def test_one_server_is_killed_and_its_phones_go_on_at_the_other(office: Office) 
     ring = carol.expect_call()
     ring.answer()
     alice.expect("CALL_ESTABLISHED")
-    assert len(carol.messages("received", "INVITE")) == 1
+    assert len({invite.branch for invite in carol.messages("received", "INVITE")}) == 1
     ring.hang_up()
     alice.expect("CALL_CLOSED")
     alice.quit()
