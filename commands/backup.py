@@ -41,5 +41,5 @@ def run(arguments: argparse.Namespace, config: Config) -> int:
     except sqlite3.Error as error:
         raise ConfigError(f"the backup failed: {clause(error)} ({error})") from error
     print(f"The registrations and the call history are saved in {target}.")
-    print(f"Passwords, bans and certificates are files of their own in {config.data_dir}; copy these too.")
+    print(f"Passwords, bans, webhooks and certificates are files of their own in {config.data_dir}; copy these too.")
     return 0

@@ -14,7 +14,6 @@ from typing import Final
 from rtp.packet import Buffer, RtpError, RtpHeader
 
 MASTER_KEY_LENGTH: Final = 16
-MASTER_SALT_LENGTH: Final = 14
 RTCP_TAG_LENGTH: Final = 10
 """Also where RTP has the short one (RFC 4568 6.2.2)."""
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from sip.calls import Call, Leg
 
 _CALLER: Final = 0
-_CALLEE: Final = 1
 _MAX_REMEMBERED: Final = 16
 
 

@@ -323,7 +323,7 @@ WEBHOOKS: Paths = {
             "Send an event of type `webhook.test` now",
             {200: answer(ref("Delivery"), "what came of it")},
             parameters=(in_path("hook_id", "the id of a webhook"),),
-            problems=(404,),
+            problems=(404, 503),
         )
     },
     "/api/webhooks/{hook_id}/deliveries": {

@@ -280,7 +280,7 @@ def send(target: Target, body: bytes, headers: dict[str, str]) -> int:
     assert sock is not None
     # A timeout of the socket is one for each piece that arrives.
     guard = threading.Timer(DEADLINE_S, _cut_off, (sock,))
-    guard.daemon = True
+    guard.name, guard.daemon = "webhooks-guard", True
     guard.start()
     try:
         connection.request("POST", target.path, body, {**headers, "Connection": "close"})

@@ -5,6 +5,8 @@ The secret of a webhook is shown once, when it is made.
 
 from __future__ import annotations
 
+import threading
+
 from flask import Blueprint, Response, g, jsonify
 
 from api.body import Body
@@ -13,7 +15,7 @@ from api.event_view import TYPES
 from api.outcome import outcome
 from api.paging import PARAMETERS, live_response
 from api.query import Query, bad_parameter
-from api.services import current
+from api.services import current, one_per_app
 from api.views import Json, clean, iso_time
 from api.webhooks.book import MAX_HOOKS, TooManyHooks, Webhook
 from api.webhooks.courier import Courier, Delivery
@@ -22,6 +24,7 @@ bp = Blueprint("webhooks", __name__)
 
 PATH = "/api/webhooks"
 _MAX_TYPES = 50
+_KEY = "sipserver.webhook_tests"
 
 
 @bp.get(PATH)
@@ -70,9 +73,21 @@ def remove(hook_id: str) -> Response:
 
 @bp.post(f"{PATH}/<hook_id>/test")
 def test(hook_id: str) -> Response:
-    """Sends an event of type `webhook.test` at once, and says what came of it."""
+    """Sends an event of type `webhook.test` at once, and says what came of it.  One at a time: a receiver that does not
+    answer holds the worker of the request, and must not hold them all."""
     Query()
-    delivery = _courier().test(_find(hook_id))
+    hook, trying = _find(hook_id), one_per_app(_KEY, threading.Lock)
+    if not trying.acquire(blocking=False):
+        raise Problem(
+            503,
+            "A webhook is being tried already.",
+            "One is tried at a time, which takes as long as its receiver needs to answer. Try again soon.",
+            headers={"Retry-After": "5"},
+        )
+    try:
+        delivery = _courier().test(hook)
+    finally:
+        trying.release()
     g.outcome = f"Tested the webhook {hook_id}: {delivery.outcome}."
     return jsonify(_delivery_view(delivery))
 

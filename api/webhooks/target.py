@@ -26,7 +26,18 @@ MAX_URL: Final = 2_000
 Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _METADATA: Final = frozenset(
-    map(ipaddress.ip_address, ("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16"))
+    map(
+        ipaddress.ip_address,
+        (
+            "169.254.169.254",
+            "fd00:ec2::254",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+            "100.100.100.200",
+            "168.63.129.16",
+            "192.0.0.192",
+        ),
+    )
 )
 """Services of clouds that give a machine its secrets; most are link-local anyway."""
 

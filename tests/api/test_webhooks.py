@@ -15,7 +15,7 @@ import pytest
 
 from api.webhooks import courier as courier_module
 from api.webhooks.book import FILE_NAME, MAX_HOOKS, TooManyHooks, Webhook, WebhookBook
-from api.webhooks.courier import MAX_QUEUED, RETRY_S, Courier, sign
+from api.webhooks.courier import MAX_QUEUED, RETRY_S, Courier, Delivery, sign
 from api.webhooks.target import ForbiddenTarget, Target, forbidden, open_connection, read_url
 from config import IN_MEMORY
 from sip.event_bus import EventBus
@@ -81,6 +81,9 @@ def test_an_url_that_can_not_be_used(url: str) -> None:
         ("169.254.0.1", True),
         ("fe80::1", True),
         ("fd00:ec2::254", True),
+        ("fd00:ec2::23", True),
+        ("fd20:ce::254", True),
+        ("192.0.0.192", True),
         ("100.100.100.200", True),
         ("168.63.129.16", True),
         ("::ffff:169.254.169.254", True),
@@ -362,6 +365,21 @@ def test_a_webhook_is_tried_at_the_push_of_a_button(client, receiver: Receiver) 
     logged = client.get(f"/api/webhooks/{made['id']}/deliveries").json
     assert [each["statusCode"] for each in logged] == [418, 204]
     assert client.get("/api/webhooks").json[0]["lastDelivery"] == logged[0]
+
+
+def test_a_receiver_that_does_not_answer_holds_one_worker_of_the_api(client, services, monkeypatch) -> None:
+    path = client.post("/api/webhooks", json={"url": "http://127.0.0.1:1/"}).headers["Location"]
+    meanwhile, once = [], services.webhooks.test
+
+    def slow(hook: Webhook) -> Delivery:
+        meanwhile.append(client.application.test_client().post(f"{path}/test"))
+        return once(hook)
+
+    monkeypatch.setattr(services.webhooks, "test", slow)
+    assert client.post(f"{path}/test").json["outcome"] == "given up"
+    assert [(each.status_code, each.headers["Retry-After"]) for each in meanwhile] == [(503, "5")]
+    monkeypatch.undo()
+    assert client.post(f"{path}/test").status_code == 200
 
 
 def test_what_is_not_there(client) -> None:
