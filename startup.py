@@ -6,6 +6,7 @@ For the main thread.
 from __future__ import annotations
 
 import contextlib
+import errno
 from typing import NamedTuple
 
 try:
@@ -13,7 +14,7 @@ try:
 except ImportError:  # Windows, which has no such limit
     resource = None  # type: ignore[assignment]
 
-from config import Config
+from config import Config, ConfigError, wrong_value
 from sip.addresses import SOMEWHERE, AddressBook, is_wildcard
 from sip.uri import bracket
 
@@ -53,6 +54,18 @@ def call_capacity(config: Config, descriptors: int) -> int:
     first, last = (config.rtp_port, config.rtp_port_max) if config.rtp_port else EPHEMERAL_PORTS
     pairs = (last + 1 - (first + first % 2)) // 2
     return max(0, min(pairs // 2, (descriptors - _OTHER_DESCRIPTORS) // _DESCRIPTORS_PER_CALL))
+
+
+def bind_error(port_name: str, port: int, host_name: str, host: str, error: OSError) -> ConfigError:
+    """What to say of a port that can't be opened; the names are those of the settings."""
+    if error.errno == errno.EADDRINUSE:
+        allowed = f"a free port; {port} on {host} is used by another program: stop that one, or set {port_name}"
+        return wrong_value(port_name, port, allowed)
+    if error.errno == errno.EADDRNOTAVAIL:
+        return wrong_value(host_name, host, "an address of this machine, or 0.0.0.0 for all of them")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return wrong_value(port_name, port, "a port this user may open (1024 and above without special rights)")
+    return wrong_value(port_name, port, f"a port that can be opened ({error.strerror or error})")
 
 
 class Greeting(NamedTuple):
