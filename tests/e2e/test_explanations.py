@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -221,6 +222,28 @@ def test_too_large_for_one_datagram(impatient: ExplainedOffice) -> None:
     call = alice.call(bob.number, ("Subject", "x" * 1500))
     call.wait_rejected()
     assert impatient.keys(call) == ["message-too-large likely", "callee-silent likely"]
+
+
+def test_too_large_to_be_sent_at_all(office: ExplainedOffice) -> None:
+    """By TCP 65,000 bytes come in; with our own header fields they are more than any datagram holds (RFC 768)."""
+    alice, bob = office.phone(office.number(), transport="TCP"), office.phone(office.number())
+    call = alice.call(bob.number, ("Subject", "x" * 64_600))
+    assert call.wait_rejected().status == 480
+    assert office.keys(call) == ["message-too-large certain"]
+
+
+def test_of_a_call_whose_messages_are_not_kept_the_history_speaks(tmp_path: Path) -> None:
+    office = ExplainedOffice(tmp_path, trace_days=0)
+    alice, bob = office.pair()
+    call = alice.call(bob.number)
+    bob.expect_call().reject(486)
+    call.wait_rejected()
+    office.close()
+    again = ExplainedOffice(tmp_path, trace_days=0)
+    try:
+        assert again.keys(call) == ["history-says.busy certain"]
+    finally:
+        again.close()
 
 
 def test_behind_nat_and_silent(impatient: ExplainedOffice) -> None:
