@@ -63,6 +63,8 @@ class Plan:
     after_s: float = _AFTER_S
     counted_operations: int = 500
     peers: bool = True
+    one_server: bool = False
+    """Whether one serves all measures, which spares its starts and makes the figures depend on one another."""
 
 
 FULL = Plan("full", rounds=3, seconds=4, search_calls=(600, 800, 1000, 1200, 1500))
@@ -89,6 +91,7 @@ SMOKE = Plan(
     after_s=0.0,
     counted_operations=20,
     peers=False,
+    one_server=True,
 )
 
 
@@ -340,14 +343,10 @@ def growth_of_history(bench: Bench, candidate: Candidate) -> Figures:
     """Processor time per call, writing the history included, with none and with a long one."""
     figures = Figures()
     for name, calls in (("few", 0), ("many", bench.plan.history)):
-        prepare = partial(history.make, calls=calls) if calls else _leave_empty
-        with bench.start(candidate, prepare) as server:
+        prepared = [partial(history.make, calls=calls)] if calls else []
+        with bench.start(candidate, *prepared) as server:
             figures[f"growth.history.{name}"] = _us_each(bench.timed(candidate, server, "calls", **bench.calls()))
     return figures
-
-
-def _leave_empty(_directory: Path) -> None:
-    """The server makes its own."""
 
 
 # --------------------------------------------------------------------------------------------------- system calls

@@ -133,8 +133,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan: Plan = options.plan
     out: Path = options.out
     candidates = [servers.sipserver(), *(servers.installed_peers() if plan.peers else [])]
-    bench = Bench(plan, load.build(out.resolve()), servers.running)
-    with _ended_like_ctrl_c():
+    with _ended_like_ctrl_c(), contextlib.ExitStack() as stack:
+        start = servers.Lasting(stack).running if plan.one_server else servers.running
+        bench = Bench(plan, load.build(out.resolve()), start)
         rounds = measure_all(bench, options.only, candidates)
     figures = report.medians(plan, rounds)
     about = describe(plan, candidates, bench.raw)

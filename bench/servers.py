@@ -102,6 +102,26 @@ def running(candidate: Candidate, prepare: Callable[[Path], None] = lambda _: No
                 _stop(started)
 
 
+class Lasting:
+    """Servers as `running` gives them, each of which stays for whoever asks for it next.  One whose directory is to be
+    prepared is started all the same."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        """They end with the stack."""
+        self._stack = stack
+        self._servers: dict[str, RunningServer] = {}
+
+    @contextlib.contextmanager
+    def running(self, candidate: Candidate, prepare: Callable[[Path], None] | None = None) -> Iterator[RunningServer]:
+        if prepare is not None:
+            with running(candidate, prepare) as server:
+                yield server
+            return
+        if candidate.name not in self._servers:
+            self._servers[candidate.name] = self._stack.enter_context(running(candidate))
+        yield self._servers[candidate.name]
+
+
 def _free_ports(count: int) -> list[int]:
     """Ports free for UDP and TCP a moment ago."""
     ports: list[int] = []
