@@ -1,7 +1,7 @@
 // Ended calls, searched and paged by the server.
 
 import { h } from "../dom.js";
-import { number, t } from "../i18n.js";
+import { language, number, t } from "../i18n.js";
 import { callLink, ending, field, mos, table, talk, when, worstMos } from "../parts.js";
 import { getPage } from "../server.js";
 
@@ -14,7 +14,8 @@ const COLUMNS = [
   { name: "lasted", cell: talk },
   { name: "ending", cell: ending },
   { name: "quality", cell: (call) => mos(worstMos(call)) },
-  { name: "reason", cell: (call) => call.reasonText },
+  // The history has it in English alone; the page of a call says it in the reader's language.
+  ...(language === "en" ? [{ name: "reason", cell: (call) => call.reasonText }] : []),
 ];
 
 export function title() {
