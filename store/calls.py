@@ -173,10 +173,14 @@ def close_interrupted(connection: Connection, server: str = "") -> int:
     """End the calls that were live when that server last died, at the last time it is known to have lived; how many."""
     beats = connection.execute(f"SELECT at FROM heartbeat WHERE server = {TEXT}", (server,)).fetchone()  # noqa: S608
     alive_at = beats[0] if beats is not None else 0.0
-    rows = connection.execute(_LIVE, (server,)).fetchall()
-    for row in rows:
-        EndCall(_interrupted(dict(zip(_LIVE_COLUMNS, row, strict=True)), alive_at), ()).apply(connection)
-    return len(rows)
+    ended = 0
+    for row in connection.execute(_LIVE, (server,)).fetchall():
+        call = _interrupted(dict(zip(_LIVE_COLUMNS, row, strict=True)), alive_at)
+        # Another server may be doing the same: who has taken the row writes the record.
+        if connection.execute(_END_LIVE, (call.call_id, call.invited_at)).rowcount:
+            EndCall(call, ()).apply(connection)
+            ended += 1
+    return ended
 
 
 def _interrupted(values: dict[str, object], alive_at: float) -> CallSnapshot:

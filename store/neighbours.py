@@ -142,7 +142,7 @@ class Neighbours:
         for name in sorted(alive - self._alive):
             log.info("the server %s is in service at %s", name, standing.alive[name][0])
         for name in sorted(self._alive - alive):
-            log.warning("the server %s gives no sign of life; its phones are not called until they come back", name)
+            log.warning("the server %s is out of service; its phones are not called until they come back", name)
         self._alive = alive
         self._closed -= alive
         self._missed = tuple(name for name, age_s in standing.dead.items() if age_s < MISSED_FOR_S)

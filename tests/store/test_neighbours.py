@@ -12,7 +12,7 @@ from sip.credentials import PasswordDigests
 from sip.snapshots import HistoryQuery, NumberRecord, StoredBinding, TerminationReason
 from store import history, neighbours, servers
 from store.bindings import PutBinding, RemoveBinding
-from store.calls import EndCall, PutCall, beat
+from store.calls import EndCall, PutCall, beat, close_interrupted
 from store.neighbours import Neighbours
 from store.postgres import PostgresConnection, PostgresDatabase
 from store.postgres_keepers import PostgresPasswords
@@ -262,3 +262,24 @@ class TestCallsCutOff:
         with database.writing() as connection:
             EndCall(ended_call("call-1", NOON_AT + 70, invited_at=NOON_AT), (), "two").apply(connection)
         assert ended() == [("call-1", NOON_AT + 70, TerminationReason.NORMAL)]
+
+    def test_two_servers_that_close_them_at_once_write_each_once(self, bench: Bench) -> None:
+        one, two = bench.database("one"), bench.database("two")
+        with one.writing() as connection:
+            PutCall(LIVE_CALL, "three").apply(connection)
+            PutCall(replace(LIVE_CALL, call_id="call-2"), "three").apply(connection)
+        closed: list[int] = []
+
+        def close() -> None:
+            with two.writing() as connection:
+                closed.append(close_interrupted(connection, "three"))
+
+        other = threading.Thread(target=close)
+        with one.writing() as connection:
+            closed.append(close_interrupted(connection, "three"))
+            other.start()
+            waits = "SELECT 1 FROM pg_locks WHERE NOT granted"
+            _until(lambda: bench.cluster.execute(bench.name, waits))
+        other.join(LIMIT_S)
+        assert sorted(closed) == [0, 2]
+        assert bench.cluster.execute(bench.name, "SELECT count(*) FROM call") == [(2,)]
