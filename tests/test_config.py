@@ -398,10 +398,10 @@ def test_smallest_media_range_at_the_top_of_the_ports() -> None:
     assert (loaded.rtp_port, loaded.rtp_port_max) == (65532, 65535)
 
 
-@pytest.mark.parametrize("name", sorted(DEFAULTS.keys() - {config.EMPTY_COUNTS}))
 @pytest.mark.parametrize("text", ["", "  ", '""', "' '"])
-def test_empty_value_is_the_default(name: str, text: str) -> None:
-    assert load({name: text}) == Config()
+def test_empty_value_is_the_default(text: str) -> None:
+    names = sorted(DEFAULTS.keys() - {config.EMPTY_COUNTS})
+    assert {name: load({name: text}) for name in names} == dict.fromkeys(names, Config())
 
 
 @pytest.mark.parametrize("text", [" 5070 ", "5070\r", '"5070"', "'5070'", ' " 5070 " '])

@@ -37,14 +37,14 @@ def test_several_in_one_piece_and_the_start_of_another() -> None:
     assert numbers(parser, message(3)[10:]) == [3]
 
 
-@pytest.mark.parametrize("cut", range(1, len(message(1, b"ab\r\n\r\ncd"))))
-def test_cut_anywhere(cut: int) -> None:
+def test_cut_anywhere() -> None:
     data = message(1, b"ab\r\n\r\ncd")
-    parser = StreamParser()
-    assert parser.feed(data[:cut]) == []
-    assert parser.buffered == cut
-    ((found, raw),) = parser.feed(data[cut:])
-    assert (found.body, raw) == (b"ab\r\n\r\ncd", data)
+    for cut in range(1, len(data)):
+        parser = StreamParser()
+        assert parser.feed(data[:cut]) == [], f"cut after {cut} bytes"
+        assert parser.buffered == cut
+        ((found, raw),) = parser.feed(data[cut:])
+        assert (found.body, raw) == (b"ab\r\n\r\ncd", data), f"cut after {cut} bytes"
 
 
 def test_byte_by_byte_with_line_ends_between() -> None:
