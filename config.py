@@ -8,19 +8,45 @@ the main thread calls these before it starts others. A `Config` never changes, s
 from __future__ import annotations
 
 import io
-import ipaddress
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from setting_kinds import (
+    DAY_S,
+    LISTEN_HOST,
+    LISTEN_PORT,
+    MAX_DELTA_SECONDS,
+    MAX_PORT,
+    OPTIONAL_PATH,
+    RTP_WORKERS,
+    SECONDS,
+    SERVICE_NUMBER,
+    SWITCH,
+    IpNetwork,
+    Kind,
+    choice,
+    parse_advertised_address,
+    parse_database_url,
+    parse_host_names,
+    parse_networks,
+    parse_passwords,
+    parse_path,
+    parse_peer_address,
+    parse_realm,
+    parse_server_header,
+    parse_server_name,
+    parse_size,
+    parse_token,
+    whole,
+)
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding
 
 T = TypeVar("T")
-IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 ERROR_LOG_NAME = "error.log"
 """Name of the errors-only log file that stands beside LOG_FILE."""
@@ -35,21 +61,7 @@ MAX_EXTENSIONS = 10_000
 PORTS_PER_CALL = 4
 """Smallest media range: an RTP and an RTCP port for each of the two legs of one call."""
 
-_MAX_PORT = 65_535
-_MAX_RTP_WORKERS = 64
-_DAY_S = 86_400
 _SHOWN_CHARS = 80
-_MAX_SERVER_HEADER = 64
-_WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]*")
-_SIZE = re.compile(r"([1-9][0-9]*)([kmg]?)b?", re.IGNORECASE)
-_SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
-# RFC 3261 25.1 `hostname`: the last label starts with a letter, so that 300.1.1.1 is no host name.
-_HOSTNAME = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.?")
-_REALM = re.compile(r"[!#-\[\]-~](?:[ !#-\[\]-~]{0,62}[!#-\[\]-~])?")
-_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
-_DIALLED = re.compile(r"[0-9*#]{1,16}")
-_SERVER_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
-_TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 class ConfigError(ValueError):
@@ -71,166 +83,18 @@ def _one_line(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind(Generic[T]):
-    """What a value may be: `parse` raises ValueError for anything else, `allowed` says it in words."""
-
-    parse: Callable[[str], T]
-    allowed: str
-
-
-def _whole(low: int, high: int, what: str, note: str = "") -> _Kind[int]:
-    def parse(text: str) -> int:
-        if not _WHOLE_NUMBER.fullmatch(text) or not low <= (number := int(text)) <= high:
-            raise ValueError(text)
-        return number
-
-    return _Kind(parse, f"{what} from {low} to {high}{note}")
-
-
-def _choice(*words: str) -> _Kind[str]:
-    def parse(text: str) -> str:
-        return words[words.index(text.lower())]
-
-    return _Kind(parse, f"{', '.join(words[:-1])} or {words[-1]}")
-
-
-def _parse_switch(text: str) -> bool:
-    return {"true": True, "false": False}[_choice("true", "false").parse(text)]
-
-
-def _parse_listen_host(text: str) -> str:
-    if text.lower() == "localhost":
-        return "127.0.0.1"
-    address = ipaddress.ip_address(text)
-    if address.is_multicast:
-        raise ValueError(text)
-    return str(address)
-
-
-def _parse_advertised_address(text: str) -> str:
-    if not text or (len(text) < 254 and _HOSTNAME.fullmatch(text)):
-        return text
-    return _parse_ip_address(text)
-
-
-def _parse_ip_address(text: str) -> str:
-    address = ipaddress.ip_address(text)
-    if address.is_unspecified or address.is_multicast:
-        raise ValueError(text)
-    return str(address)
-
-
-def _parse_size(text: str) -> int:
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        raise ValueError(text)
-    size = int(match[1]) * _SIZE_UNITS[match[2].lower()]
-    if not _SIZE_UNITS["k"] <= size <= 100 * _SIZE_UNITS["g"]:
-        raise ValueError(text)
-    return size
-
-
-def _parse_path(text: str) -> Path:
-    if not text.isprintable():
-        raise ValueError(text)
-    return Path(text)
-
-
-def _parse_database_url(text: str) -> str:
-    if text and not (text.startswith(("postgresql://", "postgres://")) and text.isprintable()):
-        raise ValueError(text)
-    return text
-
-
-def _parse_server_name(text: str) -> str:
-    if text and not _SERVER_NAME.fullmatch(text):
-        raise ValueError(text)
-    return text
-
-
-def _parse_peer_address(text: str) -> str:
-    return _parse_ip_address(text) if text else ""
-
-
 def _parse_data_dir(text: str) -> Path:
-    return _parse_path(text or IN_MEMORY)
-
-
-def _parse_rtp_workers(text: str) -> int | None:
-    return None if text.lower() == "auto" else _whole(0, _MAX_RTP_WORKERS, "").parse(text)
-
-
-def _parse_optional_path(text: str) -> Path | None:
-    return _parse_path(text) if text else None
+    return parse_path(text or IN_MEMORY)
 
 
 def _parse_log_file(text: str) -> Path:
-    path = _parse_path(text)
+    path = parse_path(text)
     if path.name in ("", "..", ERROR_LOG_NAME, AUDIT_LOG_NAME):
         raise ValueError(text)
     return path
 
 
-def _parse_server_header(text: str) -> str:
-    if not (text.isascii() and text.isprintable()) or len(text) > _MAX_SERVER_HEADER:
-        raise ValueError(text)
-    return text
-
-
-def _parse_token(text: str) -> str:
-    if text and not _TOKEN68.fullmatch(text):
-        raise ValueError(text)
-    return text
-
-
-def _parse_host_names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip().lower().removesuffix(".") for name in text.split(",") if name.strip())
-    if not all(len(name) < 254 and _HOSTNAME.fullmatch(name) for name in names):
-        raise ValueError(text)
-    return names
-
-
-def _parse_networks(text: str) -> tuple[IpNetwork, ...]:
-    if text.lower() == "none":
-        return ()
-    # Not strict: people write the address of a machine and the size of its network.
-    return tuple(ipaddress.ip_network(item.strip(), strict=False) for item in text.split(","))
-
-
-def _parse_realm(text: str) -> str:
-    if not _REALM.fullmatch(text):
-        raise ValueError(text)
-    return text
-
-
-def _parse_passwords(text: str) -> tuple[tuple[str, str], ...]:
-    parts = [item.partition(":") for item in text.split(",") if item.strip()]
-    passwords = {number.strip(): password.strip() for number, _, password in parts}
-    if len(passwords) < len(parts) or not all(_NUMBER.fullmatch(key) and value for key, value in passwords.items()):
-        raise ValueError(text)
-    return tuple(passwords.items())
-
-
-def _parse_service_number(text: str) -> str:
-    if text.lower() == "off":
-        return ""
-    if not _DIALLED.fullmatch(text):
-        raise ValueError(text)
-    return text
-
-
-_SERVICE_NUMBER = _Kind(_parse_service_number, "up to 16 digits, * and #, such as *43, or off")
-_SWITCH = _Kind(_parse_switch, "true or false")
-_RTP_WORKERS = _Kind(_parse_rtp_workers, f"auto or a whole number from 0 to {_MAX_RTP_WORKERS}")
-_OPTIONAL_PATH = _Kind(_parse_optional_path, "the path of a file, or empty")
-_LISTEN_PORT = _whole(0, _MAX_PORT, "a port", " (0 = any free port)")
-_LISTEN_HOST = _Kind(_parse_listen_host, "an IP address of this machine, 0.0.0.0 or :: for all of them, or localhost")
-_SECONDS = _whole(1, _DAY_S, "whole seconds")
-_MAX_DELTA_SECONDS = 2**32 - 1  # RFC 3261 20.19
-
-
-def _setting(default: str, kind: _Kind[T], explanation: str, *, secret: bool = False, live: bool = False) -> T:
+def _setting(default: str, kind: Kind[T], explanation: str, *, secret: bool = False, live: bool = False) -> T:
     """A dataclass field whose metadata describe the setting; typed as its value, so that mypy checks it.  `live`: it
     can be changed while the server runs (`reload.py`)."""
     result: Any = field(
@@ -252,251 +116,251 @@ class Config:
 
     server_address: str = _setting(
         "",
-        _Kind(
-            _parse_advertised_address,
+        Kind(
+            parse_advertised_address,
             "an IP address or host name that the phones can reach (not 0.0.0.0 or ::), or empty",
         ),
         "Address written into SDP, Via and Record-Route; empty = for each phone the one it is reached from.",
     )
-    sip_host: str = _setting("0.0.0.0", _LISTEN_HOST, "Address to listen on for SIP; never advertised.")
-    sip_port: int = _setting("5060", _LISTEN_PORT, "Port for SIP over UDP and TCP; 0 = any free port.")
+    sip_host: str = _setting("0.0.0.0", LISTEN_HOST, "Address to listen on for SIP; never advertised.")
+    sip_port: int = _setting("5060", LISTEN_PORT, "Port for SIP over UDP and TCP; 0 = any free port.")
     sip_tls_port: int = _setting(
         "5061",
-        _LISTEN_PORT,
+        LISTEN_PORT,
         "Port for SIP over TLS, open as soon as there is a certificate; 0 = any free port.",
     )
     sip_max_connections: int = _setting(
-        "500", _whole(1, 100_000, "a number"), "SIP connections over TCP and TLS at once."
+        "500", whole(1, 100_000, "a number"), "SIP connections over TCP and TLS at once."
     )
     sip_max_connections_per_source: int = _setting(
         "100",
-        _whole(1, 100_000, "a number"),
+        whole(1, 100_000, "a number"),
         "How many of them one address may have; phones behind one router share theirs.",
     )
     tls_cert: Path | None = _setting(  # noqa: RUF009
         "",
-        _OPTIONAL_PATH,
+        OPTIONAL_PATH,
         "Certificate chain (PEM) for TLS; empty = the one that `python sipserver.py cert` has made, if it has.",
     )
     tls_key: Path | None = _setting(  # noqa: RUF009
-        "", _OPTIONAL_PATH, "Key (PEM) to TLS_CERT; empty = it stands in the same file."
+        "", OPTIONAL_PATH, "Key (PEM) to TLS_CERT; empty = it stands in the same file."
     )
     api_host: str = _setting(
         "127.0.0.1",
-        _LISTEN_HOST,
+        LISTEN_HOST,
         "Address to listen on for HTTP; on any but a loopback address every request needs API_TOKEN.",
     )
-    api_port: int = _setting("3000", _LISTEN_PORT, "Port for the HTTP API; 0 = any free port.")
+    api_port: int = _setting("3000", LISTEN_PORT, "Port for the HTTP API; 0 = any free port.")
     api_tls: bool = _setting(
-        "false", _SWITCH, "true = the HTTP API speaks HTTPS, and nothing else, with the certificate of SIP over TLS."
+        "false", SWITCH, "true = the HTTP API speaks HTTPS, and nothing else, with the certificate of SIP over TLS."
     )
-    rtp_host: str = _setting("0.0.0.0", _LISTEN_HOST, "Address to listen on for media; never advertised.")
+    rtp_host: str = _setting("0.0.0.0", LISTEN_HOST, "Address to listen on for media; never advertised.")
     rtp_port: int = _setting(
         "10000",
-        _whole(0, _MAX_PORT, "a port", " (0 = any free ports)"),
+        whole(0, MAX_PORT, "a port", " (0 = any free ports)"),
         "First port of the media range; 0 = any free ports, and RTP_PORT_MAX has no effect.",
     )
     rtp_port_max: int = _setting(
         "10999",
-        _whole(1, _MAX_PORT, "a port"),
+        whole(1, MAX_PORT, "a port"),
         "Last port of the media range; a call with sound alone takes four ports.",
     )
     rtp_workers: int | None = _setting(
         "auto",
-        _RTP_WORKERS,
+        RTP_WORKERS,
         "Processes that copy the media of calls (Linux): auto = as many as are needed, none for a few calls; "
         "0 = the server does it itself.",
     )
     ext_min: int = _setting(
-        "100", _whole(1, 999_999_999, "an extension number"), "First valid extension number.", live=True
+        "100", whole(1, 999_999_999, "an extension number"), "First valid extension number.", live=True
     )
     ext_max: int = _setting(
         "110",
-        _whole(1, 999_999_999, "an extension number"),
+        whole(1, 999_999_999, "an extension number"),
         f"Last valid extension number; at most {MAX_EXTENSIONS} numbers in all.",
         live=True,
     )
     test_echo: str = _setting(
-        "*43", _SERVICE_NUMBER, "Number to dial to hear oneself back, outside EXT_MIN to EXT_MAX; off = none."
+        "*43", SERVICE_NUMBER, "Number to dial to hear oneself back, outside EXT_MIN to EXT_MAX; off = none."
     )
     test_quality: str = _setting(
         "*44",
-        _SERVICE_NUMBER,
+        SERVICE_NUMBER,
         "Number that measures the sound in both directions, says by tones how it was; off = none.",
     )
     test_tone: str = _setting(
-        "*41", _SERVICE_NUMBER, "Number that plays a melody, and the tone of each key that is pressed; off = none."
+        "*41", SERVICE_NUMBER, "Number that plays a melody, and the tone of each key that is pressed; off = none."
     )
     log_level: str = _setting(
-        "info", _choice("error", "warn", "info", "debug"), "What is logged: error, warn, info or debug.", live=True
+        "info", choice("error", "warn", "info", "debug"), "What is logged: error, warn, info or debug.", live=True
     )
     log_file: Path = _setting(  # noqa: RUF009 - a Path is immutable
         "./logs/sip-server.log",
-        _Kind(_parse_log_file, f"the path of a file not named {ERROR_LOG_NAME} or {AUDIT_LOG_NAME}"),
+        Kind(_parse_log_file, f"the path of a file not named {ERROR_LOG_NAME} or {AUDIT_LOG_NAME}"),
         f"Log file, one JSON object a line; {ERROR_LOG_NAME} (errors alone) and {AUDIT_LOG_NAME} stand beside it.",
     )
     log_max_size: int = _setting(
         "10m",
-        _Kind(_parse_size, "a size from 1k to 100g, such as 500k, 10m or 1g"),
+        Kind(parse_size, "a size from 1k to 100g, such as 500k, 10m or 1g"),
         "Size at which a log file is rotated; k, m and g stand for KiB, MiB and GiB.",
     )
     log_max_files: int = _setting(
-        "5", _whole(1, 1000, "a number"), "How many log files are kept in all, the current one included."
+        "5", whole(1, 1000, "a number"), "How many log files are kept in all, the current one included."
     )
     app_env: str = _setting(
         "production",
-        _choice("production", "development"),
+        choice("production", "development"),
         "production, or development, which opens the API's admin routes.",
     )
     data_dir: Path = _setting(  # noqa: RUF009
         "./data",
-        _Kind(_parse_data_dir, "the path of a directory"),
+        Kind(_parse_data_dir, "the path of a directory"),
         f"Directory for what the server keeps; empty or {IN_MEMORY} = it keeps nothing when it ends.",
     )
     database_url: str = _setting(
         "",
-        _Kind(_parse_database_url, "empty, or postgresql://user:password@host:port/database"),
+        Kind(parse_database_url, "empty, or postgresql://user:password@host:port/database"),
         "PostgreSQL database, which several servers may share; empty = one SQLite file in DATA_DIR.",
         secret=True,
     )
     server_name: str = _setting(
         "",
-        _Kind(_parse_server_name, "up to 63 letters, digits, dots and hyphens, or empty"),
+        Kind(parse_server_name, "up to 63 letters, digits, dots and hyphens, or empty"),
         "Name of this server among those on one DATABASE_URL, each its own; empty = the name of the machine.",
     )
     peer_address: str = _setting(
         "",
-        _Kind(_parse_peer_address, "an IP address that the other servers can reach (not 0.0.0.0 or ::), or empty"),
+        Kind(parse_peer_address, "an IP address that the other servers can reach (not 0.0.0.0 or ::), or empty"),
         "IP address at which those servers reach this one's SIP_PORT; empty = the one it reaches the database from.",
     )
     expires_default: int = _setting(
         "3600",
-        _whole(1, _MAX_DELTA_SECONDS, "whole seconds"),
+        whole(1, MAX_DELTA_SECONDS, "whole seconds"),
         "Seconds a registration lasts when the phone names no time.",
         live=True,
     )
     # RFC 3261 10.3 step 7: a registrar may refuse an interval as too brief only when it is under one hour.
     expires_min: int = _setting(
         "60",
-        _whole(1, 3600, "whole seconds"),
+        whole(1, 3600, "whole seconds"),
         "Shortest registration in seconds; a phone that asks for less is told so (423).",
         live=True,
     )
     expires_max: int = _setting(
         "86400",
-        _whole(1, _MAX_DELTA_SECONDS, "whole seconds"),
+        whole(1, MAX_DELTA_SECONDS, "whole seconds"),
         "Longest registration in seconds; a phone that asks for more gets this.",
         live=True,
     )
     call_setup_timeout: float = _setting(
-        "180", _SECONDS, "Seconds after which a call that nobody has answered is ended.", live=True
+        "180", SECONDS, "Seconds after which a call that nobody has answered is ended.", live=True
     )
     media_timeout: float = _setting(
-        "60", _SECONDS, "Seconds without media in either direction after which a call is ended.", live=True
+        "60", SECONDS, "Seconds without media in either direction after which a call is ended.", live=True
     )
     api_token: str = _setting(
         "",
-        _Kind(_parse_token, "made of letters, digits and ._~+/- (= at the end), as in Authorization: Bearer"),
+        Kind(parse_token, "made of letters, digits and ._~+/- (= at the end), as in Authorization: Bearer"),
         "Token for the API; empty = made at the first start if needed and kept in DATA_DIR.",
         secret=True,
     )
     api_hosts: tuple[str, ...] = _setting(
         "",
-        _Kind(_parse_host_names, "host names without port, separated by commas, such as pbx.example.org, or empty"),
+        Kind(parse_host_names, "host names without port, separated by commas, such as pbx.example.org, or empty"),
         "Names by which others reach the API, such as that of a proxy in front of it; with any, API_TOKEN is needed.",
     )
     api_rate_limit: int = _setting(
         "600",
-        _whole(0, 1_000_000, "a number", " (0 = no limit)"),
+        whole(0, 1_000_000, "a number", " (0 = no limit)"),
         "HTTP requests a minute allowed to one address; 0 = no limit.",
     )
     api_event_clients: int = _setting(
         "8",
-        _whole(0, 100, "a number"),
+        whole(0, 100, "a number"),
         "How many programs and browsers may follow events live (/api/events) at once; each takes a thread.",
     )
     nat_keepalive: float = _setting(
         "20",
-        _whole(0, 3600, "whole seconds", " (0 = off)"),
+        whole(0, 3600, "whole seconds", " (0 = off)"),
         "Seconds between the OPTIONS pings to a phone behind NAT; 0 = off.",
         live=True,
     )
     auth_realm: str = _setting(
         "sipserver",
-        _Kind(_parse_realm, 'up to 64 letters, digits, spaces and signs of ASCII other than " and \\'),
+        Kind(parse_realm, 'up to 64 letters, digits, spaces and signs of ASCII other than " and \\'),
         "Name under which phones keep their password; with another one, all passwords must be set anew.",
     )
     auth_required: bool = _setting(
         "false",
-        _SWITCH,
+        SWITCH,
         "true = every phone needs a password, wherever it is; false = in TRUSTED_NETWORKS only a number that has one.",
         live=True,
     )
     trusted_networks: tuple[IpNetwork, ...] = _setting(
         "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,::1/128,fc00::/7,fe80::/10",
-        _Kind(_parse_networks, "networks separated by commas, such as 192.168.1.0/24,fd00::/8, or none"),
+        Kind(parse_networks, "networks separated by commas, such as 192.168.1.0/24,fd00::/8, or none"),
         "Networks from which a phone whose number has no password may register and call; none = no network.",
         live=True,
     )
     ext_passwords: tuple[tuple[str, str], ...] = _setting(
         "",
-        _Kind(_parse_passwords, "number:password pairs separated by commas, each number once, no comma in a password"),
+        Kind(parse_passwords, "number:password pairs separated by commas, each number once, no comma in a password"),
         "Passwords of phones, such as 100:...,101:... ; they take precedence over those set by the passwd command.",
         secret=True,
         live=True,
     )
     ext_passwords_file: Path | None = _setting(  # noqa: RUF009
         "",
-        _OPTIONAL_PATH,
+        OPTIONAL_PATH,
         "File with such passwords, number:password one a line, as containers get their secrets.",
         live=True,
     )
     server_header: str = _setting(
         "",
-        _Kind(_parse_server_header, "printable ASCII text of at most 64 characters"),
+        Kind(parse_server_header, "printable ASCII text of at most 64 characters"),
         "Server header of what this server answers itself; empty = none, so that strangers learn no version.",
         live=True,
     )
     sip_rate_limit: int = _setting(
         "100",
-        _whole(0, 1_000_000, "a number", " (0 = no limit)"),
+        whole(0, 1_000_000, "a number", " (0 = no limit)"),
         "SIP messages a second allowed to one address without a registered phone, ten times as many to one with; "
         "0 = no limit.",
         live=True,
     )
     ban_after: int = _setting(
         "10",
-        _whole(0, 10_000, "a number", " (0 = never)"),
+        whole(0, 10_000, "a number", " (0 = never)"),
         "Wrong passwords within BAN_WINDOW seconds after which an address is banned; 0 = never.",
         live=True,
     )
     ban_window: float = _setting(
-        "600", _SECONDS, "Seconds within which wrong passwords are counted together, from the first one on.", live=True
+        "600", SECONDS, "Seconds within which wrong passwords are counted together, from the first one on.", live=True
     )
     ban_time: float = _setting(
-        "3600", _whole(1, 365 * _DAY_S, "whole seconds"), "Seconds that a ban for wrong passwords lasts.", live=True
+        "3600", whole(1, 365 * DAY_S, "whole seconds"), "Seconds that a ban for wrong passwords lasts.", live=True
     )
     history_days: int = _setting(
         "365",
-        _whole(0, 36_500, "a number of days", " (0 = for ever)"),
+        whole(0, 36_500, "a number of days", " (0 = for ever)"),
         "Days that ended calls stay in the call history; 0 = for ever.",
         live=True,
     )
     trace_days: int = _setting(
         "7",
-        _whole(0, 36_500, "a number of days", " (0 = none is kept)"),
+        whole(0, 36_500, "a number of days", " (0 = none is kept)"),
         "Days that the messages and figures of ended calls are kept for explanations and captures; 0 = none is kept.",
         live=True,
     )
     trace_max_mb: int = _setting(
         "200",
-        _whole(1, 1_000_000, "whole megabytes"),
+        whole(1, 1_000_000, "whole megabytes"),
         "Megabytes that they may take in DATA_DIR together; beyond that the oldest calls lose theirs.",
         live=True,
     )
     trace_rtp: str = _setting(
         "off",
-        _choice("off", "headers"),
+        choice("off", "headers"),
         "off, or headers: keep the RTP headers of the last minute of each call for captures, never what is said.",
     )
 
@@ -547,11 +411,11 @@ class Config:
         # RFC 3550 11: RTP takes an even port and RTCP the next one, so an odd first port is of no use.
         first_even = self.rtp_port + self.rtp_port % 2
         lowest_last = first_even + PORTS_PER_CALL - 1
-        if lowest_last > _MAX_PORT:
+        if lowest_last > MAX_PORT:
             raise wrong_value(
                 "RTP_PORT",
                 self.rtp_port,
-                f"at most {_MAX_PORT - PORTS_PER_CALL + 1}: a call takes {PORTS_PER_CALL} ports",
+                f"at most {MAX_PORT - PORTS_PER_CALL + 1}: a call takes {PORTS_PER_CALL} ports",
             )
         if self.rtp_port_max < lowest_last:
             raise wrong_value(

@@ -13,8 +13,8 @@ EXPLAINED = ("doctor", "phones", "setup", "talk")
 """What explanations have texts about, in each language."""
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("config", "faults", "interpreter", "private_file"),
-    ("lasting_thread",),
+    ("faults", "interpreter", "private_file", "setting_kinds"),
+    ("config", "lasting_thread"),
     ("log_setup",),
     # SIP, pure
     (
@@ -281,7 +281,8 @@ ALLOWED_PACKAGES = {
     "faults": frozenset[str](),
     "lasting_thread": frozenset[str](),
     "private_file": frozenset[str](),
-    "config": frozenset[str](),
+    "config": frozenset({"setting_kinds"}),
+    "setting_kinds": frozenset[str](),
     "interpreter": frozenset[str](),
     "log_setup": frozenset({"config"}),
     "sip": frozenset({"sip", "config"}),
@@ -325,6 +326,7 @@ ALLOWED_PACKAGES = {
             "commands",
             "config",
             "explain",
+            "setting_kinds",
             "sip",
             "startup",
             "store",

@@ -11,7 +11,8 @@ from pathlib import Path
 from commands.cert import AUTHORITY_FILE
 from commands.selftest.scene import Scene
 from commands.selftest.verdict import Finding, Level
-from config import IN_MEMORY, Config, IpNetwork
+from config import IN_MEMORY, Config
+from setting_kinds import IpNetwork
 from sip.patience import StreamLimits
 from sip.tls import CERTIFICATE_FILE, certificate_files
 
