@@ -14,7 +14,8 @@ EXPLAINED = ("doctor", "phones", "setup", "talk")
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("faults", "interpreter", "private_file", "setting_kinds"),
-    ("config", "lasting_thread"),
+    ("config", "lasting_thread", "log_lines"),
+    ("log_files",),
     ("log_setup",),
     # SIP, pure
     (
@@ -284,7 +285,9 @@ ALLOWED_PACKAGES = {
     "config": frozenset({"setting_kinds"}),
     "setting_kinds": frozenset[str](),
     "interpreter": frozenset[str](),
-    "log_setup": frozenset({"config"}),
+    "log_lines": frozenset[str](),
+    "log_files": frozenset({"log_lines"}),
+    "log_setup": frozenset({"config", "log_files", "log_lines"}),
     "sip": frozenset({"sip", "config"}),
     "rtp": frozenset({"rtp"}),
     "api": frozenset(

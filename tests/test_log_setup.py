@@ -19,6 +19,7 @@ import pytest
 
 import log_setup
 from config import Config, ConfigError
+from log_lines import JsonFormatter
 from log_setup import LogHandle
 
 StartLogging = Callable[..., LogHandle]
@@ -93,7 +94,7 @@ class TestJsonLines:
     )
     def test_time_is_utc_with_milliseconds(self, created: float, text: str) -> None:
         record = logging.makeLogRecord({"created": created, "levelno": logging.INFO, "msg": ""})
-        assert json.loads(log_setup.JsonFormatter().format(record))["time"] == text
+        assert json.loads(JsonFormatter().format(record))["time"] == text
 
     @pytest.mark.parametrize(
         ("log_level", "kept"),
@@ -512,7 +513,7 @@ class TestRotation:
                 raise PermissionError(errno.EPERM, "not permitted")
             Path(source).rename(target)
 
-        monkeypatch.setattr(log_setup.os, "replace", replace)
+        monkeypatch.setattr(os, "replace", replace)
         handle = start(log_max_size=100, log_max_files=4)
         for number in range(10):
             LOG.info("%d", number)
@@ -558,8 +559,8 @@ class FailingDisk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.full = self.stuck = self._writes = self._renames = 0
         self._write, self._replace = os.write, os.replace
-        monkeypatch.setattr(log_setup.os, "write", self.write)
-        monkeypatch.setattr(log_setup.os, "replace", self.replace)
+        monkeypatch.setattr(os, "write", self.write)
+        monkeypatch.setattr(os, "replace", self.replace)
 
     def write(self, descriptor: int, data: memoryview) -> int:
         if threading.current_thread().name != "log-writer":
