@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, g, jsonify, request
 
+from api.access import cookie_name
 from api.connection import Connection, connection_of
 from api.errors import Problem
 from api.event_view import TYPES, envelope, gap, source_of, wanted_types
 from api.query import Query, bad_parameter
 from api.services import Context, current, one_per_app
+from api.sessions import sessions
 from api.views import Json
 from sip.events import Event, EventType
 
@@ -103,30 +106,40 @@ def _stream(place: _Place | None, kinds: frozenset[EventType]) -> Response:
         raise _too_many(context)
     connection = connection_of(request)
     connection.expect_end()
-    stream = _Stream(context, connection, kinds)
+    stream = _Stream(context, connection, kinds, _welcome(context))
     start = place if place is not None else _Place(context.services.events.newest)
     response = Response(stream.blocks(start), content_type=STREAM_TYPE, headers=headers)
     response.call_on_close(clients.release)
     return response
 
 
+def _welcome(context: Context) -> Callable[[], bool]:
+    """Whether who was let in would be so still: a session may be closed while its stream goes on."""
+    if g.who != "session":
+        return lambda: True
+    return partial(sessions().has, request.cookies.get(cookie_name(context.config), ""))
+
+
 class _Stream:
     """One client's; used by its worker alone."""
 
-    def __init__(self, context: Context, connection: Connection, kinds: frozenset[EventType]) -> None:
+    def __init__(
+        self, context: Context, connection: Connection, kinds: frozenset[EventType], is_welcome: Callable[[], bool]
+    ) -> None:
         self._feed = context.services.events
         self._clock = context.clock
         self._context = context
         self._connection = connection
         self._kinds = kinds
+        self._is_welcome = is_welcome
 
     def blocks(self, place: _Place) -> Iterator[str]:
-        """Text to be sent as it is (HTML 9.2.5), until the server stops or the client is gone."""
+        """Text to be sent as it is (HTML 9.2.5), until the server stops, or the client is gone or signed out."""
         feed, after, sent_at = self._feed, place.after, self._clock()
         yield f"retry: {RETRY_MS}\nid: {feed.id_of(after)}\n\n"
         if place.restarted:
             yield _block(gap(0, None, self._context.wall_clock(), feed, source_of(self._context.config)))
-        while self._connection.is_open and self._connection.unsent <= MAX_BACKLOG:
+        while self._connection.is_open and self._connection.unsent <= MAX_BACKLOG and self._is_welcome():
             is_last = feed.is_closed
             text, after = self._news(after)
             if not text and self._clock() - sent_at >= HEARTBEAT_S:

@@ -6,15 +6,13 @@ The cookie is of no use to another page: browsers send it to this server alone a
 
 from __future__ import annotations
 
-from typing import cast
-
-from flask import Blueprint, Response, current_app, g, request
+from flask import Blueprint, Response, g, request
 
 from api.access import cookie_name
 from api.outcome import outcome
 from api.query import Query
 from api.services import current
-from api.sessions import SESSIONS_KEY, SessionBook
+from api.sessions import sessions
 
 bp = Blueprint("session", __name__)
 
@@ -31,7 +29,7 @@ def sign_in() -> Response:
     response = outcome("You are signed in.")
     response.set_cookie(
         cookie_name(context.config),
-        _sessions().open(context.clock()),
+        sessions().open(context.clock()),
         httponly=True,
         samesite="Strict",
         secure=request.is_secure,
@@ -44,11 +42,7 @@ def sign_out() -> Response:
     """Ends the session of this browser; without one, nothing happens."""
     Query()
     name = cookie_name(current().config)
-    _sessions().close(request.cookies.get(name, ""))
+    sessions().close(request.cookies.get(name, ""))
     response = outcome("You are signed out.")
     response.delete_cookie(name, httponly=True, samesite="Strict", secure=request.is_secure)
     return response
-
-
-def _sessions() -> SessionBook:
-    return cast(SessionBook, current_app.extensions[SESSIONS_KEY])

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from typing import Final
+from typing import Final, cast
+
+from flask import current_app
 
 IDLE_S: Final = 12 * 3600
 """A session that is not used for so long is over."""
@@ -47,10 +49,20 @@ class SessionBook:
             self._used[digest] = now
         return True
 
+    def has(self, name: str) -> bool:
+        """Whether that session was opened and has not been closed; to ask is not to use it."""
+        with self._lock:
+            return _digest(name) in self._used
+
     def close(self, name: str) -> None:
         """That session is over, if there is one."""
         with self._lock:
             self._used.pop(_digest(name), None)
+
+
+def sessions() -> SessionBook:
+    """Of the app that serves this request."""
+    return cast(SessionBook, current_app.extensions[SESSIONS_KEY])
 
 
 def _digest(name: str) -> bytes:

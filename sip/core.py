@@ -596,14 +596,9 @@ class SipCore:
         if isinstance(transaction, ClientTransaction):
             if isinstance(context, Branch):
                 self._responses.on_unreachable(context, reason, now)
-            elif isinstance(context, DialogRequest):
-                self._agent.on_timeout(context, now)
-            elif isinstance(context, FirstCall):
-                self._dialler.first.on_silence(context, now)
-            elif isinstance(context, Rejoin):
-                self._dialler.on_lost(context, now)
-            elif isinstance(context, Ping):
-                self._keepalive.unanswered(context.binding, now)
+            else:
+                # What the server asks of its own accord is lost like what is not answered (8.1.3.1).
+                self.on_client_timeout(transaction, now)
         elif call is not None:
             text, details = f"a response could not be sent: {reason}", {"address": address_text(flow), "why": reason}
             call.journal.decided(self._wall(now), text, Fact.RESPONSE_UNDELIVERED, details)

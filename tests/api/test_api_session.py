@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from api.sessions import IDLE_S, MAX_SESSIONS, SessionBook
+from sip.events import EventType
 
 TOKEN = "correct-horse-battery-staple"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 COOKIE = "sipserver-session-3000"
 OWN = {"Origin": "http://localhost"}
+STREAM = {"Accept": "text/event-stream"}
 
 
 @pytest.fixture
@@ -42,6 +44,23 @@ def test_signing_out_ends_the_session_and_not_only_the_cookie(client) -> None:
     assert (answer.status_code, client.get_cookie(COOKIE)) == (200, None)
     client.set_cookie(COOKIE, name)
     assert client.get("/api/users").status_code == 401
+
+
+def test_signing_out_ends_the_streams_of_the_session(client, services, make) -> None:
+    client.post("/api/session", headers=BEARER)
+    streams = {
+        "session": client.get("/api/events", headers=STREAM),
+        "token": client.get("/api/events", headers=STREAM | BEARER),
+    }
+    answers = {who: iter(stream.response) for who, stream in streams.items()}
+    for answer in answers.values():
+        next(answer)
+    client.delete("/api/session", headers=OWN)
+    services.events.emit(EventType.CALL_STARTED, make.now_at, make.call("call-1"))
+    assert next(answers["session"], b"") == b""
+    assert b"call-1" in next(answers["token"])
+    for stream in streams.values():
+        stream.close()
 
 
 def test_a_wrong_token_opens_nothing(client) -> None:
