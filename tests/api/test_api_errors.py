@@ -4,6 +4,8 @@ import logging
 from http import HTTPStatus
 
 import pytest
+from flask import url_for
+from flask.testing import FlaskClient
 
 from api.limits import MAX_BODY_BYTES, MAX_HEADER_BYTES
 
@@ -123,3 +125,9 @@ def test_every_request_leaves_a_debug_line(client, clock, caplog) -> None:
     with caplog.at_level(logging.DEBUG, "api"):
         client.get("/api/users?limit=5")
     assert [each.getMessage() for each in caplog.records] == ["127.0.0.1 GET /api/users: 200 in 0.0 ms"]
+
+
+def test_routes_are_only_matched(client: FlaskClient) -> None:
+    """What would make their URLs is compiled from source, and most of what it takes to start the API."""
+    with client.application.test_request_context(), pytest.raises(NotImplementedError):
+        url_for("health.health")
