@@ -96,7 +96,7 @@ class CollectorClock:
 
 
 class IdleSession:
-    """A relay session without sockets (`sip.media.RelaySession`)."""
+    """A relay session without sockets (`sip.media_relay.RelaySession`)."""
 
     ports = (10_000, 10_002)
 
@@ -133,7 +133,7 @@ class IdleSession:
 
 
 class IdleRelay:
-    """Gives out sessions that relay nothing (`sip.media.MediaRelay`)."""
+    """Gives out sessions that relay nothing (`sip.media_relay.MediaRelay`)."""
 
     def open(self, call_id: str, kind: str) -> IdleSession:
         return IdleSession()

@@ -18,7 +18,7 @@ from sip.facts import Fact
 from sip.flow import Flow
 from sip.forwarding import Branch, ResponseContext
 from sip.headers import Headers, delta_seconds
-from sip.media import CallMedia
+from sip.media_relay import CallMedia
 from sip.media_watch import Finding, MediaWatch
 from sip.message import Message, Request, Response, make_response
 from sip.routing import prepare_strict_route, split_record_route

@@ -19,7 +19,8 @@ from sip.flow import Flow, address_text
 from sip.joined import Joined
 from sip.journal import Budget, Details, Journal
 from sip.local_dialog import LocalDialog
-from sip.media import CallMedia, MediaAnchor, StreamFigures
+from sip.media import MediaAnchor
+from sip.media_relay import CallMedia, StreamFigures
 from sip.media_stream import Describe
 from sip.media_watch import MediaWatch
 from sip.message import Request

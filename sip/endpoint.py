@@ -1,6 +1,6 @@
 """What signalling knows of a stream that ends in the server itself: it plays, listens or echoes.  Pure.
 
-As with `sip.media`, the relay is somebody else's; nothing here waits for it.
+As with `sip.media_relay`, the relay is somebody else's; nothing here waits for it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from sip.media import MediaEvent, MediaRelay, Pulse, StreamFigures
+from sip.media_relay import MediaEvent, MediaRelay, Pulse, StreamFigures
 
 if TYPE_CHECKING:
     from sip.trace import QualitySeries

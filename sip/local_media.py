@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sip.endpoint import Endpoint, EndpointFigures, Terms
 from sip.local_sdp import KEY_LENGTH, Origin, answer_offer, make_offer, read_answer
-from sip.media import CALLER, MediaEvent, Watched
+from sip.media_relay import CALLER, MediaEvent, Watched
 from sip.media_stream import NOBODY, Announcement, Describe, StreamDescription, describe_streams
 from sip.multipart import change_part
 from sip.sdp import SdpError, SessionDescription

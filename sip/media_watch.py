@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from sip.facts import Fact
-from sip.media import CALLEE, CALLER, Pulse, Watched
+from sip.media_relay import CALLEE, CALLER, Pulse, Watched
 
 NEVER_HEARD_S: Final = 5.0
 """A side from which nothing has come for so long since both were to send is noticed."""

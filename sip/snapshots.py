@@ -256,7 +256,7 @@ class NumberRecord:
 @dataclass(frozen=True, slots=True)
 class MediaFigures:
     """One direction of one stream of an ended call; `side` sent it: 0 the caller, 1 the callee.  The fields mean what
-    they mean in `sip.media.StreamFigures`."""
+    they mean in `sip.media_relay.StreamFigures`."""
 
     call_id: str
     kind: str

@@ -62,9 +62,9 @@ class TraceEntry:
 class QualitySample:
     """One direction of a stream during the `span_s` seconds before `at`.
 
-    Counters are of that time alone and mean what they mean in `sip.media.StreamFigures`; `late` packets came more than
-    a tenth of a second later than the one before had let expect.  `jitter_ms` is the highest that was met (RFC 3550
-    6.4.1), `gap_ms` the longest silence in which packets were missing or late.  `mos` is None where nothing came.
+    Counters are of that time alone and mean what they mean in `sip.media_relay.StreamFigures`; `late` packets came more
+    than a tenth of a second later than the one before had let expect.  `jitter_ms` is the highest that was met (RFC
+    3550 6.4.1), `gap_ms` the longest silence in which packets were missing or late.  `mos` is None where nothing came.
     `remote_lost`, `remote_jitter_ms` and `rtt_ms` are what the phone that listens last reported by RTCP; its losses
     count from the beginning.
     """
@@ -147,7 +147,7 @@ def is_within(at: float, millisecond_at: float) -> bool:
 
 
 def trace_of(call: CallSnapshot, media: Sequence[object], record: TraceRecord) -> CallTrace:
-    """`media` are `sip.media.StreamFigures`."""
+    """`media` are `sip.media_relay.StreamFigures`."""
     return CallTrace(
         call,
         tuple(_same_fields(MediaFigures, each) for each in media),
@@ -238,7 +238,7 @@ class TraceSource:
 
 
 class LiveTrace(NamedTuple):
-    """A call that the core still knows; `media` are `sip.media.StreamFigures`."""
+    """A call that the core still knows; `media` are `sip.media_relay.StreamFigures`."""
 
     call: CallSnapshot
     media: Sequence[object]

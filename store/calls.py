@@ -13,7 +13,7 @@ from sip.snapshots import CallSnapshot, CallState, TerminationReason
 from store.sql import TEXT, Connection, insert, upsert, values_of
 
 if TYPE_CHECKING:
-    from sip.media import StreamFigures
+    from sip.media_relay import StreamFigures
 
 CALL_COLUMNS = (
     "call_id",

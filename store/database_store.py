@@ -36,7 +36,7 @@ from store.traces import PutTrace
 from store.writer import Writer
 
 if TYPE_CHECKING:
-    from sip.media import StreamFigures
+    from sip.media_relay import StreamFigures
 
 log = logging.getLogger(__name__)
 

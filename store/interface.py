@@ -22,7 +22,7 @@ from sip.snapshots import (
 from sip.trace import CallTrace, TraceSource
 
 if TYPE_CHECKING:
-    from sip.media import StreamFigures
+    from sip.media_relay import StreamFigures
 
 Settled = Callable[[int, bool], None]
 """Told, by the writing thread and under no lock, that all tickets up to this one are settled; True: they are stored,

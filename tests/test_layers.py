@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sip.bans", "sip.diary", "sip.flood", "sip.masking", "sip.multipart", "sip.uri"),
     ("sip.headers", "sip.inet", "sip.sdp"),
     ("sip.asserted_identity", "sip.digest", "sip.media_stream", "sip.message", "sip.networks"),
+    ("sip.media_relay",),
     (
         "sip.challenge_choice",
         "sip.credentials",

@@ -10,29 +10,15 @@ import pytest
 from rtp.quality import FORMULA
 from sip.media_stream import SideDescription, StreamDescription
 from sip.sdp import Direction
-from sip.trace import CallTrace, QualitySample, StreamQuality
+from sip.trace import CallTrace, StreamQuality
+from tests.support import traces
 from tests.support.dialogues import BEGAN_AT, CALL, INVITE, decided, make_call, make_trace
 from tracing.pcap import capture
 
 PATHS = ("", "/ladder", "/messages", "/pcap", "/quality")
 INVITED = "2026-07-29T12:00:00.250Z"
 
-SAMPLE = QualitySample(
-    at=BEGAN_AT + 10.0,
-    span_s=5.0,
-    packets=240,
-    lost=10,
-    out_of_order=1,
-    duplicates=2,
-    late=3,
-    dropped=4,
-    jitter_ms=2.51234,
-    gap_ms=220.06,
-    mos=3.94321,
-    remote_lost=12,
-    remote_jitter_ms=1.5,
-    rtt_ms=30.0,
-)
+SAMPLE = replace(traces.SAMPLE, jitter_ms=2.51234, gap_ms=220.06, mos=3.94321)
 STREAM = StreamDescription(
     0,
     "audio",

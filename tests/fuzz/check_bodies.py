@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 from sip.errors import ParseError
-from sip.media import CALLEE, CALLER, MediaAnchor, NoMediaPorts
+from sip.media import MediaAnchor, NoMediaPorts
+from sip.media_relay import CALLEE, CALLER
 from sip.media_stream import Announcement, announce
 from sip.multipart import change_part, media_type
 from sip.sdp import AddressKind, SdpError, SessionDescription

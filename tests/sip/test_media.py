@@ -9,7 +9,8 @@ import pytest
 
 from rtp.pulse import Pulse
 from sip.errors import ParseError
-from sip.media import CALLEE, CALLER, MediaAnchor, NoMediaPorts
+from sip.media import MediaAnchor, NoMediaPorts
+from sip.media_relay import CALLEE, CALLER
 from sip.sdp import Direction, SdpError
 
 SDP = "application/sdp"

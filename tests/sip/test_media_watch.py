@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtp.pulse import NO_PULSE, Pulse
-from sip.media import CALLEE, CALLER, Watched
+from sip.media_relay import CALLEE, CALLER, Watched
 from sip.media_watch import NEVER_HEARD_S, RATED_S, STOPPED_S, Finding, MediaWatch
 
 ANSWERED = 1_000.0

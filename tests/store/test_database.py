@@ -14,7 +14,7 @@ from store import schema
 from store.bindings import PutBinding, live_bindings
 from store.database import CHECK_LIMIT_S, FILE_NAME, Database, NewerDatabase, check, connect, move_away
 from store.lock import DirectoryInUse
-from tests.support.stored import BINDING, NOON_AT, rows
+from tests.support.stored import BINDING, NOON_AT, kept, put, rows
 
 PAGE = 4096
 
@@ -39,16 +39,6 @@ def opened(path: Path) -> Iterator[Callable[[], Database]]:
     yield open_
     for database in databases:
         database.close()
-
-
-def put(database: Database) -> None:
-    with database.writing() as connection:
-        PutBinding(BINDING, 1).apply(connection)
-
-
-def kept(database: Database) -> int:
-    with database.reading() as connection:
-        return len(live_bindings(connection, NOON_AT))
 
 
 def spoil(path: Path, offset: int, data: bytes) -> None:

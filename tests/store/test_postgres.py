@@ -14,7 +14,7 @@ from store.bindings import PutBinding, live_bindings
 from store.postgres import CHANNEL, PostgresConnection, PostgresDatabase, connect
 from store.postgres_trouble import NameTaken, clause, is_passing, needs_reopening
 from tests.support.postgres import Cluster
-from tests.support.stored import BINDING, NOON_AT
+from tests.support.stored import BINDING, NOON_AT, kept, put
 
 LIMIT_S = 20.0
 
@@ -37,16 +37,6 @@ def opened(url: str) -> Iterator[Callable[..., PostgresDatabase]]:
     yield open_
     for database in databases:
         database.close()
-
-
-def put(database: PostgresDatabase) -> None:
-    with database.writing() as connection:
-        PutBinding(BINDING, 1).apply(connection)
-
-
-def kept(database: PostgresDatabase) -> int:
-    with database.reading() as connection:
-        return len(live_bindings(connection, NOON_AT))
 
 
 class TestOpening:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sip.journal import Entry
-from sip.media import StreamFigures
+from sip.media_relay import StreamFigures
 from sip.snapshots import CallSnapshot, StoredBinding
 from sip.trace import TraceSource
 

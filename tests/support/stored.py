@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sip.snapshots import CallSnapshot, CallState, MediaFigures, StoredBinding, TerminationReason
+from store.bindings import PutBinding, live_bindings
 from store.database import connect
+from store.medium import Medium
 
 DAY_S = 86_400.0
 NOON_AT = 1_785_326_400.0
@@ -126,6 +128,18 @@ class Disk:
         for statement in self.statements:
             connection.execute(statement)
         return connection
+
+
+def put(database: Medium) -> None:
+    """Have it hold `BINDING`."""
+    with database.writing() as connection:
+        PutBinding(BINDING, 1).apply(connection)
+
+
+def kept(database: Medium) -> int:
+    """How many bindings it holds."""
+    with database.reading() as connection:
+        return len(live_bindings(connection, NOON_AT))
 
 
 def rows(path: Path, sql: str, *values: object) -> list[Any]:
