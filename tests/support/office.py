@@ -44,14 +44,16 @@ def office_config(directory: Path, **settings: Any) -> Config:
 
 def eventually(condition: Callable[[], T], what: str) -> T:
     """What `condition` returns once it is true.  For what has no event to wait for, such as a page of the API."""
-    deadline = time.monotonic() + TIMEOUT_S
+    began = time.monotonic()
     pause = threading.Event()
     while True:
         result = condition()
         if result:
             return result
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        pause.wait(_POLL_S)
+        waited_s = time.monotonic() - began
+        assert waited_s < TIMEOUT_S, f"waited in vain for {what}"
+        # The longer it takes, the less it matters to know at once, and each question takes processor time.
+        pause.wait(max(_POLL_S, waited_s / 10))
 
 
 def server_threads() -> list[str]:
