@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from config import Config
 from sip.attempts import Attempts
 from sip.bans import BanList, BanPolicy, ban_source
-from sip.calls import Call, Party
+from sip.call import Call, Party
 from sip.constants import REASON_PHRASES
 from sip.credentials import Credentials
 from sip.diary import RegistrationDiary

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from sip.calls import CALLEE, CALLER, MAX_LEGS, Call, Leg, Party
+from sip.call import MAX_LEGS, Call, Leg, Party
 from sip.constants import MAX_FORWARDS
 from sip.errors import ParseError
 from sip.events import Digit, DigitWay, EventType, Held, Sound
@@ -18,7 +18,7 @@ from sip.facts import Fact
 from sip.flow import Flow
 from sip.forwarding import Branch, ResponseContext
 from sip.headers import Headers, delta_seconds
-from sip.media_relay import CallMedia
+from sip.media_relay import CALLEE, CALLER, CallMedia
 from sip.media_watch import Finding, MediaWatch
 from sip.message import Message, Request, Response, make_response
 from sip.routing import prepare_strict_route, split_record_route

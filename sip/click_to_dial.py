@@ -17,8 +17,8 @@ from functools import partial
 from typing import Final, cast
 
 from sip.black_hole import black_hole_answer
+from sip.call import Call, Dialog, Leg, Party
 from sip.call_control import CallControl
-from sip.calls import CALLER, Call, Dialog, Leg, Party
 from sip.errors import ParseError
 from sip.exchange import Exchange
 from sip.first_leg import ALLOW, FirstLeg, FirstPhones, Rejoin, own_contact
@@ -28,6 +28,7 @@ from sip.joined import Joined
 from sip.local_media import SDP
 from sip.location import Binding
 from sip.media import NoMediaPorts
+from sip.media_relay import CALLER
 from sip.message import Request, Response, make_response
 from sip.proxy import Proxy
 from sip.sdp import SdpError

@@ -19,8 +19,9 @@ from typing import NamedTuple
 from config import Config
 from faults import FaultLog
 from sip.admission import Admission
+from sip.call import Call, Dialog
 from sip.call_control import CallControl
-from sip.calls import CALLER, Call, CallTable, Dialog
+from sip.calls import CallTable
 from sip.click_to_dial import Dialler
 from sip.constants import METHODS
 from sip.contact_rules import contact_fault
@@ -37,6 +38,7 @@ from sip.gatekeeper import is_for_server
 from sip.keepalive import NatKeepAlive, Ping
 from sip.local_agent import DialogRequest, LocalAgent
 from sip.location import Binding, LocationService
+from sip.media_relay import CALLER
 from sip.message import MalformedMessage, Message, Request, Response, make_response
 from sip.neighbours import Neighbours
 from sip.numbering import NumberPlan

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from config import Config
-from sip.calls import Call, CallTable, Party
+from sip.call import Call, Party
+from sip.calls import CallTable
 from sip.endpoint import EndpointRelay
 from sip.events import EventSink
 from sip.flow import Flow

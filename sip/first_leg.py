@@ -12,14 +12,15 @@ from functools import partial
 from typing import Final, Protocol
 
 from sip.black_hole import black_hole_answer
+from sip.call import Call, Leg, Party
 from sip.call_control import CallControl, remote_target
-from sip.calls import CALLER, Call, Leg, Party
 from sip.errors import ParseError
 from sip.exchange import Exchange
 from sip.flow import Flow
 from sip.local_media import SDP, find_description
 from sip.local_request import own_uri
 from sip.location import Binding
+from sip.media_relay import CALLER
 from sip.message import Request, Response, make_response
 from sip.outcome import outcome
 from sip.routing import split_record_route

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sip.calls import Call, Leg
+from sip.call import Call, Leg
 from sip.flow import Flow
 from sip.media import MediaAnchor
 from sip.message import Request, Response

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from sip.media_relay import CALLER
 from sip.message import Request, Response
 
 if TYPE_CHECKING:
-    from sip.calls import Call, Leg
+    from sip.call import Call, Leg
 
-_CALLER: Final = 0
 _MAX_REMEMBERED: Final = 16
 
 
@@ -39,15 +39,15 @@ class Joined:
     def adapt(self, request: Request, call: Call, leg: Leg, sender: int) -> None:
         """Make a request of one side one of the other dialog."""
         receiver, number = 1 - sender, request.cseq.number
-        party = call.caller if receiver == _CALLER else leg.party
+        party = call.caller if receiver == CALLER else leg.party
         if party.contact is not None:
             request.set_uri(party.contact)
         request.headers.remove("route")
         if party.route_set:
             request.headers.append("Route", ", ".join(party.route_set))
-        request.headers.set("From", self.callee if receiver == _CALLER else call.caller.address)
+        request.headers.set("From", self.callee if receiver == CALLER else call.caller.address)
         request.headers.set("To", party.address)
-        if receiver == _CALLER and "contact" in request.headers:
+        if receiver == CALLER and "contact" in request.headers:
             request.headers.set("Contact", self.contact)
         if request.method == "ACK":
             sent = self._sent.get((sender, number), self._cseq[receiver])
@@ -65,5 +65,5 @@ class Joined:
             value = request.headers.get(name.lower())
             if value is not None:
                 response.headers.set(name, value)
-        if sender == _CALLER and "contact" in response.headers:
+        if sender == CALLER and "contact" in response.headers:
             response.headers.set("Contact", self.contact)

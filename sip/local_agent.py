@@ -11,8 +11,8 @@ import logging
 import secrets
 from typing import Protocol
 
+from sip.call import Call, Dialog, Leg, Party
 from sip.call_control import CallControl, remote_target
-from sip.calls import CALLER, Call, Dialog, Leg, Party
 from sip.endpoint import EndpointRelay
 from sip.errors import ParseError
 from sip.events import DigitWay
@@ -25,6 +25,7 @@ from sip.key_info import KEY_TYPES, pressed_key
 from sip.local_dialog import LocalDialog, OpenAnswer
 from sip.local_media import SDP, LocalMedia
 from sip.local_request import Headers, RequestRefused, check_request, not_acceptable, offer_in, own_uri
+from sip.media_relay import CALLER
 from sip.message import Request, Response, make_response
 from sip.session_timer import MIN_INTERVAL_S, IntervalTooSmall, SessionTimer, negotiate
 from sip.snapshots import TerminationReason

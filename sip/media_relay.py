@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 CALLER: Final = 0
 CALLEE: Final = 1
+"""Sides of a call, also of its media."""
 
 
 class MediaEvent(Protocol):

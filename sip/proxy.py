@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 
 from sip.asserted_identity import assert_identity
+from sip.call import Call, Party
 from sip.call_control import CallControl, remote_target
-from sip.calls import CALLER, Call, Party
 from sip.errors import ParseError
 from sip.events import DigitWay
 from sip.exchange import Exchange
@@ -22,6 +22,7 @@ from sip.journal import NO_DETAILS, Details
 from sip.key_info import pressed_key
 from sip.local_agent import LocalAgent
 from sip.media import MediaAnchor, NoMediaPorts
+from sip.media_relay import CALLER
 from sip.message import Request, make_response
 from sip.responses import ResponseProcessor
 from sip.routing import (

@@ -9,7 +9,6 @@ import logging
 
 from sip.asserted_identity import assert_identity
 from sip.call_control import CallControl, reason_value, remote_target
-from sip.calls import CALLER
 from sip.errors import ParseError
 from sip.exchange import Exchange
 from sip.facts import Fact
@@ -17,6 +16,7 @@ from sip.flow import Flow, address_text
 from sip.forwarding import Branch, ResponseContext, best_response
 from sip.journal import Details
 from sip.media import NoMediaPorts
+from sip.media_relay import CALLER
 from sip.message import Response, make_response
 from sip.outcome import outcome
 from sip.snapshots import TerminationReason

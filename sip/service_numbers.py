@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Final
 
 from config import Config
+from sip.call import Call
 from sip.call_control import CallControl
-from sip.calls import Call
 from sip.facts import Fact
 from sip.quality_verdict import judge_incoming, judge_outgoing
 from sip.snapshots import DirectionResult, QualityResult, TerminationReason

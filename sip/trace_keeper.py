@@ -15,7 +15,7 @@ from sip.timers import TimerLane, TimerQueue
 from sip.trace import NO_MEDIA
 
 if TYPE_CHECKING:
-    from sip.calls import Call
+    from sip.call import Call
 
 JOURNAL_BUDGET = 8 * 1024 * 1024
 """Bytes kept for ended calls; beyond it the oldest are written early and lose theirs."""

@@ -63,7 +63,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sip.local_dialog",),
     ("sip.journal", "sip.media_watch", "sip.routing", "sip.sips", "sip.transaction"),
     ("sip.location", "sip.trace"),
-    ("sip.trace_keeper",),
+    ("sip.call", "sip.trace_keeper"),
     (
         "sip.calls",
         "sip.registrar",

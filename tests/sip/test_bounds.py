@@ -15,7 +15,8 @@ import pytest
 import sip
 import sip.calls
 import sip.headers
-from sip.calls import LIVE_JOURNAL_BUDGET, MAX_LEGS
+from sip.call import MAX_LEGS
+from sip.calls import LIVE_JOURNAL_BUDGET
 from sip.location import MAX_BINDINGS_PER_NUMBER
 from sip.registrar import MAX_CONTACT
 from sip.trace_keeper import JOURNAL_BUDGET

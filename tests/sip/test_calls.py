@@ -6,7 +6,8 @@ import pytest
 
 from rtp.header_log import LoggedHeaders
 from sip import calls, trace_keeper
-from sip.calls import Call, CallTable, Leg, Party
+from sip.call import Call, Leg, Party
+from sip.calls import CallTable
 from sip.flow import Flow
 from sip.snapshots import SETUP_BOUNDS_S, TerminationReason
 from sip.timers import TimerQueue
