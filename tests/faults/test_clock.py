@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import sip.driver
 import sip.engine
 from tests.support.faulty import LogLines, phones_register_and_call
 from tests.support.office import Office, eventually
@@ -26,7 +27,8 @@ def test_hours_forward_and_back(
     (before,) = (user for user in office.api.get("/api/users") if user["number"] == "100")
 
     clock = SimpleNamespace(monotonic=time.monotonic, time=lambda: time.time() + step_s)
-    monkeypatch.setattr(sip.engine, "time", clock)
+    for module in (sip.driver, sip.engine):
+        monkeypatch.setattr(module, "time", clock)
 
     def shown() -> float:
         """By how much the end of the registration has moved, in seconds."""

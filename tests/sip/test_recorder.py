@@ -10,7 +10,7 @@ from itertools import count
 import pytest
 
 from config import Config
-from sip import engine as engine_module
+from sip import driver
 from sip.credentials import Credentials, PasswordDigests
 from sip.engine import SipEngine
 from sip.flow import Flow
@@ -530,8 +530,8 @@ def test_an_answer_to_an_older_change_need_not_wait_for_a_newer_one(desk: Desk) 
 
 
 def test_no_answer_waits_for_ever(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "_LONGEST_HOLD_S", 0.0)
-    monkeypatch.setattr(engine_module, "_LONGEST_SLEEP_S", 0.01)
+    monkeypatch.setattr(driver, "_LONGEST_HOLD_S", 0.0)
+    monkeypatch.setattr(driver, "_LONGEST_SLEEP_S", 0.01)
     desk.register()
     desk.engine.start()
     try:
