@@ -89,7 +89,7 @@ def _content(event: Event) -> tuple[str | None, Json]:
 def _bound(content: Bound) -> tuple[str, Json]:
     return content.number, {
         "number": content.number,
-        "uri": clean(content.contact.text),
+        "uri": clean(content.contact.shown),
         "address": content.flow.remote_host,
         "port": content.flow.remote_port,
         "transport": content.flow.transport,

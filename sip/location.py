@@ -114,7 +114,7 @@ class Binding:
     def snapshot(self, now: float, now_at: float) -> ContactSnapshot:
         remaining = max(0.0, self.expires - now)
         return ContactSnapshot(
-            uri=self.contact.text,
+            uri=self.contact.shown,
             address=self.flow.remote_host,
             port=self.flow.remote_port,
             transport=self.flow.transport,

@@ -51,6 +51,11 @@ class Uri(NamedTuple):
         return self.text
 
     @property
+    def shown(self) -> str:
+        """As people and programs may see it: without its password (19.1.1), like messages (`sip.masking`)."""
+        return self.text if self.password is None else self.text.replace(f":{self.password}@", ":***@", 1)
+
+    @property
     def is_sip(self) -> bool:
         return self.scheme in ("sip", "sips")
 

@@ -42,6 +42,12 @@ def shown(kind: EventType, content: Content) -> dict:
     return view
 
 
+def test_a_password_in_a_contact_goes_nowhere() -> None:
+    contact = Uri.parse("sip:100:sea-gull@192.0.2.10:5060")
+    view = shown(EventType.REGISTRATION_ADDED, BOUND._replace(contact=contact))
+    assert view["data"]["uri"] == "sip:100:***@192.0.2.10:5060"
+
+
 def test_a_registration() -> None:
     view = shown(EventType.REGISTRATION_ADDED, BOUND)
     assert view["subject"] == "100"

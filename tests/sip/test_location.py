@@ -147,6 +147,13 @@ def test_snapshot_lists_the_device_heard_of_last_first() -> None:
     assert {(contact.expires_s, contact.expires_at) for contact in registration.contacts} == {(50, 1_050.0)}
 
 
+def test_a_snapshot_shows_no_password() -> None:
+    bench = Bench()
+    bench.add("sip:a:sea-gull@h")
+    (registration,) = bench.location.snapshot(10.0, 1_000.0)
+    assert [contact.uri for contact in registration.contacts] == ["sip:a:***@h"]
+
+
 def test_how_the_last_registrations_of_a_number_ended_is_remembered() -> None:
     bench = Bench()
     assert (bench.location.departures("100"), bench.location.first_seen_at("100")) == ((), None)

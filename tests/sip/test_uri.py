@@ -116,6 +116,19 @@ def test_user_is_unescaped_exactly_once(text: str, number: str, unescaped_user: 
     assert str(uri) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("sip:100@192.0.2.1:5060;ob", "sip:100@192.0.2.1:5060;ob"),
+        ("sip:100:sea-gull@192.0.2.1", "sip:100:***@192.0.2.1"),
+        ("sips:sip:sip@sip;x=:sip@", "sips:sip:***@sip;x=:sip@"),
+        ("sip:a:@h", "sip:a:***@h"),
+    ],
+)
+def test_a_password_is_not_shown(text: str, shown: str) -> None:
+    assert Uri.parse(text).shown == shown
+
+
 def test_parameter() -> None:
     uri = Uri.parse("sip:a@h;LR;Transport=TCP;n%61me=v%25")
     assert uri.is_loose_router
