@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ WAIT_S = 30.0
 _CLONE_NEWNET = 0x40000000
 
 
+@functools.cache
 def missing() -> str:
     """Why there can be no namespaces here; "" when there can."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
