@@ -29,10 +29,11 @@ sys.path.insert(0, str(ROOT))
 from config import Config  # noqa: E402
 from interpreter import Collector  # noqa: E402
 from rtp.pulse import NO_PULSE, Pulse  # noqa: E402
-from sip.core import Send, SipCore  # noqa: E402
+from sip.core import SipCore  # noqa: E402
 from sip.event_bus import EventBus  # noqa: E402
 from sip.flow import Flow  # noqa: E402
 from sip.message import parse_datagram  # noqa: E402
+from sip.transaction_user import Send  # noqa: E402
 
 SERVER, SERVER_PORT = "127.0.0.1", 5060
 CALLER = Flow("UDP", SERVER, SERVER_PORT, "127.0.0.1", 5180)

@@ -19,7 +19,7 @@ from faults import FaultLog
 from lasting_thread import LastingThread
 from sip.address_watch import AddressWatch
 from sip.addresses import AddressBook, is_wildcard
-from sip.core import Send, SipCore
+from sip.core import SipCore
 from sip.endpoint import EndpointRelay
 from sip.errors import ParseError
 from sip.events import EventSink
@@ -37,6 +37,7 @@ from sip.timers import TimerSettings
 from sip.tls import Certificate, load_certificate
 from sip.transaction_client import ClientTransaction
 from sip.transaction_server import InviteServerTransaction, NonInviteServerTransaction
+from sip.transaction_user import Send
 from sip.transport import ConnectionUser, TransportTable
 from sip.transport_tcp import TcpTransport
 from sip.transport_tls import TlsTransport

@@ -85,6 +85,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sip.click_to_dial",),
     ("sip.admission",),
     ("sip.sharing",),
+    ("sip.transaction_user",),
     ("sip.core",),
     # RTP, pure
     ("rtp", "rtp.figures", "rtp.g711", "rtp.pacing", "rtp.packet", "rtp.payload_types", "rtp.quality"),

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from sip.core import ALLOW
+from sip.transaction_user import ALLOW
 from tests.support.bench_phone import FakePhone, establish, hang_up
 from tests.support.harness import CoreHarness
 from tests.support.sip_text import SipText

@@ -13,13 +13,14 @@ from ipaddress import ip_network
 
 from config import Config
 from rtp.pulse import NO_PULSE, Pulse
-from sip.core import Send, SipCore
+from sip.core import SipCore
 from sip.endpoint import Terms
 from sip.errors import ParseError
 from sip.flow import Flow
 from sip.message import parse_datagram
 from sip.snapshots import TerminationReason
 from sip.timers import TimerSettings
+from sip.transaction_user import Send
 from tests.support.events import FakeEvents
 from tests.support.recorder import EndedCall, FakeRecorder
 from tests.support.sip_text import SipText
