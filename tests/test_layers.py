@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -418,6 +419,20 @@ def own_imports(module: str) -> list[str]:
 def test_every_file_is_in_the_table_once_and_the_table_names_no_other() -> None:
     assert sorted(module for modules in LAYERS for module in modules) == sorted(SOURCES)
     assert SOURCES.keys() >= DRIVERS
+
+
+def test_the_page_for_people_names_every_file() -> None:
+    """docs/architecture.md: in each row the files of one directory, or a directory as a whole."""
+    named = set()
+    table = (ROOT / "docs" / "architecture.md").read_text().partition("## Layers")[2].partition("## Threads")[0]
+    for row in table.splitlines():
+        directory = ""
+        for place, name in re.findall(r"`((?:[a-z0-9_]+/)*)((?:[a-z0-9_]+\.py)?)`", row):
+            directory = place or directory
+            named.add(directory + name)
+    paths = [path.relative_to(ROOT) for path in SOURCES.values() if path.name != "__init__.py"]
+    missing = [str(path) for path in paths if not named & {str(path), *(f"{each}/" for each in path.parents)}]
+    assert missing == []
 
 
 def test_imports_lead_downward() -> None:
