@@ -13,7 +13,9 @@ import tempfile
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import patch
 
+import sip.calls
 from tests.soak.core import Bench
 from tests.soak.level import Level
 from tests.soak.server import MEDIA_TIMEOUT_S, TIMERS, House
@@ -21,8 +23,11 @@ from tests.support.office import Office, office_config
 
 WARM_UP_CALLS = 500
 """Until the caches of the parsers are full."""
-WARM_UP_ROUNDS = 2
-"""Until every thread, connection and file of the server has been used once."""
+WARM_UP_ROUNDS = 30
+"""Until every thread, connection and file of the server has been used once, and as many events are remembered as can
+be."""
+LINGER_S = 0.5
+"""How long messages of ended calls are still noted: so that nothing of that is left when the server is quiet."""
 
 
 class Report:
@@ -61,7 +66,7 @@ def _drive(bench: Bench, registrations: int, calls: int) -> None:
 
 def soak_server(rounds: int, seed: int, directory: Path, report: Report) -> None:
     config = office_config(directory, media_timeout=MEDIA_TIMEOUT_S, sip_rate_limit=0)
-    with closing(Office(config, TIMERS)) as office:
+    with patch.object(sip.calls, "LINGER_S", LINGER_S), closing(Office(config, TIMERS)) as office:
         house = House(office, random.Random(seed))
         for _ in range(WARM_UP_ROUNDS):
             house.round()

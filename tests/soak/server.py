@@ -63,7 +63,7 @@ class House:
                 call.hang_up()
 
     def quiet(self) -> Level:
-        """What is held when every phone has gone and every timer has fired."""
+        """What is held when every phone has gone, every timer has fired and every call is forgotten."""
         self._office.server.clear_registrations()
         eventually(self._is_quiet, "the end of all transactions, connections and calls")
         place = self._office.server._relay._place
@@ -76,4 +76,5 @@ class House:
         figures = self._office.server.internals()
         pending = figures.server_transactions + figures.client_transactions + figures.store_pending
         connections = sum(figures.connections.values())
-        return not (pending or connections or self._office.server.calls() or figures.media_port_pairs_in_use)
+        known = len(self._office.server._engine._core._exchange.calls)
+        return not (pending or connections or known or figures.media_port_pairs_in_use)
