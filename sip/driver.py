@@ -65,9 +65,9 @@ _LAST_ANSWERS_S = 0.75
 
 _ANSWER_POLL_S = 0.01
 
-_LONGEST_HOLD_S = 1.0
-"""An answer waits no longer for the recorder, give or take the sleep of the timer thread: a disk that hangs must not
-make phones believe that the server is gone."""
+_LONGEST_HOLD_S = 0.3
+"""An answer waits no longer for the recorder: a disk that hangs must not make phones repeat themselves (T1, RFC 3261
+17.1.1.1), nor people wait for the first word."""
 
 _MAX_MEDIA_NEWS = 1_000
 
@@ -280,10 +280,10 @@ class Driver:
                 except Exception as error:  # noqa: BLE001 - logged, once for each kind
                     self._faults.note(error, now, "a timer caused a fault")
                     # What is due may still be: a loop that only meets the same fault again would keep the lock.
-                    deadline: float | None = now + _FAULT_PAUSE_S
+                    wake_at = now + _FAULT_PAUSE_S
                 else:
-                    deadline = self._core.next_deadline()
-                self._sleeps_until = min(inf if deadline is None else deadline + _TIMER_SLACK_S, now + _LONGEST_SLEEP_S)
+                    wake_at = self._wake_at()
+                self._sleeps_until = min(wake_at, now + _LONGEST_SLEEP_S)
                 self._wake.wait(max(0.0, self._sleeps_until - time.monotonic()))
 
     def watch_addresses(self) -> None:
@@ -324,9 +324,8 @@ class Driver:
                     self._send(effect)
         while self._media_news:
             core.media_changed(self._media_news.popleft(), time.monotonic())
-        deadline = core.next_deadline()
-        if deadline is not None and deadline + _TIMER_SLACK_S < self._sleeps_until:
-            self._sleeps_until = deadline + _TIMER_SLACK_S
+        if (wake_at := self._wake_at()) < self._sleeps_until:
+            self._sleeps_until = wake_at
             self._wake.notify_all()
 
     def _send(self, effect: Send) -> None:
@@ -339,6 +338,12 @@ class Driver:
                     self._core.transport_error(effect.transaction, reason, time.monotonic())
         except Exception as error:  # noqa: BLE001 - logged, at a rate that packets cannot drive
             self._faults.note(error, time.monotonic(), "sending to %s caused a fault", effect.flow)
+
+    def _wake_at(self) -> float:
+        """When the timer thread has something to do.  Core lock held."""
+        deadline = self._core.next_deadline()
+        due = inf if deadline is None else deadline + _TIMER_SLACK_S
+        return min(due, self._held[0][0] + _LONGEST_HOLD_S) if self._held else due
 
     def _release(self, before: float) -> None:
         """Send what has been held since then or longer.  Core lock held."""

@@ -339,7 +339,7 @@ class Proxy:
         decrement_max_forwards(copy)
         copy.headers.set("Max-Breadth", str(max_breadth(ack)))
         prepare_strict_route(copy)
-        copy.push_via(self._x.identity.via(target, self._x.identity.new_branch()))
+        copy.push_via(self._x.identity.via(target, self._x.identity.branch_of_copy(ack)))
         self._x.send(target, copy, call)
 
     def cancel(

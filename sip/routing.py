@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections.abc import Callable
+from zlib import crc32
 
 from sip.constants import MAGIC_COOKIE, MAX_FORWARDS
 from sip.errors import ParseError
@@ -48,6 +49,12 @@ class Identity:
     def new_branch(self, loop_hash: int = 0) -> str:
         """Unique over time and restarts (8.1.1.7), the loop hash at its end (16.6 step 8)."""
         return f"{MAGIC_COOKIE}{self._instance}.{next(self._counter):x}.{loop_hash & 0xFFFFFFFFFFFF:x}"
+
+    def branch_of_copy(self, request: Request) -> str:
+        """For a request that is passed on without a transaction: the same for each copy of it, so that a phone
+        recognises them (16.11)."""
+        copied = f"{request.headers.first_value('via')} {request.call_id} {request.cseq.number}"
+        return f"{MAGIC_COOKIE}{self._instance}.c{crc32(copied.encode('utf-8', 'surrogateescape')):x}"
 
     def via(self, flow: Flow, branch: str) -> str:
         return f"SIP/2.0/{flow.transport} {flow.sent_by};branch={branch}"

@@ -397,6 +397,17 @@ def test_13_2_2_4_the_ack_to_a_2xx_travels_the_dialog_with_a_via_of_ours(alice: 
     assert (ack["Max-Forwards"], "Route" in ack, ack.cseq) == ("69", False, call.invite.cseq)
 
 
+def test_16_11_copies_of_an_ack_are_passed_on_as_copies(alice: FakePhone, bob: FakePhone) -> None:
+    """A 2xx that came twice is acknowledged twice; another ACK is another request."""
+    call = establish(alice, bob)
+    sent = call.caller.request("ACK")
+    first = bob.expect("ACK")
+    alice.inject(sent.to_bytes())
+    assert bob.expect("ACK").to_bytes() == first.to_bytes()
+    call.caller.request("ACK")
+    assert bob.expect("ACK").all("Via")[0] != first.all("Via")[0]
+
+
 def test_an_ack_without_hops_left_or_without_a_call_is_dropped(alice: FakePhone, bob: FakePhone) -> None:
     establish(alice, bob)
     alice.send_request("ACK", bob.contact_uri, to="<sip:101@h>;tag=nobody")
