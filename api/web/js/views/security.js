@@ -1,10 +1,9 @@
 // Who could not register and why, and who is not listened to.
 
 import { h } from "../dom.js";
-import { t } from "../i18n.js";
+import { language, t } from "../i18n.js";
 import { button, field, table, when } from "../parts.js";
 import { findings } from "../findings.js";
-import { language } from "../i18n.js";
 import { getPage, post, remove } from "../server.js";
 
 export const WANTS = /^(security\.|registration\.failed)/;
