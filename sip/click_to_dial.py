@@ -31,7 +31,7 @@ from sip.media import NoMediaPorts
 from sip.media_relay import CALLER
 from sip.message import Request, Response, make_response
 from sip.proxy import Proxy
-from sip.sdp import SdpError
+from sip.sdp_values import SdpError
 from sip.snapshots import TerminationReason
 from sip.targets import targets
 from sip.transaction_server import ServerTransaction

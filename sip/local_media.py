@@ -16,7 +16,8 @@ from sip.local_sdp import KEY_LENGTH, Origin, answer_offer, make_offer, read_ans
 from sip.media_relay import CALLER, MediaEvent, Watched
 from sip.media_stream import NOBODY, Announcement, Describe, StreamDescription, describe_streams
 from sip.multipart import change_part
-from sip.sdp import SdpError, SessionDescription
+from sip.sdp import SessionDescription
+from sip.sdp_values import SdpError
 
 if TYPE_CHECKING:
     from sip.trace import QualitySeries

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 from sip.endpoint import Terms
 from sip.media_stream import Announcement, announce
-from sip.sdp import AddressKind, Direction, MediaDescription, SdpError, SessionDescription, connection_value
+from sip.sdp import MediaDescription, SessionDescription
+from sip.sdp_values import AddressKind, Direction, SdpError, connection_value
 
 CODECS: Final = ("PCMU", "PCMA")
 """What the server speaks itself."""

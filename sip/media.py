@@ -29,8 +29,9 @@ from sip.media_relay import (
     Watched,
 )
 from sip.media_stream import NOBODY, Announcement, Describe, announce, describe_streams
-from sip.multipart import change_part, media_type
-from sip.sdp import MediaDescription, SdpError, SessionDescription, connection_value
+from sip.multipart import change_part
+from sip.sdp import MediaDescription, SessionDescription
+from sip.sdp_values import SdpError, connection_value
 
 if TYPE_CHECKING:
     from sip.trace import HeaderLog, QualitySeries
@@ -93,15 +94,14 @@ class MediaAnchor:
     def rewrite(self, sender: int, content_type: str, body: bytes, sender_host: str, advertised_host: str) -> bytes:
         """The body for the other side of `sender` (0 caller, 1 callee), leading it to the relay.
 
-        `content_type` is the header's text; what is neither application/sdp nor multipart comes back unchanged.
+        `content_type` is the header's text; a body without application/sdp comes back unchanged.
         `sender_host` is the address the sender's signalling came from, `advertised_host` is ours as the receiver
         reaches it.  The same body again gives the same bytes and changes nothing.  After `close` every stream is
         written as rejected, so that a late answer opens nothing.
 
         Raises `NoMediaPorts`, `SdpError` or another `ParseError` (a malformed multipart); nothing has changed then.
         """
-        kind = media_type(content_type)
-        if not body or not (kind == _SDP or kind.startswith("multipart/")):
+        if not body:
             return body
         key = (content_type, body, sender_host, advertised_host)
         repeat = self._repeats[sender]
@@ -109,7 +109,8 @@ class MediaAnchor:
             return repeat.result
         change = partial(self._rewrite, sender, sender_host, advertised_host)
         result = change_part(content_type, body, _SDP, change)
-        self._repeats[sender] = _Repeat(key, result)
+        if result is not body:
+            self._repeats[sender] = _Repeat(key, result)
         return result
 
     def _rewrite(self, sender: int, sender_host: str, advertised_host: str, body: bytes) -> bytes:
@@ -161,18 +162,18 @@ class MediaAnchor:
         """Every address of ours in its place."""
         description.remove_ice()
         address = connection_value(advertised_host)
-        anchors = any(stream.media.is_rtp for stream in announced)
-        session_line = description.lines[description.connection_lines[0][0]] if description.connection_lines else b""
+        anchors = description.carries_rtp
         for index, stream in enumerate(announced):
             media = stream.media
             if media.is_rtp:
                 if media.port:
                     session = self._session(index) if stream.live else None
                     _lead(description, media, session.ports[receiver] if session is not None else 0, address)
-                description.set_connection(media, address)
-            elif anchors and media.port and session_line and not media.connection_lines:
+                if media.connection_lines:
+                    description.set_connection(media, address)
+            elif anchors and media.port and not media.connection_lines and description.connection_lines:
                 # It goes past the relay and must not follow the session's c= line, which is about to be ours.
-                description.insert_connection(media, session_line)
+                description.insert_connection(media, description.connection_line)
         if anchors:
             description.set_connection(description, address)
         return description.to_bytes()

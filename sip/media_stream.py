@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final, NamedTuple
 
-from sip.sdp import AddressKind, Connection, Direction, MediaDescription, SdpError
+from sip.sdp import MediaDescription
+from sip.sdp_values import AddressKind, Connection, Direction, SdpError
 from sip.uri import bracket
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from sip.journal import NO_DETAILS, EntryKind
 from sip.media_stream import SideDescription, StreamDescription
-from sip.sdp import Direction
+from sip.sdp_values import Direction
 from sip.trace import QualitySample, RtpHeaders, StreamQuality, TraceEntry, TraceRecord
 
 FORMAT = 1

@@ -34,7 +34,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sip.passwords",),
     ("sip.snapshots", "sip.sources", "sip.timers"),
     ("sip.bans", "sip.diary", "sip.flood", "sip.masking", "sip.multipart", "sip.uri"),
-    ("sip.headers", "sip.inet", "sip.sdp"),
+    ("sip.headers", "sip.inet", "sip.sdp_values"),
+    ("sip.sdp",),
     ("sip.asserted_identity", "sip.digest", "sip.media_stream", "sip.message", "sip.networks"),
     ("sip.media_relay",),
     (

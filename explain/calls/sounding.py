@@ -9,7 +9,7 @@ from explain.calls.case import CALLEE, CALLER, Case, Spot, audio_of, described
 from explain.finding import Confidence, Evidence, EvidenceKind, Found, Span, Word, figure
 from explain.networks import host_of, is_private
 from sip.facts import Fact
-from sip.sdp import AddressKind
+from sip.sdp_values import AddressKind
 from sip.snapshots import MediaFigures
 
 _HEARD_PACKETS: Final = 50

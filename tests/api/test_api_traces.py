@@ -9,7 +9,7 @@ import pytest
 
 from rtp.quality import FORMULA
 from sip.media_stream import SideDescription, StreamDescription
-from sip.sdp import Direction
+from sip.sdp_values import Direction
 from sip.trace import CallTrace, StreamQuality
 from tests.support import traces
 from tests.support.dialogues import BEGAN_AT, CALL, INVITE, decided, make_call, make_trace

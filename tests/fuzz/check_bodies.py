@@ -10,7 +10,8 @@ from sip.media import MediaAnchor, NoMediaPorts
 from sip.media_relay import CALLEE, CALLER
 from sip.media_stream import Announcement, announce
 from sip.multipart import change_part, media_type
-from sip.sdp import AddressKind, SdpError, SessionDescription
+from sip.sdp import SessionDescription
+from sip.sdp_values import AddressKind, SdpError
 from tests.fuzz.check_message import check_error
 from tests.fuzz.check_values import text_of
 from tests.support.harness import FakeRelay

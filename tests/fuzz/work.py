@@ -19,7 +19,7 @@ from tests.fuzz.steps import Counter, Machine
 
 MODULES = (
     *("sip.digest", "sip.flow", "sip.headers", "sip.message", "sip.multipart", "sip.routing", "sip.sdp"),
-    *("sip.contact_rules", "sip.stream", "sip.uri", "sip.validation", "rtp.rtcp"),
+    *("sip.contact_rules", "sip.sdp_values", "sip.stream", "sip.uri", "sip.validation", "rtp.rtcp"),
 )
 _SIZED = (str, bytes, bytearray)
 _BRIEF = frozenset({"startswith", "endswith", "find", "append", "extend"})

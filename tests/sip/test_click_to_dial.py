@@ -10,7 +10,8 @@ import pytest
 from sip.black_hole import black_hole_answer
 from sip.click_to_dial import GLARE_S, DialRefused
 from sip.first_leg import RING_S
-from sip.sdp import Direction, SdpError, SessionDescription
+from sip.sdp import SessionDescription
+from sip.sdp_values import Direction, SdpError
 from sip.snapshots import CallSnapshot, CallState
 from tests.support.bench_phone import Dialog, FakePhone
 from tests.support.harness import CoreHarness

@@ -6,7 +6,8 @@ import pytest
 
 from sip.endpoint import Terms
 from sip.local_sdp import NoCommonCodec, Origin, answer_offer, make_offer, read_answer
-from sip.sdp import SdpError, SessionDescription
+from sip.sdp import SessionDescription
+from sip.sdp_values import SdpError
 
 KEY = bytes(range(30))
 ORIGIN = Origin("192.0.2.1", 10_000, 7, 1, KEY)

@@ -11,7 +11,7 @@ from rtp.pulse import Pulse
 from sip.errors import ParseError
 from sip.media import MediaAnchor, NoMediaPorts
 from sip.media_relay import CALLEE, CALLER
-from sip.sdp import Direction, SdpError
+from sip.sdp_values import Direction, SdpError
 
 SDP = "application/sdp"
 CALLER_HOST = "192.168.1.20"

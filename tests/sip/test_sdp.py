@@ -7,16 +7,8 @@ import random
 import pytest
 
 from sip.errors import ParseError
-from sip.sdp import (
-    MAX_MEDIA,
-    MAX_SDP_SIZE,
-    AddressKind,
-    Direction,
-    SdpError,
-    SessionDescription,
-    classify_address,
-    connection_value,
-)
+from sip.sdp import MAX_MEDIA, MAX_SDP_SIZE, SessionDescription
+from sip.sdp_values import AddressKind, Direction, SdpError, classify_address, connection_value
 
 PJSUA = (
     b"v=0\r\no=- 3905071234 3905071234 IN IP4 192.168.1.20\r\ns=pjmedia\r\nb=AS:84\r\nt=0 0\r\na=X-nat:0\r\n"

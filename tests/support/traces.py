@@ -6,7 +6,7 @@ from rtp.header_log import RECORD, LoggedHeaders
 from sip.flow import Flow
 from sip.journal import Entry, EntryKind
 from sip.media_stream import SideDescription, StreamDescription
-from sip.sdp import Direction
+from sip.sdp_values import Direction
 from sip.trace import QualitySample, StreamQuality, TraceSource
 
 BEGAN_AT = 1_785_326_400.25
