@@ -6,7 +6,9 @@ it in preference to the From.
 
 from __future__ import annotations
 
-from sip.headers import Headers
+from functools import lru_cache
+
+from sip.headers import Field, Headers
 from sip.uri import bracket
 
 _CLAIMS = frozenset({"p-asserted-identity", "p-preferred-identity", "remote-party-id"})
@@ -16,10 +18,16 @@ def assert_identity(headers: Headers, number: str, host: str) -> None:
     """Replace every claim by our word that the sender is `number` at `host`, the server's address for the receiver;
     by nothing when `number` is "" or the sender asks for privacy: phones are outside the trust domain."""
     names = headers.first
-    for name in _CLAIMS.intersection(names):
-        headers.remove(name)
+    if not _CLAIMS.isdisjoint(names):
+        for name in _CLAIMS:
+            headers.remove(name)
     if number and not ("privacy" in names and _wants_privacy(headers)):
-        headers.append("P-Asserted-Identity", f"<sip:{number}@{bracket(host)}>")
+        headers.append_field(_our_word(number, host))
+
+
+@lru_cache(maxsize=1024)
+def _our_word(number: str, host: str) -> Field:
+    return Field.own("P-Asserted-Identity", f"<sip:{number}@{bracket(host)}>")
 
 
 def _wants_privacy(headers: Headers) -> bool:

@@ -394,7 +394,7 @@ class CallControl:
         flow = receiver.flow
         uri = receiver.contact or Uri.sip(receiver.number, flow.remote_host, flow.remote_port)
         headers = Headers()
-        headers.append("Via", x.identity.via(flow, x.identity.new_branch()))
+        headers.append_field(x.identity.via(flow, x.identity.new_branch()))
         headers.append("Max-Forwards", str(MAX_FORWARDS))
         if receiver.route_set:
             headers.append("Route", ", ".join(receiver.route_set))

@@ -11,6 +11,8 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sip.constants import COMMON_HEADERS, COMPACT_FORMS, METHODS, SIP_PORT, SIPS_PORT
@@ -328,12 +330,22 @@ class Field:
             field = _read_line(line)
         return field
 
+    @classmethod
+    def known(cls, name: str, value: str, parsed: object) -> Field:
+        """A line of ours that comes back in responses, and what will be read in it; `name` in its wire spelling."""
+        line = f"{name}: {value}"
+        field = cls(line, _CANONICAL[name], _checked_value(value))
+        field.parsed = parsed
+        _keep(line, field)
+        return field
+
     def with_parameter(self, parameter: str) -> Field:
         """The same with `;parameter` at its end; what stands there already stays to the letter."""
         end = f";{_checked_value(parameter)}"
         return Field(self.line.rstrip(_PARAMETER_ENDS) + end, self.name, self.value.rstrip(_PARAMETER_ENDS) + end)
 
 
+_line_of, _name_of = attrgetter("line"), attrgetter("name")
 _PARAMETER_ENDS = ";" + LWS
 _NO_VALUE = ("", ",")
 """How a list begins that may be empty."""
@@ -353,11 +365,15 @@ def _read_line(line: str) -> Field:
         if "\n" in text or "\r" in text:
             raise ParseError("CR or LF on its own inside the headers")
     field = Field(line, known, text.strip(LWS))
+    _keep(line, field)
+    return field
+
+
+def _keep(line: str, field: Field) -> None:
     if len(line) <= _CACHEABLE_LENGTH:
         if len(_KEPT) >= _MAX_KEPT:
             _KEPT.clear()
         _KEPT[line] = field
-    return field
 
 
 def _line_name(line: str) -> str:
@@ -384,20 +400,21 @@ class Headers:
         """Raises `ParseError` when one of them is no header line."""
         kept = _KEPT.get
         fields = [kept(line) or _read_line(line) for line in lines]
-        first = {field.name: field for field in fields}
+        first = dict(zip(map(_name_of, fields), fields, strict=True))
         if len(first) < len(fields):
-            first = {field.name: field for field in reversed(fields)}
+            upwards = fields[::-1]
+            first = dict(zip(map(_name_of, upwards), upwards, strict=True))
         return cls(fields, first)
 
     @property
     def lines(self) -> list[str]:
         """Raw texts."""
-        return [field.line for field in self.fields]
+        return list(map(_line_of, self.fields))
 
     @property
     def names(self) -> list[str]:
         """Canonical name of every line."""
-        return [field.name for field in self.fields]
+        return list(map(_name_of, self.fields))
 
     def append_line(self, line: str) -> None:
         """A raw line, kept to the letter.  Raises `ParseError` when it is no header line."""
@@ -463,22 +480,27 @@ class Headers:
 
     def push(self, name: str, value: str) -> None:
         """Put a line above all others: the new topmost value of its name."""
-        field = Field.own(name, value)
+        self.push_field(Field.own(name, value))
+
+    def push_field(self, field: Field) -> None:
         self.fields.insert(0, field)
         self.first[field.name] = field
 
     def set(self, name: str, value: str) -> None:
         """Replace the first line of that name, drop its other lines; append when there is none."""
-        field = Field.own(name, value)
-        key, fields, first = field.name, self.fields, self.first
-        if key not in first:
+        self.set_field(Field.own(name, value))
+
+    def set_field(self, field: Field) -> None:
+        name, fields, first = field.name, self.fields, self.first
+        old = first.get(name)
+        first[name] = field
+        if old is None:
             fields.append(field)
-        else:
-            index = fields.index(first[key])
-            fields[index] = field
-            if len(first) < len(fields):
-                fields[index + 1 :] = [other for other in fields[index + 1 :] if other.name != key]
-        first[key] = field
+            return
+        index = fields.index(old)
+        fields[index] = field
+        if len(first) < len(fields) and self.count(name) > 1:
+            fields[index + 1 :] = [other for other in fields[index + 1 :] if other.name != name]
 
     def remove(self, name: str) -> None:
         """Drop every line of that (canonical) name."""
@@ -504,7 +526,7 @@ class Headers:
     def pop_first_value(self, name: str) -> None:
         """Remove the topmost value; with the last one of a line the line goes too, and so do lines above and below it
         that have none: what is on top afterwards is a value."""
-        field = self._drop_empty(name)
+        field = self._drop_empty(self.first.get(name))
         if field is None:
             return
         if "," in field.value:
@@ -513,26 +535,24 @@ class Headers:
             if rest:
                 self._replace(Field(f"{head}: {rest}", name, _unfold(rest)))
                 return
-        self._drop_first(field)
-        self._drop_empty(name)
+        self._drop_empty(self._drop_first(field))
 
-    def _drop_empty(self, name: str) -> Field | None:
-        """Take off the topmost lines of that name that have no value; the one that is the first now."""
-        field = self.first.get(name)
+    def _drop_empty(self, field: Field | None) -> Field | None:
+        """Take that line off if it has no value, and those that are the first then; the one that is the first now."""
         while field is not None and field.value[:1] in _NO_VALUE and not field.value.strip("," + LWS):
             field = self._drop_first(field)
         return field
 
     def _drop_first(self, field: Field) -> Field | None:
         """Take that line off, the first of its name; the one that is the first now."""
-        name, fields = field.name, self.fields
-        is_only = len(fields) == len(self.first)
-        fields.remove(field)
-        del self.first[name]
+        name, fields, first = field.name, self.fields, self.first
+        is_only = len(fields) == len(first)
+        index = fields.index(field)
+        del fields[index], first[name]
         if not is_only:
-            for other in fields:
+            for other in islice(fields, index, None):
                 if other.name == name:
-                    self.first[name] = other
+                    first[name] = other
                     return other
         return None
 

@@ -78,7 +78,7 @@ class NatKeepAlive:
             return
         identity = x.identity
         headers = Headers()
-        headers.append("Via", identity.via(flow, identity.new_branch()))
+        headers.append_field(identity.via(flow, identity.new_branch()))
         headers.append("Max-Forwards", str(MAX_FORWARDS))
         headers.append("From", f"<sip:{flow.sent_by}>;tag={identity.new_tag()}")
         headers.append("To", f"<{binding.contact.text}>")

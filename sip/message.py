@@ -111,8 +111,14 @@ class Message:
     @property
     def contact(self) -> NameAddr | None:
         """The only or first Contact."""
-        value = self.headers.first_value("contact")
-        return None if value is None or value == "*" else _parsed("Contact", value)
+        field = self.headers.first.get("contact")
+        if field is None:
+            return None
+        contact: NameAddr | None = field.parsed
+        if contact is None:
+            value = first_value(field.value)
+            contact = field.parsed = None if value == "*" else _parsed("Contact", value)
+        return contact
 
     @property
     def expires(self) -> int | None:
@@ -145,12 +151,9 @@ class Message:
     @property
     def size(self) -> int:
         """About as many bytes as on the wire."""
-        return sum(len(field.line) for field in self.headers.fields) + len(self.body)
+        return sum(map(len, self.headers.lines)) + len(self.body)
 
     # -------------------------------------------------------------------------------------------- changing
-
-    def push_via(self, value: str) -> None:
-        self.headers.push("Via", value)
 
     def pop_via(self) -> None:
         """Remove the topmost Via (16.7 step 3)."""
@@ -176,7 +179,7 @@ class Message:
     def to_bytes(self) -> bytes:
         """Wire form.  A missing Content-Length is added: TCP needs it (18.3) and UDP does not mind."""
         headers = self.headers
-        lines = [checked_text(self.start_line), *[field.line for field in headers.fields]]
+        lines = [checked_text(self.start_line), *headers.lines]
         if "content-length" not in headers.first:
             lines.append(f"Content-Length: {len(self.body)}")
         lines.append("\r\n")
@@ -367,7 +370,9 @@ def content_length(message: Request | Response) -> int | None:
     if length is None:
         length = field.parsed = parse_decimal(field.value)
     if length is None or (
-        len(headers.first) < len(headers.fields) and set(headers.get_all("content-length")) != {field.value}
+        len(headers.first) < len(headers.fields)
+        and headers.count("content-length") > 1
+        and set(headers.get_all("content-length")) != {field.value}
     ):
         raise MalformedMessage(HeaderError("Content-Length", "must be one number"), message)
     return length

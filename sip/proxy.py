@@ -33,6 +33,7 @@ from sip.routing import (
     max_breadth,
     prepare_strict_route,
     remove_own_routes,
+    set_max_breadth,
 )
 from sip.sips import is_downgrade, not_allowed
 from sip.snapshots import TerminationReason
@@ -206,9 +207,9 @@ class Proxy:
         x = self._x
         self._identify(request, sender, branch.flow)
         decrement_max_forwards(request)
-        request.headers.set("Max-Breadth", str(breadth))
+        set_max_breadth(request, breadth)
         prepare_strict_route(request)
-        request.push_via(x.identity.via(branch.flow, x.identity.new_branch(branch.context.loop_hash)))
+        request.headers.push_field(x.identity.via(branch.flow, x.identity.new_branch(branch.context.loop_hash)))
         if request.method == "INVITE":
             self._responses.start_timer_c(branch, now)
         branch.client = x.layer.send_request(request, branch.flow, now, branch)
@@ -337,9 +338,9 @@ class Proxy:
         if call.joined is not None:
             call.joined.adapt(copy, call, leg, side)
         decrement_max_forwards(copy)
-        copy.headers.set("Max-Breadth", str(max_breadth(ack)))
+        set_max_breadth(copy, max_breadth(ack))
         prepare_strict_route(copy)
-        copy.push_via(self._x.identity.via(target, self._x.identity.branch_of_copy(ack)))
+        copy.headers.push_field(self._x.identity.via(target, self._x.identity.branch_of_copy(ack)))
         self._x.send(target, copy, call)
 
     def cancel(

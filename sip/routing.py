@@ -8,12 +8,14 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
 from zlib import crc32
 
 from sip.constants import MAGIC_COOKIE, MAX_FORWARDS
 from sip.errors import ParseError
 from sip.flow import Flow, is_ip_address
-from sip.headers import NameAddr, parse_decimal
+from sip.headers import Field, NameAddr, Via, parse_decimal
 from sip.message import Request
 from sip.uri import Uri, bracket, unbracket
 
@@ -56,8 +58,10 @@ class Identity:
         copied = f"{request.headers.first_value('via')} {request.call_id} {request.cseq.number}"
         return f"{MAGIC_COOKIE}{self._instance}.c{crc32(copied.encode('utf-8', 'surrogateescape')):x}"
 
-    def via(self, flow: Flow, branch: str) -> str:
-        return f"SIP/2.0/{flow.transport} {flow.sent_by};branch={branch}"
+    def via(self, flow: Flow, branch: str) -> Field:
+        """For a request of ours, or one that is passed on by us, that leaves by that flow."""
+        start, form = _own_via(flow[:_LOCAL])
+        return Field.known("Via", start + branch, form.with_parameters({"branch": branch}))
 
     def is_own(self, uri: Uri) -> bool:
         return uri.is_sip and self._is_own_address(unbracket(uri.host), uri.effective_port)
@@ -76,6 +80,20 @@ class Identity:
             if start >= 0 and via[start:].partition(";")[0].rstrip().endswith(suffix):
                 return True
         return False
+
+
+Local = tuple[str, str, int]
+"""Transport, host and port that a peer knows us by: the first `_LOCAL` fields of a flow."""
+
+_LOCAL: Final = 3
+
+
+@lru_cache(maxsize=64)
+def _own_via(local: Local) -> tuple[str, Via]:
+    """The value of our Via up to its branch, and what is read in it."""
+    transport, host, port = local
+    value = f"SIP/2.0/{transport} {bracket(host)}:{port};branch="
+    return value, Via.parse(f"{value}{MAGIC_COOKIE}")
 
 
 def loop_hash(request: Request) -> int:
@@ -159,18 +177,23 @@ def add_record_route(request: Request, sender_flow: Flow, receiver_flow: Flow) -
     transports (RFC 5658 5), so that each finds one it can reach on its side.  SIPS in the Request-URI goes with SIPS
     here."""
     scheme = "sips" if request.uri.scheme == "sips" else "sip"
-    incoming, outgoing = _record_route(sender_flow, scheme), _record_route(receiver_flow, scheme)
-    if incoming == outgoing:
-        request.headers.push("Record-Route", f"<{outgoing}>")
-        return
-    request.headers.push("Record-Route", f"<{incoming};r2>")
-    request.headers.push("Record-Route", f"<{outgoing};r2>")
+    for field in _record_routes(scheme, sender_flow[:_LOCAL], receiver_flow[:_LOCAL]):
+        request.headers.push_field(field)
 
 
-def _record_route(flow: Flow, scheme: str) -> str:
+@lru_cache(maxsize=64)
+def _record_routes(scheme: str, sender: Local, receiver: Local) -> tuple[Field, ...]:
+    """The lowest first."""
+    incoming, outgoing = _record_route(sender, scheme), _record_route(receiver, scheme)
+    values = (f"<{outgoing}>",) if incoming == outgoing else (f"<{incoming};r2>", f"<{outgoing};r2>")
+    return tuple(Field.own("Record-Route", value) for value in values)
+
+
+def _record_route(local: Local, scheme: str) -> str:
+    transport, host, port = local
     # RFC 5630 has no use for transport=tls, but it is what tells phones to use TLS for a SIP URI.
-    transport = "" if flow.transport == "UDP" or scheme == "sips" else f";transport={flow.transport.lower()}"
-    return f"{scheme}:{bracket(flow.local_host)}:{flow.local_port}{transport};lr"
+    parameter = "" if transport == "UDP" or scheme == "sips" else f";transport={transport.lower()}"
+    return f"{scheme}:{bracket(host)}:{port}{parameter};lr"
 
 
 def split_record_route(values: list[str], identity: Identity) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -201,11 +224,22 @@ def _is_address(value: str) -> bool:
 def decrement_max_forwards(request: Request) -> None:
     """16.6 step 3; the caller has checked that it is not 0."""
     hops = request.max_forwards
-    request.headers.set("Max-Forwards", str(MAX_FORWARDS if hops is None else hops - 1))
+    request.headers.set_field(_limit("Max-Forwards", MAX_FORWARDS if hops is None else hops - 1))
+
+
+def set_max_breadth(request: Request, breadth: int) -> None:
+    request.headers.set_field(_limit("Max-Breadth", breadth))
+
+
+@lru_cache(maxsize=512)
+def _limit(name: str, number: int) -> Field:
+    return Field.own(name, str(number))
 
 
 def max_breadth(request: Request) -> int:
     """How many branches may exist at once because of this request (RFC 5393 5.3.3)."""
+    if "max-breadth" not in request.headers.first:
+        return MAX_BREADTH
     breadth = parse_decimal(request.headers.get("max-breadth"))
     return MAX_BREADTH if breadth is None else min(breadth, MAX_BREADTH)
 
@@ -214,4 +248,4 @@ def breadth_shares(request: Request, branches: int) -> list[int]:
     """Max-Breadth of each of so many branches at once, all of it; fewer values than branches when it does not suffice
     (RFC 5393 5.3.3)."""
     whole, rest = divmod(max_breadth(request), branches)
-    return [share for share in (whole + (index < rest) for index in range(branches)) if share > 0]
+    return [whole + 1] * rest + [whole] * (branches - rest if whole else 0)

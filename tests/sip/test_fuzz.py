@@ -141,7 +141,7 @@ def forward(request: Request) -> None:
     behind_nat(request.via, SOURCE)
     stamped = request.to_bytes()
     out = request.copy()
-    out.push_via("SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKours")
+    out.headers.push("Via", "SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKours")
     out.headers.push("Record-Route", "<sip:10.0.0.1;lr>")
     response = parse_datagram(make_response(out, 486, to_tag="t1").to_bytes())
     validate_response(response)

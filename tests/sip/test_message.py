@@ -445,7 +445,7 @@ def test_user_agent_or_server() -> None:
 
 def test_via_is_read_anew_after_each_change() -> None:
     message = request(wire(*LINES))
-    message.push_via("SIP/2.0/TCP p:1;branch=b2")
+    message.headers.push("Via", "SIP/2.0/TCP p:1;branch=b2")
     assert (message.via.host, message.via.branch) == ("p", "b2")
     message.replace_top_via("SIP/2.0/TCP q:1;branch=b3")
     assert message.via.host == "q"
@@ -477,7 +477,7 @@ def test_a_copy_is_independent(data: bytes) -> None:
     assert message.via.host == "10.0.0.7"
     copy = message.copy()
     assert type(copy) is type(message)
-    copy.push_via("SIP/2.0/UDP p;branch=x")
+    copy.headers.push("Via", "SIP/2.0/UDP p;branch=x")
     copy.set_body(b"longer")
     assert message.to_bytes() == data
     assert message.via.host == "10.0.0.7"
@@ -600,7 +600,7 @@ def test_the_request_is_not_changed_by_its_response() -> None:
 
 def sent_invite() -> Request:
     invite = request(changed(l7="Route: <sip:r1;lr>,\r\n <sip:r2;lr>\r\nRoute: <sip:r3;lr>\r\nRequire: 100rel"))
-    invite.push_via("SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKours")
+    invite.headers.push("Via", "SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKours")
     return invite
 
 

@@ -529,7 +529,7 @@ def test_18_2_2_the_destination_does_not_follow_changes_to_the_request() -> None
     bench = Bench()
     transaction = bench.invite_server()
     answer = make_response(transaction.request, 486, to_tag="ours")
-    transaction.request.push_via("SIP/2.0/UDP 198.51.100.1:9;branch=z9hG4bKours")
+    transaction.request.headers.push("Via", "SIP/2.0/UDP 198.51.100.1:9;branch=z9hG4bKours")
     transaction.respond(answer, bench.now)
     assert bench.sent[0].flow.remote == ("192.0.2.7", 5060)
 
