@@ -12,14 +12,17 @@ import sys
 _SWITCH_INTERVAL_S = 0.0005
 
 _WORTH_IT = 10_000
-"""New objects that a collection is worth while no call is up."""
+"""New objects that a collection is worth while no call is up ..."""
+
+_PASSING_S = 40.0
+"""... if there have been so many all this time.  What calls and registrations make lives for about half a minute, in
+their transactions, and goes without having been looked at."""
 
 _PRESSING = 100_000
 """New objects that are looked at even during calls; that takes some 50 ms."""
 
 _PATIENCE_S = 120.0
-"""How long such a look is put off when the last one found next to nothing.  What calls and registrations make lives for
-half a minute, in their transactions, and most of it is gone by then without having been looked at."""
+"""How long such a look is put off when the last one found next to nothing."""
 
 _FULL_EVERY_S = 3600.0
 """How often, at most, all objects are looked at, also those that were found alive before."""
@@ -49,13 +52,24 @@ class Collector:
         gc.disable()
         self._full_at = now + _FULL_EVERY_S
         self._patient_until = now + _PATIENCE_S
+        self._worth_it_since: float | None = None
 
     def collect_when_due(self, now: float, *, busy: bool) -> bool:
         """Collect if it is time to; whether it did.  `busy`: somebody would hear the pause."""
         # While the collector is off, this is how many container objects more there are than after the last collection.
         fresh = gc.get_count()[0]
-        if fresh < (_PRESSING if busy else _WORTH_IT) or (busy and now < self._patient_until):
+        if fresh < _WORTH_IT:
+            self._worth_it_since = None
             return False
+        if self._worth_it_since is None:
+            self._worth_it_since = now
+        if busy:
+            is_due = fresh >= _PRESSING and now >= self._patient_until
+        else:
+            is_due = now - self._worth_it_since >= _PASSING_S
+        if not is_due:
+            return False
+        self._worth_it_since = None
         if not busy and now >= self._full_at:
             self._full_at = now + _FULL_EVERY_S
             gc.unfreeze()
