@@ -63,11 +63,9 @@ class Collector:
             return False
         if self._worth_it_since is None:
             self._worth_it_since = now
-        if busy:
-            is_due = fresh >= _PRESSING and now >= self._patient_until
-        else:
-            is_due = now - self._worth_it_since >= _PASSING_S
-        if not is_due:
+        is_pressing = busy and fresh >= _PRESSING and now >= self._patient_until
+        is_left_over = not busy and now - self._worth_it_since >= _PASSING_S
+        if not (is_pressing or is_left_over):
             return False
         self._worth_it_since = None
         if not busy and now >= self._full_at:

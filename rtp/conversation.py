@@ -6,7 +6,6 @@ Relay thread only, but for `snapshots`, as with `rtp.session`. Side 0 is the pho
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from random import Random
 from typing import NamedTuple
 
@@ -272,8 +271,8 @@ class Conversation:
         incoming = self.media.snapshot(PHONE, now, wall_offset_s, is_open=is_open)
         outgoing = self.media.snapshot(SERVER, now, wall_offset_s, is_open=is_open)
         if self._loudest:
-            incoming = replace(incoming, peak_dbm0=dbm0(self._loudest))
-        return incoming, replace(outgoing, mos=_mos_at_phone(outgoing))
+            incoming = incoming._replace(peak_dbm0=dbm0(self._loudest))
+        return incoming, outgoing._replace(mos=_mos_at_phone(outgoing))
 
 
 def _mos_at_phone(outgoing: StreamSnapshot) -> float | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class StreamSnapshot:
+class StreamSnapshot(NamedTuple):
     """One direction of one media stream. `side` sends: 0 the caller, 1 the callee; `relay_port` is where it sends to.
 
     `bytes` counts whole RTP packets. `lost` is what never arrived here. `remote_lost`, `remote_jitter_ms` are what the

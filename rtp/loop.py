@@ -123,8 +123,8 @@ class RelayLoop:
         self._poller.unregister(sock.fileno())
         self._handlers[sock.fileno()] = _ignore
 
-    def throw_away(self, sock: socket.socket, _now: float) -> None:
-        """Handler of a socket nobody uses: read and forget."""
+    def throw_away(self, sock: socket.socket) -> None:
+        """A packet at a socket nobody uses: read and forget."""
         with suppress(OSError):
             sock.recv_into(self.buffer)
 

@@ -6,6 +6,7 @@ one before it, and needs not drain anything. There is no lock: the resting pairs
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from functools import partial
 
@@ -17,9 +18,9 @@ MAX_RESTING = 64
 
 
 class PairPool:
-    """Pairs of one loop. Each is served by the loop from when it is bound until it is closed: between `take` and
-    `give_back` by what the call wants, else by nobody. The one that has rested longest is taken first, so that a late
-    packet of an ended call seldom meets a new one."""
+    """Pairs of one loop. Each is served by the loop from when it is bound until it is closed: by what a call has
+    given the loop for it between `take` and `give_back`, and until then by us, who tell the call of its first packet.
+    The one that has rested longest is taken first, so that a late packet of an ended call seldom meets a new one."""
 
     def __init__(self, loop: RelayLoop, ports: PortAllocator) -> None:
         self._loop = loop
@@ -33,7 +34,7 @@ class PairPool:
         except IndexError:
             pair = self._ports.allocate()
         for sock in (pair.rtp, pair.rtcp):
-            self._loop.add(sock, partial(self._loop.throw_away, sock))
+            self._loop.add(sock, partial(self._first_packet, pair, sock))
         return pair
 
     def take_two(self) -> tuple[PortPair, PortPair]:
@@ -46,12 +47,22 @@ class PairPool:
             raise
 
     def give_back(self, pair: PortPair) -> None:
-        """The call is done with `pair`."""
-        for sock in (pair.rtp, pair.rtcp):
-            self._loop.serve(sock, partial(self._loop.throw_away, sock))
+        """The call is done with `pair`.  When nothing has come, it was ours all the time."""
+        if pair.on_first is None:
+            for sock in (pair.rtp, pair.rtcp):
+                self._loop.serve(sock, partial(self._first_packet, pair, sock))
+        pair.on_first = None
         self._resting.append(pair)
         if len(self._resting) > MAX_RESTING:
             self._loop.post(self._close_one, may_wait=True)
+
+    def _first_packet(self, pair: PortPair, sock: socket.socket, now: float) -> None:
+        """Something is at a socket that nobody serves yet: whoever holds the pair sees to it, or it is forgotten."""
+        on_first = pair.on_first
+        if on_first is not None:
+            on_first(now)
+        else:
+            self._loop.throw_away(sock)
 
     def close(self) -> None:
         """Free the ports of all resting pairs: from the loop's thread, or when it has ended."""

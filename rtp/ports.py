@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rtp.udp import bind_udp
@@ -20,13 +21,15 @@ class NoPortsAvailable(Exception):
     """No pair can be had now; the text says whether ports or descriptors ran out."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class PortPair:
     """Two bound, non-blocking sockets on `port` and `port` + 1."""
 
     port: int
     rtp: socket.socket
     rtcp: socket.socket
+    on_first: Callable[[float], object] | None = None
+    """Who holds the pair and serves neither socket yet: called when something has come to one of them."""
 
 
 class PortAllocator:

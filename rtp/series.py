@@ -7,7 +7,6 @@ much. The counters are looked at every SPAN_S all the same, since they remember 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from rtp.figures import StreamSnapshot
@@ -19,8 +18,7 @@ MAX_SAMPLES = 120
 """Ten minutes at first."""
 
 
-@dataclass(frozen=True, slots=True)
-class QualitySample:
+class QualitySample(NamedTuple):
     """What came in the `span_s` seconds before `at` (wall clock). The counters are those of `StreamSnapshot`, of this
     time alone; `late` and `gap_ms` are explained in `rtp.stats`. `jitter_ms` is the highest that a sample has met,
     `mos` is by what was lost in this time. What the receiver reports is from its last report; its losses count from
@@ -129,8 +127,7 @@ class Series:
 def _joined(first: _Measured, second: _Measured) -> _Measured:
     """What both have covered."""
     one, two = first.sample, second.sample
-    joined = replace(
-        two,
+    joined = two._replace(
         span_s=one.span_s + two.span_s,
         packets=one.packets + two.packets,
         lost=one.lost + two.lost,

@@ -81,10 +81,7 @@ class RelaySession:
         self._said = [_NOTHING_SAID, _NOTHING_SAID]
         self._legs: Legs | None = None
         self._series: StreamSeries | None = None
-        serve, wake_up = place.loop.serve, self._wake_up
-        for pair in pairs:
-            serve(pair.rtp, wake_up)
-            serve(pair.rtcp, wake_up)
+        pairs[0].on_first = pairs[1].on_first = self._wake_up
 
     def set_peer(
         self,
@@ -219,6 +216,8 @@ class RelaySession:
             self._legs = legs
             self._series = StreamSeries(now)
             said = tuple(self._said)
+        for pair in self._pairs:
+            pair.on_first = None
         for side, description in enumerate(said):
             legs.announce(side, description)
         legs.attach()

@@ -13,7 +13,6 @@ several early answers may judge a stream differently.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -84,10 +83,10 @@ class MediaAnchor:
         self._begun = 0
         self._established = False
         self._closed = False
-        self._figures: deque[StreamFigures] = deque(maxlen=_MAX_KEPT)
-        self._quality: deque[QualitySeries] = deque(maxlen=_MAX_SERIES)
-        self._headers: deque[HeaderLog] = deque(maxlen=_MAX_SERIES)
-        self._events: deque[MediaEvent] = deque(maxlen=_MAX_KEPT)
+        self._figures: tuple[StreamFigures, ...] = ()
+        self._quality: tuple[QualitySeries, ...] = ()
+        self._headers: tuple[HeaderLog, ...] = ()
+        self._events: tuple[MediaEvent, ...] = ()
 
     # -------------------------------------------------------------------------------------------- descriptions
 
@@ -271,8 +270,8 @@ class MediaAnchor:
 
     def drain_events(self) -> list[MediaEvent]:
         """Media events since last asked, of open and closed streams, in the order they happened."""
-        events = list(self._events)
-        self._events.clear()
+        events = [*self._events]
+        self._events = ()
         for index, session in enumerate(self._sessions):
             if session is not None:
                 events += self._readable(index, session)
@@ -281,10 +280,12 @@ class MediaAnchor:
 
     def _readable(self, index: int, session: RelaySession) -> list[MediaEvent]:
         """What there is to tell of a stream; keys that were pressed in an encrypted one can't be read (RFC 3711)."""
-        events = list(session.drain_events())
+        events = session.drain_events()
+        if not events:
+            return []
         sides = (side[index].media for side in self._sides if side is not None and index < len(side))
         is_secure = any(media.secure or "SAVP" in media.protocol.upper() for media in sides)
-        return [event for event in events if not event.key] if is_secure else events
+        return [event for event in events if not (is_secure and event.key)]
 
     def describe_later(self) -> Describe:
         """What has been offered and answered until now, stream by stream, for anybody to read at leisure."""
@@ -313,7 +314,7 @@ class MediaAnchor:
         self._closed = True
         for index in range(len(self._sessions)):
             self._close_session(index)
-        return tuple(self._figures)
+        return self._figures
 
     def _session(self, index: int) -> RelaySession | None:
         return self._sessions[index] if index < len(self._sessions) else None
@@ -322,10 +323,10 @@ class MediaAnchor:
         session = self._sessions[index]
         if session is not None:
             self._sessions[index] = None
-            self._events += self._readable(index, session)
-            self._figures += session.close()
-            self._quality += session.quality()
-            self._headers += session.headers()
+            self._events = (*self._events, *self._readable(index, session))[-_MAX_KEPT:]
+            self._figures = (*self._figures, *session.close())[-_MAX_KEPT:]
+            self._quality = (*self._quality, *session.quality())[-_MAX_SERIES:]
+            self._headers = (*self._headers, *session.headers())[-_MAX_SERIES:]
 
 
 def _lead(description: SessionDescription, media: MediaDescription, port: int, address: bytes) -> None:

@@ -172,7 +172,7 @@ def make_ended(call_id: str, ended_at: float, **changes: Any) -> CallSnapshot:
 
 
 def make_stream(call_id: str = "call-1", **changes: Any) -> StreamSnapshot:
-    return replace(STREAM, call_id=call_id, **changes)
+    return STREAM._replace(call_id=call_id, **changes)
 
 
 def make_figures(**changes: Any) -> MediaFigures:

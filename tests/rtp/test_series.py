@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -16,8 +16,8 @@ OFFSET_S = 1_000_000.0
 FIGURES = StreamSnapshot("call-1", "audio", 0, None, None, None, None, 10_000, codec="PCMU")
 
 
-def figures(packets: int, **changes: object) -> StreamSnapshot:
-    return replace(FIGURES, packets=packets, **changes)
+def figures(packets: int, **changes: Any) -> StreamSnapshot:
+    return FIGURES._replace(packets=packets, **changes)
 
 
 def pulse(packets: int, lost: int = 0) -> Pulse:
@@ -33,7 +33,7 @@ def test_a_sample_has_what_came_since_the_one_before() -> None:
     assert (series.due, series.samples) == (105.0, ())
     first = figures(250, lost=5, out_of_order=4, duplicates=3, late=2, dropped=1, jitter_ms=2.0)
     take(series, 105.0, first)
-    take(series, 110.5, replace(first, packets=500, lost=5, late=4, jitter_ms=1.0, remote_lost=7, rtt_ms=20.0))
+    take(series, 110.5, first._replace(packets=500, lost=5, late=4, jitter_ms=1.0, remote_lost=7, rtt_ms=20.0))
     one, two = series.samples
     assert (one.at, one.span_s, two.at, two.span_s) == (OFFSET_S + 105, 5.0, OFFSET_S + 110.5, 5.5)
     assert (one.packets, one.lost, one.out_of_order, one.duplicates, one.late, one.dropped) == (250, 5, 4, 3, 2, 1)
@@ -72,7 +72,7 @@ def test_a_long_call_has_fewer_and_longer_samples_that_miss_nothing() -> None:
         packets += round(50 * SPAN_S)
         counted = figures(packets, jitter_ms=9.0 if 3_000 < now < 3_100 else 1.0)
         if now > 3_052:
-            counted = replace(counted, gap_ms=500.0, gap_ended_at=OFFSET_S + 3_052.0)
+            counted = counted._replace(gap_ms=500.0, gap_ended_at=OFFSET_S + 3_052.0)
         take(series, now, counted)
     samples = series.samples
     assert MAX_SAMPLES / 2 <= len(samples) < MAX_SAMPLES
@@ -101,11 +101,11 @@ def test_joined_samples_are_rated_anew() -> None:
 def test_both_directions_are_sampled_together_and_the_end_only_if_there_is_news() -> None:
     both = StreamSeries(0.0)
     assert (both.is_due(4.9), both.is_due(5.0)) == (False, True)
-    caller, callee = figures(250), replace(FIGURES, side=1, relay_port=10_002)
+    caller, callee = figures(250), FIGURES._replace(side=1, relay_port=10_002)
     assert both.quality((caller, callee)) == ()
     both.take((caller, callee), (pulse(250), NO_PULSE), 5.0, OFFSET_S)
     both.finish((caller, callee), (pulse(250), NO_PULSE), 6.0, OFFSET_S)
-    heard = replace(callee, packets=1)
+    heard = callee._replace(packets=1)
     one, two = both.quality((caller, callee))
     assert (one.side, one.relay_port, one.codec, len(one.samples)) == (0, 10_000, "PCMU", 1)
     assert (two.side, two.relay_port, [sample.packets for sample in two.samples]) == (1, 10_002, [0])
