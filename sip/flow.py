@@ -37,6 +37,10 @@ class Flow(NamedTuple):
         return self.transport == "TLS"
 
     @property
+    def local(self) -> tuple[str, int]:
+        return self.local_host, self.local_port
+
+    @property
     def remote(self) -> tuple[str, int]:
         return self.remote_host, self.remote_port
 

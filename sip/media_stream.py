@@ -5,7 +5,6 @@ frozen description that is kept for people (RFC 3264 5.1, 8.4, RFC 3605).  Pure.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final, NamedTuple
 
@@ -14,8 +13,7 @@ from sip.sdp_values import AddressKind, Connection, Direction, SdpError
 from sip.uri import bracket
 
 
-@dataclass(frozen=True, slots=True)
-class SideDescription:
+class SideDescription(NamedTuple):
     """What one side said of one stream.  `address` is host:port of its c= and m= lines, "" without them; `codecs` are
     encoding names in its order of preference; `rejected` is port 0."""
 
@@ -26,12 +24,11 @@ class SideDescription:
     rejected: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StreamDescription:
-    """One m= line of a call as its two sides last described it (None: not yet).  `relay_ports` are the RTP ports facing
-    caller and callee, None when the stream is not anchored."""
+class StreamDescription(NamedTuple):
+    """One m= line of a call, the one at that `place`, as its two sides last described it (None: not yet).
+    `relay_ports` are the RTP ports facing caller and callee, None when the stream is not anchored."""
 
-    index: int
+    place: int
     kind: str
     protocol: str
     caller: SideDescription | None
@@ -125,13 +122,13 @@ def describe_streams(
     """What caller and callee have said of each stream.  Last ones without `relay_ports` may be absent there."""
     return tuple(
         StreamDescription(
-            index=index,
+            place=place,
             kind=media.kind,
             protocol=media.protocol,
             caller=None if caller is None else caller.describe(),
             callee=None if callee is None else callee.describe(),
-            relay_ports=relay_ports[index] if index < len(relay_ports) else None,
+            relay_ports=relay_ports[place] if place < len(relay_ports) else None,
         )
-        for index, (caller, callee) in enumerate(zip_longest(*(side or () for side in sides)))
+        for place, (caller, callee) in enumerate(zip_longest(*(side or () for side in sides)))
         for media in ((caller or callee).media,)
     )

@@ -2,7 +2,8 @@
 time are made of.  Pure.
 
 A `TraceSource` holds references to what the core and the relay never change again; making one costs next to nothing.
-`record_of` turns it into a `TraceRecord`, which may be shown and stored: everything in it is masked (`sip.masking`).
+`record_of` turns it into a `TraceRecord`, which may be shown: everything in it is masked (`sip.masking`), as it is in
+what is stored (`sip.trace_codec`).
 Wall times are seconds since the epoch, UTC.
 """
 
@@ -13,7 +14,6 @@ from dataclasses import dataclass, field, fields
 from struct import Struct
 from typing import Final, NamedTuple, Protocol, TypeVar
 
-from sip.flow import Flow
 from sip.journal import NO_DETAILS, Details, Entry, EntryKind
 from sip.masking import masked_message
 from sip.media_stream import Describe, StreamDescription
@@ -252,7 +252,7 @@ def record_of(source: TraceSource) -> TraceRecord:
         dropped=source.dropped,
         streams=source.describe(),
         quality=tuple(_quality(series) for series in source.quality),
-        headers=tuple(_headers(log) for log in source.headers),
+        headers=tuple(headers_of(log) for log in source.headers),
     )
 
 
@@ -264,15 +264,11 @@ def _entry(entry: Entry) -> TraceEntry:
         entry.at,
         entry.kind,
         flow.transport,
-        _local(flow),
+        flow.local,
         flow.remote,
         entry.size,
         masked_message(entry.data),
     )
-
-
-def _local(flow: Flow) -> Endpoint:
-    return flow.local_host, flow.local_port
 
 
 def _quality(series: QualitySeries) -> StreamQuality:
@@ -280,7 +276,7 @@ def _quality(series: QualitySeries) -> StreamQuality:
     return StreamQuality(series.kind, series.side, series.relay_port, series.codec, samples)
 
 
-def _headers(log: HeaderLog) -> RtpHeaders:
+def headers_of(log: HeaderLog) -> RtpHeaders:
     """With times by the wall clock."""
     moved = (
         HEADER_RECORD.pack(at + log.wall_offset_s, *values) for at, *values in HEADER_RECORD.iter_unpack(log.records)

@@ -9,24 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sip.snapshots import CallSnapshot
-from sip.trace import CLOCK_ERROR_S, MILLISECOND_S, CallTrace, TraceSource, record_of, trace_of
+from sip.trace import CLOCK_ERROR_S, MILLISECOND_S, CallTrace, TraceSource, trace_of
 from sip.trace_codec import FORMAT, pack, unpack
 from store import history
 from store.sql import TEXT, Connection
 
 _EVER = float("inf")
 
-FIND_CALL = f"SELECT id FROM call WHERE call_id = {TEXT} AND invited_at = ?"  # noqa: S608 - names of our own
 FIND_NEWEST = f"""
 SELECT id FROM call WHERE call_id = {TEXT} AND invited_at >= ? AND invited_at < ?
 ORDER BY call_id DESC, invited_at DESC LIMIT 1
 """  # noqa: S608
 OLDEST = "SELECT call, ended_at, size FROM trace WHERE size > 0 ORDER BY ended_at LIMIT ?"
 KEPT_BYTES = "SELECT coalesce(sum(size), 0) FROM trace WHERE size > 0"
-_PUT = """
-INSERT INTO trace (call, ended_at, format, size, data) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (call) DO UPDATE SET size = excluded.size, data = excluded.data
-"""
+PUT = f"""
+INSERT INTO trace (call, ended_at, format, size, data)
+SELECT id, ended_at, ?, ?, ? FROM call WHERE call_id = {TEXT} AND invited_at = ?
+ON CONFLICT (call) DO UPDATE SET format = excluded.format, size = excluded.size, data = excluded.data
+"""  # noqa: S608 - names of our own
 _GET = "SELECT format, data, forgotten_at FROM trace WHERE call = ?"
 _FORGET = "UPDATE trace SET size = 0, data = NULL, forgotten_at = ? WHERE call = ?"
 
@@ -52,10 +52,8 @@ class PutTrace:
 
     def apply(self, connection: Connection) -> None:
         call = self.call
-        row = connection.execute(FIND_CALL, (call.call_id, call.invited_at)).fetchone()
-        if row is not None:
-            data = pack(record_of(self.source))
-            connection.execute(_PUT, (row[0], call.ended_at, FORMAT, len(data), data))
+        data = pack(self.source)
+        connection.execute(PUT, (FORMAT, len(data), data, call.call_id, call.invited_at))
 
 
 def find(connection: Connection, call_id: str, invited_at: float | None) -> CallTrace | None:

@@ -29,8 +29,9 @@ def check_trace(data: bytes) -> None:
         kind = (EntryKind.RECEIVED, EntryKind.SENT)[place % 2]
         flow = (ALICE, MOBILE)[place // 2 % 2]
         entries.append(Entry(BEGAN_AT + place, kind, flow, len(part), part, ""))
-    record = record_of(TraceSource(tuple(entries)))
-    assert unpack(pack(record)) == record
+    source = TraceSource(tuple(entries))
+    record = record_of(source)
+    assert unpack(pack(source)) == record
     trace = trace_of(make_call(call_id=words, from_number=words, reason_text=words), (), record)
     diagram = ladder(trace)
     assert len(diagram.steps) == len(entries)

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from sip.masking import masked_message, masked_text
+from sip.masking import masked_message, masked_messages, masked_text
 
 DIGEST = (
     'Digest username="100", realm="office, ground floor", nonce="abc=", uri="sip:pbx", '
@@ -154,6 +154,11 @@ def test_the_quick_look_passes_nothing_that_the_patterns_would_mask() -> None:
     pieces = ["sip:", "SIPS:", "://", ":", "@", "<", ">", " ", "\t", "\xa0", "\x85", '"', "a", "b" * 120, ";p="]
     pieces += ["\r\n", "k=", "\nk=x", "INLINE:ab", "a=ice-pwd:z", "\na=key-mgmt:z", "\nAuthorization: x"]
     chance = random.Random(7)
+    before = b""
     for _ in range(3_000):
         text = "".join(chance.choices(pieces, k=chance.randrange(1, 12)))
-        assert masked_message(text.encode("latin-1")).decode("latin-1") == masked_text(text), text
+        data = text.encode("latin-1")
+        shown = masked_message(data)
+        assert shown.decode("latin-1") == masked_text(text), text
+        assert list(masked_messages([before, data])) == [masked_message(before), shown], (before, data)
+        before = data

@@ -1031,7 +1031,7 @@ def test_description_for_the_records(pair: Pair) -> None:
     assert pair.anchor.describe_later()() == ()
     pair.from_caller(sdp(MOBILE_APP_SDES[0]) + b"m=image 4100 udptl t38\r\n")
     audio, fax = pair.anchor.describe_later()()
-    assert (audio.index, audio.kind, audio.protocol, audio.relay_ports) == (0, "audio", "RTP/SAVP", (10000, 10002))
+    assert (audio.place, audio.kind, audio.protocol, audio.relay_ports) == (0, "audio", "RTP/SAVP", (10000, 10002))
     assert audio.callee is None
     assert audio.caller is not None
     assert audio.caller.codecs == ("opus", "G722", "PCMA", "telephone-event")

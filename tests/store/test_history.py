@@ -250,7 +250,7 @@ def test_postgresql_too_reads_nothing_but_what_is_asked_for(postgres: PostgresCo
         (history.SUMS, (late_at,), "call_ended"),
         (history.SUMS_BETWEEN, (late_at, late_at + 3600), "call_ended"),
         (TAKEN_FOR_DEAD, ("call-1", NOON_AT), "call_of_id"),
-        (traces.FIND_CALL, ("call-1", NOON_AT), "call_of_id"),
+        (traces.PUT, (1, 1, b"", "call-1", NOON_AT), "call_of_id"),
         (traces.FIND_NEWEST, ("call-1", NOON_AT, late_at), "call_of_id"),
         (traces.OLDEST, (5,), "trace_kept"),
     ]

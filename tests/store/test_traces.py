@@ -31,20 +31,19 @@ def kept(connection: Connection) -> list[str]:
 
 
 def test_a_record_comes_back_from_its_bytes_as_it_was() -> None:
-    record = record_of(SOURCE)
-    assert unpack(pack(record)) == record
-    assert unpack(pack(TraceRecord())) == TraceRecord()
+    assert unpack(pack(SOURCE)) == record_of(SOURCE)
+    assert unpack(pack(TraceSource())) == TraceRecord()
 
 
 def test_a_record_is_masked() -> None:
-    (invite, *_) = record_of(SOURCE).entries
+    (invite, *_) = unpack(pack(SOURCE)).entries
     assert (PASSWORD_PROOF.encode() in invite.data, MEDIA_KEY.encode() in invite.data) == (False, False)
     assert invite.size == len(SOURCE.entries[0].data)
     assert b'username="100"' in invite.data
 
 
 def test_other_bytes_are_no_record() -> None:
-    for data in (b"", b"nonsense", pack(record_of(SOURCE))[:-8]):
+    for data in (b"", b"nonsense", pack(SOURCE)[:-8]):
         with pytest.raises(UnreadableTrace):
             unpack(data)
 
@@ -120,7 +119,7 @@ def test_old_traces_are_forgotten_and_it_is_known_when(connection: Connection) -
 def test_the_oldest_traces_make_room_for_the_others(connection: Connection) -> None:
     for number in range(5):
         put(connection, ended_call(f"call-{number}", NOON_AT + number))
-    size = len(pack(record_of(SOURCE)))
+    size = len(pack(SOURCE))
     assert traces.forget(connection, 0.0, 3 * size, NOON_AT + 60, 10) == 2
     assert traces.forget(connection, 0.0, 3 * size, NOON_AT + 60, 10) == 0
     assert kept(connection) == ["call-2", "call-3", "call-4"]
@@ -138,7 +137,7 @@ def test_a_call_that_leaves_the_history_takes_its_trace_along(connection: Connec
 @pytest.mark.parametrize(
     ("sql", "values", "index"),
     [
-        (traces.FIND_CALL, ("c", 1.0), "call_of_id (call_id=? AND invited_at=?)"),
+        (traces.PUT, (1, 1, b"", "c", 1.0), "call_of_id (call_id=? AND invited_at=?)"),
         (traces.FIND_NEWEST, ("c", 0.0, 1.0), "call_of_id (call_id=? AND invited_at>? AND invited_at<?)"),
         (traces.OLDEST, (5,), "COVERING INDEX trace_kept"),
         (traces.KEPT_BYTES, (), "COVERING INDEX trace_kept"),
