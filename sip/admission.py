@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from config import Config
 from sip.attempts import Attempts
 from sip.bans import BanList, BanPolicy, ban_source
-from sip.call import Call, Party
+from sip.call import Call, Dialog, Party
 from sip.constants import REASON_PHRASES
 from sip.credentials import Credentials
 from sip.diary import RegistrationDiary
@@ -43,7 +43,8 @@ class Admission:
     """Asks the gatekeeper, and remembers what came of it.
 
     `authenticated` and `forwarded` hold for the request that was judged last: whether its sender has shown the password
-    of its number, and whether another server has let it in, which forwards it to phones that are registered here.
+    of its number, and whether another server has let it in, which forwards it to phones that are registered here;
+    `dialog` is the one that it belongs to.
     `live` holds the sources of all bindings, for the guards of the transports; like `bans.is_banned` it may be asked
     without the core lock.
     """
@@ -52,6 +53,7 @@ class Admission:
         x, config = exchange, exchange.config
         self.authenticated = False
         self.forwarded = False
+        self.dialog: Dialog | None = None
         self.live = LiveSources()
         self._x = x
         self._gatekeeper = Gatekeeper(
@@ -102,6 +104,7 @@ class Admission:
     def admits(self, request: Request, flow: Flow, now: float) -> bool:
         """Whether it may begin a transaction; else it has been answered."""
         self.authenticated = self.forwarded = False
+        self.dialog = None
         x = self._x
         if request.method == "CANCEL":
             # 22.1: it can't be challenged, so it has to come from the hop that sent the INVITE.
@@ -111,7 +114,7 @@ class Admission:
         if x.layer.is_full:
             return self._refuse(request, flow, 503, ("Retry-After", str(_RETRY_AFTER_S)))
         if request.method != "REGISTER":
-            dialog = x.calls.dialog_of(request)
+            self.dialog = dialog = x.calls.dialog_of(request)
             if dialog is not None:
                 # It must come from the phone whose dialog it names (12.2.2).
                 return x.may_be(dialog.sender, flow) or self._refuse(request, flow, 481)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sip.events import CallName
 from sip.flow import Flow, address_text
+from sip.headers import Field
 from sip.joined import Joined
 from sip.journal import Journal
 from sip.local_dialog import LocalDialog
@@ -19,7 +20,7 @@ from sip.media_stream import Describe
 from sip.media_watch import MediaWatch
 from sip.snapshots import CallSnapshot, CallState, TerminationReason
 from sip.timers import Timer
-from sip.trace import NO_MEDIA, NO_STREAMS, MediaRecord, TraceSource
+from sip.trace import NO_MEDIA, NO_STREAMS, HeaderLog, MediaRecord, QualitySeries, TraceSource
 from sip.uri import Uri
 
 if TYPE_CHECKING:
@@ -50,12 +51,15 @@ class Party:
 class Leg:
     """One early or confirmed dialog towards the callee: a fork, or a second device that answered too.
 
-    `answered` from its 2xx to its BYE; `ended` from its BYE on."""
+    `answered` from its 2xx to its BYE; `ended` from its BYE on.  `record_route` are the lines of its last response that
+    the route sets were made of: that of its party and, in `caller_route_set`, the caller's."""
 
     party: Party
     media: MediaAnchor | None
     answered: bool = False
     ended: bool = False
+    record_route: list[Field] = field(default_factory=list)
+    caller_route_set: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -149,22 +153,26 @@ class Call:
 
     def trace_source(self) -> TraceSource:
         """All that is known beside the snapshot, by reference."""
-        record = self._media_record(self._described()) if self.live else self.media_record
+        record = self._media_record(self._described(), self.anchors()) if self.live else self.media_record
         return TraceSource(self.journal.entries(), self.journal.dropped, *record)
 
     def close_media(self) -> None:
         """Free the relay's ports and keep what its streams came to."""
         described, anchors = self._described(), self.anchors()
-        self.streams = tuple(each for anchor in anchors for each in anchor.close())
-        self.media_record = self._media_record(described)
+        figures: list[StreamFigures] = []
+        for anchor in anchors:
+            figures += anchor.close()
+        self.streams = tuple(figures)
+        self.media_record = self._media_record(described, anchors)
 
-    def _media_record(self, described: Describe) -> MediaRecord:
-        anchors = self.anchors()
-        return MediaRecord(
-            described,
-            tuple(each for anchor in anchors for each in anchor.quality()),
-            tuple(each for anchor in anchors for each in anchor.headers()),
-        )
+    @staticmethod
+    def _media_record(described: Describe, anchors: list[CallMedia]) -> MediaRecord:
+        quality: list[QualitySeries] = []
+        headers: list[HeaderLog] = []
+        for anchor in anchors:
+            quality += anchor.quality()
+            headers += anchor.headers()
+        return MediaRecord(described, tuple(quality), tuple(headers))
 
     def _described(self) -> Describe:
         """What was negotiated with the phone that answered, or offered to the first one that was tried."""
@@ -211,6 +219,11 @@ class Dialog(NamedTuple):
     call: Call
     side: int
     leg: Leg
+
+    @property
+    def is_first(self) -> bool:
+        """The sender is a phone that waits for the other one in a call that the server has begun."""
+        return self.side == CALLER and self.call.first_leg is not None and self.call.answered is None
 
     @property
     def sender(self) -> Party:

@@ -156,8 +156,12 @@ class CallControl:
             )
         party = leg.party
         party.contact = remote_target(response) or party.contact
-        record_route = response.headers.values("record-route")
-        party.route_set, call.caller.route_set = split_record_route(record_route, self._x.identity)
+        record_route = response.headers.all("record-route")
+        if record_route != leg.record_route:
+            leg.record_route = record_route
+            values = response.headers.values("record-route")
+            party.route_set, leg.caller_route_set = split_record_route(values, self._x.identity)
+        call.caller.route_set = leg.caller_route_set
         return leg
 
     def answered(self, call: Call, leg: Leg, response: Response, now: float) -> None:
@@ -290,9 +294,7 @@ class CallControl:
         x = self._x
         self.note_media(call, now)
         x.calls.finish(call, reason, status, text, ended_by, now, x.wall(now))
-        log.info(
-            "call %s: %s to %s ended: %s (%s)", call.call_id, call.caller.number, call.to_number, reason.value, text
-        )
+        log.info("call %s: %s to %s ended: %s (%s)", call.call_id, call.caller.number, call.to_number, reason, text)
 
     def hang_up(self, call: Call, leg: Leg, side: int, now: float) -> None:
         """A BYE for one leg: what it belongs to is over when the BYE arrives, whatever the other phone makes of it

@@ -157,9 +157,8 @@ class CallTable:
     def add(self, call: Call) -> None:
         call.ringing_for = call.caller.flow.remote_host
         self._unanswered[call.ringing_for] += 1
-        self._calls[call.key] = call
+        self._calls[call.key] = self._live[call.key] = call
         self._by_call_id[call.call_id] = call
-        self._live[call.key] = call
         snapshot = call.snapshot()
         call.ticket = self._keeper(call).put_call(snapshot)
         self._events.emit(EventType.CALL_STARTED, call.invited_at, snapshot)
@@ -198,8 +197,8 @@ class CallTable:
         if not call.live:
             return
         self._end(call, reason, status, text, ended_by, now_at)
-        details = {"reason": reason.value, "by": ended_by, "status": status}
-        call.journal.decided(now_at, f"call ended: {reason.value}: {text}", Fact.ENDED, details)
+        details: Details = {"reason": str(reason), "by": ended_by, "status": status}
+        call.journal.decided(now_at, f"call ended: {reason}: {text}", Fact.ENDED, details)
         for timer in (call.setup_timer, call.session_timer, call.media_timer):
             if timer is not None:
                 timer.cancel()
@@ -227,10 +226,12 @@ class CallTable:
         call.ended_by = ended_by
 
     def _remember(self, call: Call) -> None:
-        if self._live.get(call.key) is call:
-            del self._live[call.key]
+        key = call.key
+        if self._live.get(key) is call:
+            del self._live[key]
         reason = call.termination_reason or TerminationReason.ERROR
-        self._by_reason[reason.value] = self._by_reason.get(reason.value, 0) + 1
+        name = str(reason)
+        self._by_reason[name] = self._by_reason.get(name, 0) + 1
         snapshot = call.snapshot()
         ended_at = call.ended_at or call.invited_at
         if call.answered_at is not None and reason in (TerminationReason.NORMAL, TerminationReason.ADMIN):

@@ -72,6 +72,8 @@ class Branch:
     silent: bool = False
     refused: set[str] = field(default_factory=set)
     timer_c: Timer | None = None
+    heard_at: float = 0.0
+    """When the phone last gave a sign of life (monotonic), or was called."""
 
     @property
     def call(self) -> Call | None:

@@ -50,6 +50,10 @@ class Entry(NamedTuple):
     details: Details = NO_DETAILS
 
 
+_new_tuple = tuple.__new__
+"""Makes an entry without the detour by the `__new__` of its named tuple: each message of a call is one."""
+
+
 class Budget:
     """Bytes of message text that several journals may hold together.  Invariant: `used` is what they hold."""
 
@@ -74,10 +78,10 @@ class Journal:
         self.dropped = 0
 
     def received(self, at: float, flow: Flow, data: bytes) -> None:
-        self._append(Entry(at, EntryKind.RECEIVED, flow, len(data), data, ""))
+        self._append(_new_tuple(Entry, (at, EntryKind.RECEIVED, flow, len(data), data, "", "", NO_DETAILS)))
 
     def sent(self, at: float, flow: Flow, data: bytes) -> None:
-        self._append(Entry(at, EntryKind.SENT, flow, len(data), data, ""))
+        self._append(_new_tuple(Entry, (at, EntryKind.SENT, flow, len(data), data, "", "", NO_DETAILS)))
 
     def decided(self, at: float, text: str, fact: str = "", details: Details = NO_DETAILS) -> None:
         """A decision of the server, as a sentence."""
@@ -99,9 +103,10 @@ class Journal:
 
     def move_to(self, budget: Budget) -> None:
         """Count against another budget from now on."""
-        self._budget.used -= self.size
+        size = self.size
+        self._budget.used -= size
         self._budget = budget
-        budget.used += self.size
+        budget.used += size
 
     def clear(self) -> None:
         """Drop everything."""
@@ -116,20 +121,26 @@ class Journal:
         return (*self._head, *self._tail)
 
     def _append(self, entry: Entry) -> None:
-        budget, head, size = self._budget, self._head, entry.size
-        is_head = len(head) < MAX_ENTRIES
-        if size:
-            held = self._head_bytes if is_head else 0
-            if held + size > MAX_BYTES or budget.used + size > budget.limit:
-                entry = entry._replace(data=b"")
-            size = len(entry.data)
-            budget.used += size
-        if is_head:
-            self._head_bytes += size
-            head.append(entry)
+        head, size = self._head, entry.size
+        if len(head) >= MAX_ENTRIES:
+            self._append_to_tail(entry)
             return
+        if size:
+            budget = self._budget
+            held, used = self._head_bytes + size, budget.used + size
+            if held > MAX_BYTES or used > budget.limit:
+                entry = entry._replace(data=b"")
+            else:
+                self._head_bytes, budget.used = held, used
+        head.append(entry)
+
+    def _append_to_tail(self, entry: Entry) -> None:
+        budget = self._budget
+        if entry.size > MAX_BYTES or budget.used + entry.size > budget.limit:
+            entry = entry._replace(data=b"")
+        budget.used += len(entry.data)
         self._tail.append(entry)
-        self._tail_bytes += size
+        self._tail_bytes += len(entry.data)
         while len(self._tail) > MAX_TAIL or self._tail_bytes > MAX_BYTES:
             oldest = self._tail.popleft()
             self._tail_bytes -= len(oldest.data)

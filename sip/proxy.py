@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 
 from sip.asserted_identity import assert_identity
-from sip.call import Call, Party
+from sip.call import Call, Dialog, Party
 from sip.call_control import CallControl, remote_target
 from sip.errors import ParseError
 from sip.events import DigitWay
@@ -222,12 +222,8 @@ class Proxy:
 
     # -------------------------------------------------------------------------------------------- inside a dialog
 
-    def in_dialog(self, transaction: ServerTransaction, request: Request, now: float, *, forwarded: bool) -> None:
-        """A request with a To tag."""
-        dialog = self._x.calls.dialog_of(request)
-        if dialog is None:
-            self._outside_calls(transaction, request, now, forwarded=forwarded)
-            return
+    def in_dialog(self, transaction: ServerTransaction, request: Request, dialog: Dialog, now: float) -> None:
+        """A request inside a call."""
         call, side, leg = dialog
         if call.local is not None:
             self._agent.in_dialog(transaction, request, dialog, now)
@@ -277,9 +273,9 @@ class Proxy:
                 party.flow = binding.flow
         return party.flow
 
-    def _outside_calls(self, transaction: ServerTransaction, request: Request, now: float, *, forwarded: bool) -> None:
-        """Inside a subscription, or after its call was forgotten: the Request-URI is the contact of a phone of ours, or
-        of one at another server, which it has not come from."""
+    def outside_calls(self, transaction: ServerTransaction, request: Request, now: float, *, forwarded: bool) -> None:
+        """A request with a To tag that is inside no call, but in a subscription, or comes after its call was forgotten:
+        the Request-URI is the contact of a phone of ours, or of one at another server, which it has not come from."""
         x = self._x
         binding = x.location.find_device(request.to.uri.number, request.uri)
         is_elsewhere = binding is not None and binding.server != ""

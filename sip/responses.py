@@ -94,8 +94,8 @@ class ResponseProcessor:
     def _provisional(self, branch: Branch, response: Response, flow: Flow, now: float) -> None:
         context, call = branch.context, branch.context.call
         branch.provisional = True
-        if branch.timer_c is not None and response.status > 100:
-            self.start_timer_c(branch, now)
+        if response.status > 100:
+            branch.heard_at = now
         if response.status == 100 or context.decided or context.request.method != "INVITE":
             return
         if call is not None and branch.leg is None:
@@ -105,13 +105,20 @@ class ResponseProcessor:
             context.server.respond(response, now)
 
     def start_timer_c(self, branch: Branch, now: float) -> None:
-        """Timer C, anew with every provisional but 100 (16.6 step 11, 16.7 step 2)."""
-        branch.stop_timer()
-        branch.timer_c = self._x.timers.start(now + self._x.settings.timer_c_s, self._timer_c_fired, branch)
+        """Timer C, counted anew with every provisional but 100 (16.6 step 11, 16.7 step 2)."""
+        branch.heard_at = now
+        self._await_timer_c(branch)
+
+    def _await_timer_c(self, branch: Branch) -> None:
+        due = branch.heard_at + self._x.settings.timer_c_s
+        branch.timer_c = self._x.timers.start(due, self._timer_c_fired, branch)
 
     def _timer_c_fired(self, branch: Branch, now: float) -> None:
         branch.timer_c = None
         if branch.final is not None or branch.client is None:
+            return
+        if branch.heard_at + self._x.settings.timer_c_s > now:
+            self._await_timer_c(branch)
             return
         text = f"no final response from {branch.flow} within {self._x.settings.timer_c_s:g} seconds"
         self._note(branch, text, now, Fact.RINGING_EXPIRED, _details(branch))

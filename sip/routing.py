@@ -199,23 +199,19 @@ def _record_route(local: Local, scheme: str) -> str:
 def split_record_route(values: list[str], identity: Identity) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Record-Route values of a response, around ours: (towards the callee, towards the caller), each nearest to us
     first.  They are the route sets for requests that we make ourselves (12.1), so what can't be read is left out."""
-    values = [value for value in values if _is_address(value)]
-    own = [index for index, value in enumerate(values) if _is_own_value(value, identity)]
+    readable: list[str] = []
+    own: list[int] = []
+    for value in values:
+        try:
+            uri = NameAddr.parse(value).uri
+        except ParseError:
+            continue
+        if identity.is_own(uri):
+            own.append(len(readable))
+        readable.append(value)
     if not own:
-        return tuple(reversed(values)), ()
-    return tuple(reversed(values[: own[0]])), tuple(values[own[-1] + 1 :])
-
-
-def _is_own_value(value: str, identity: Identity) -> bool:
-    return identity.is_own(NameAddr.parse(value).uri)
-
-
-def _is_address(value: str) -> bool:
-    try:
-        NameAddr.parse(value)
-    except ParseError:
-        return False
-    return True
+        return tuple(reversed(readable)), ()
+    return tuple(reversed(readable[: own[0]])), tuple(readable[own[-1] + 1 :])
 
 
 # ------------------------------------------------------------------------------------------------ hops and breadth

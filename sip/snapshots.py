@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from sip.facts import Denial, Departure
 
@@ -96,10 +97,11 @@ class RegistrationSnapshot:
     first_seen_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CallSnapshot:
+class CallSnapshot(NamedTuple):
     """One call, live or ended.  `status` is the final SIP status of the INVITE (0 while there is none), `reason_text`
-    says in plain words how it ended.  Addresses are host:port of the phones' signalling ("" while unknown)."""
+    says in plain words how it ended.  Addresses are host:port of the phones' signalling ("" while unknown).
+
+    A tuple, because each call makes four: that is a third of the price."""
 
     call_id: str
     from_number: str

@@ -205,9 +205,10 @@ class NonInviteServerTransaction(ServerTransaction):
         Apart from creation, because most requests are answered within it and then need neither timer.
         """
         settings = self._owner.settings
-        self._expires_at = now + settings.expiry_s
-        if settings.trying_s < settings.expiry_s:
-            self._start(Input.TRYING_DUE, settings.trying_s, now)
+        trying_s, expiry_s = settings.trying_s, settings.expiry_s
+        self._expires_at = now + expiry_s
+        if trying_s < expiry_s:
+            self._start(Input.TRYING_DUE, trying_s, now)
         else:
             self._start_at(Input.EXPIRY, self._expires_at)
 

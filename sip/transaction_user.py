@@ -12,7 +12,7 @@ from typing import NamedTuple
 from config import Config
 from faults import FaultLog
 from sip.admission import Admission
-from sip.call import Call, Dialog
+from sip.call import Call
 from sip.call_control import CallControl
 from sip.calls import CallTable
 from sip.click_to_dial import Dialler
@@ -30,7 +30,6 @@ from sip.gatekeeper import is_for_server
 from sip.keepalive import NatKeepAlive, Ping
 from sip.local_agent import DialogRequest, LocalAgent
 from sip.location import Binding, LocationService
-from sip.media_relay import CALLER
 from sip.message import Message, Request, Response, make_response
 from sip.neighbours import Neighbours
 from sip.numbering import NumberPlan
@@ -198,29 +197,25 @@ class TransactionUser:
             self._reply(transaction, request, 420, now, ("Unsupported", ", ".join(unsupported)))
             return
         remove_own_routes(request, self._exchange.identity)
+        dialog, forwarded = self.admission.dialog, self.admission.forwarded
         # A callee of RFC 2543 may have given no tag (12.2.2).
-        in_dialog = request.to.tag is not None or self._exchange.calls.dialog_of(request) is not None
+        in_dialog = request.to.tag is not None or dialog is not None
         if not in_dialog and is_for_server(request):
             self._serve(transaction, request, now)
         elif request.max_forwards == 0:
             self._reply(transaction, request, 483, now)
-        elif (dialog := self._first_dialog(request)) is not None:
+        elif dialog is not None and dialog.is_first:
             self._dialler.in_first_dialog(transaction, request, dialog, now)
+        elif dialog is not None:
+            self._proxy.in_dialog(transaction, request, dialog, now)
         elif in_dialog:
-            self._proxy.in_dialog(transaction, request, now, forwarded=self.admission.forwarded)
+            self._proxy.outside_calls(transaction, request, now, forwarded=forwarded)
         elif method in ("BYE", "UPDATE", "PRACK"):
             self._reply(transaction, request, 481, now)
         elif method == "PUBLISH":
             self._reply(transaction, request, 489, now)
         else:
-            self._proxy.initial(transaction, request, now, forwarded=self.admission.forwarded)
-
-    def _first_dialog(self, request: Request) -> Dialog | None:
-        """The dialog of a phone that waits for the other one in a call that the server has begun."""
-        dialog = self._exchange.calls.dialog_of(request)
-        if dialog is None or dialog.call.first_leg is None or dialog.call.answered is not None:
-            return None
-        return dialog if dialog.side == CALLER else None
+            self._proxy.initial(transaction, request, now, forwarded=forwarded)
 
     def _register(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         flow, admission = transaction.flow, self.admission

@@ -6,7 +6,7 @@ The changes are made by any thread and applied by `store-writer`; the functions 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sip.snapshots import CallSnapshot, CallState, TerminationReason
@@ -193,7 +193,7 @@ def _interrupted(values: dict[str, object], alive_at: float) -> CallSnapshot:
         ended_by="server",
     )
     known = (call.invited_at, call.ringing_at or 0.0, call.answered_at or 0.0, alive_at)
-    return replace(call, ended_at=max(known))
+    return call._replace(ended_at=max(known))
 
 
 # ------------------------------------------------------------------------------------------------ pruning

@@ -157,7 +157,7 @@ def make_contact(**changes: Any) -> ContactSnapshot:
 
 
 def make_call(call_id: str, **changes: Any) -> CallSnapshot:
-    return replace(CALL, call_id=call_id, **changes)
+    return CALL._replace(call_id=call_id, **changes)
 
 
 def make_ended(call_id: str, ended_at: float, **changes: Any) -> CallSnapshot:

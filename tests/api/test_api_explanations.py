@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
@@ -21,7 +20,7 @@ def busy(make, services) -> CallTrace:
         TraceEntry(make.now_at - 2, EntryKind.DECISION, text="calling 101", fact="called", details={"number": "101"}),
         TraceEntry(make.now_at - 1, EntryKind.DECISION, text="declined: 486", fact="declined", details=details),
     )
-    trace = CallTrace(replace(call, termination_reason=TerminationReason.BUSY), entries=entries)
+    trace = CallTrace(call._replace(termination_reason=TerminationReason.BUSY), entries=entries)
     services.traces.append(trace)
     return trace
 

@@ -172,7 +172,7 @@ class TestOnPostgres:
         store.put_binding(replace(BINDING, expires_at=4e9), 5)
         store.end_call(call, (MEDIA,))
         store.put_trace(call, masked)
-        store.put_call(replace(LIVE_CALL, call_id="call-2"))
+        store.put_call(LIVE_CALL._replace(call_id="call-2"))
         assert store.flush(LIMIT_S)
         assert run_backup(config, str(tmp_path / "copy.db")) == 0
         store.stop()

@@ -429,7 +429,7 @@ def hung_up_by_the_administrator() -> Scene:
 @scene("ended-by-server.interrupted certain")
 def the_server_was_gone() -> Scene:
     it = a_good_call()
-    it.more = {"call": replace(it.trace.call, termination_reason=TerminationReason.INTERRUPTED)}
+    it.more = {"call": it.trace.call._replace(termination_reason=TerminationReason.INTERRUPTED)}
     return it
 
 
@@ -903,8 +903,7 @@ def public_in_via_private_in_contact() -> Scene:
 def forgotten(reason: TerminationReason, status: int = 480) -> Scene:
     it = a_good_call()
     answered_at = it.trace.call.answered_at if reason is TerminationReason.MEDIA_TIMEOUT else None
-    call = replace(
-        it.trace.call,
+    call = it.trace.call._replace(
         state=CallState.TERMINATED,
         termination_reason=reason,
         status=status,
@@ -984,7 +983,7 @@ def test_poor_figures_of_a_few_packets_are_not_called_well(hangs_up: bool, words
 
 
 def test_a_call_that_nothing_explains_is_not_explained() -> None:
-    call = replace(a_good_call().trace.call, answered_at=None, status=480)
+    call = a_good_call().trace.call._replace(answered_at=None, status=480)
     explanation = explain_call(CallTrace(call), (), STARTED_AT)
     assert (explanation.findings, explanation.summary) == ((), "failed-unexplained")
 

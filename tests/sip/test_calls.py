@@ -141,7 +141,7 @@ def test_what_their_media_have_left_counts_as_well(monkeypatch: pytest.MonkeyPat
     bench = Bench()
     log = LoggedHeaders(0, 10_000, (), bytes(200), 0, 0.0)
     record = MediaRecord(headers=(log,))
-    monkeypatch.setattr(Call, "_media_record", lambda _call, _described: record)
+    monkeypatch.setattr(Call, "_media_record", lambda _call, _described, _anchors: record)
     first, second = bench.add("1"), bench.add("2")
     bench.finish(first, 10.0)
     assert (list(bench.recorder.traces), first.media_record) == ([], record)

@@ -47,7 +47,7 @@ def test_hostile_text_comes_back_to_the_byte(connection: Connection) -> None:
 
 
 def test_the_end_of_a_call_closes_its_live_row_and_no_other(connection: Connection) -> None:
-    later = replace(LIVE_CALL, invited_at=NOON_AT + 1.0)
+    later = LIVE_CALL._replace(invited_at=NOON_AT + 1.0)
     for call in (LIVE_CALL, later):
         PutCall(call).apply(connection)
     EndCall(ended_call("call-1", NOON_AT + 70.0), ()).apply(connection)
@@ -71,15 +71,14 @@ def test_the_rating_of_a_call_is_the_mean_of_its_directions(connection: Connecti
 
 class TestAfterACrash:
     def test_a_live_call_is_closed_at_the_last_sign_of_life(self, connection: Connection) -> None:
-        answered = replace(LIVE_CALL, state=CallState.ESTABLISHED, answered_at=NOON_AT + 5, status=200)
+        answered = LIVE_CALL._replace(state=CallState.ESTABLISHED, answered_at=NOON_AT + 5, status=200)
         PutCall(LIVE_CALL).apply(connection)
         PutCall(answered).apply(connection)
         calls.beat(connection, NOON_AT)
         calls.beat(connection, NOON_AT + 30)
         assert calls.close_interrupted(connection) == 1
         (record,) = records(connection)
-        assert record.call == replace(
-            answered,
+        assert record.call == answered._replace(
             state=CallState.TERMINATED,
             ended_at=NOON_AT + 30,
             termination_reason=TerminationReason.INTERRUPTED,
@@ -94,7 +93,7 @@ class TestAfterACrash:
         self, connection: Connection
     ) -> None:
         calls.beat(connection, NOON_AT - 3)
-        PutCall(replace(LIVE_CALL, ringing_at=NOON_AT + 1)).apply(connection)
+        PutCall(LIVE_CALL._replace(ringing_at=NOON_AT + 1)).apply(connection)
         calls.close_interrupted(connection)
         assert records(connection)[0].call.ended_at == NOON_AT + 1
 
@@ -109,7 +108,7 @@ class TestTakenForDead:
 
     def test_the_end_that_its_server_tells_replaces_the_one_that_was_assumed(self, connection: Connection) -> None:
         PutCall(LIVE_CALL, "two").apply(connection)
-        PutCall(replace(LIVE_CALL, call_id="call-2")).apply(connection)
+        PutCall(LIVE_CALL._replace(call_id="call-2")).apply(connection)
         assert calls.close_interrupted(connection, "two") == 1
         call = ended_call("call-1", NOON_AT + 70, invited_at=NOON_AT)
         EndCall(call, (MEDIA,), "two").apply(connection)
@@ -119,7 +118,7 @@ class TestTakenForDead:
     def test_what_did_end_stays(self, connection: Connection) -> None:
         """A number that comes again, and a call that was cut off before."""
         EndCall(ended_call("call-1", NOON_AT, invited_at=NOON_AT), ()).apply(connection)
-        PutCall(replace(LIVE_CALL, invited_at=NOON_AT + 1)).apply(connection)
+        PutCall(LIVE_CALL._replace(invited_at=NOON_AT + 1)).apply(connection)
         calls.close_interrupted(connection)
         EndCall(ended_call("call-1", NOON_AT + 9, invited_at=NOON_AT + 5), (), "two").apply(connection)
         assert len(records(connection)) == 3

@@ -247,7 +247,7 @@ class TestCallsCutOff:
             connection.execute("UPDATE server SET beat_at = beat_at - 60")
             PutCall(LIVE_CALL, "two").apply(connection)
             beat(connection, NOON_AT + 30, "two")
-            PutCall(replace(LIVE_CALL, call_id="call-2"), "one").apply(connection)
+            PutCall(LIVE_CALL._replace(call_id="call-2"), "one").apply(connection)
         bench.start("one")
         database = bench.database("one")
 
@@ -267,7 +267,7 @@ class TestCallsCutOff:
         one, two = bench.database("one"), bench.database("two")
         with one.writing() as connection:
             PutCall(LIVE_CALL, "three").apply(connection)
-            PutCall(replace(LIVE_CALL, call_id="call-2"), "three").apply(connection)
+            PutCall(LIVE_CALL._replace(call_id="call-2"), "three").apply(connection)
         closed: list[int] = []
 
         def close() -> None:

@@ -64,7 +64,7 @@ def test_of_several_calls_with_one_call_id_the_newest_or_the_one_that_was_invite
     connection: Connection,
 ) -> None:
     for invited_at in (100.0124, 100.0136, 90.0):
-        put(connection, replace(CALL, invited_at=invited_at), TraceSource(dropped=int(invited_at * 10_000)))
+        put(connection, CALL._replace(invited_at=invited_at), TraceSource(dropped=int(invited_at * 10_000)))
 
     def found(invited_at: float | None) -> int | None:
         trace = traces.find(connection, "call-1", invited_at)
@@ -75,7 +75,7 @@ def test_of_several_calls_with_one_call_id_the_newest_or_the_one_that_was_invite
 
 def test_the_call_id_may_hold_any_bytes(connection: Connection) -> None:
     for call_id in ("a/b?c%2F", "\udcff\x01'--", "юг"):
-        put(connection, replace(CALL, call_id=call_id))
+        put(connection, CALL._replace(call_id=call_id))
         trace = traces.find(connection, call_id, None)
         assert trace is not None and trace.call.call_id == call_id
 

@@ -249,7 +249,7 @@ class TestFaults:
         late = Bench(bench.path)
         late.writer.open()
         assert late.writer.problems()[0].endswith("another program has locked the database")
-        late.backlog.put(PutCall(replace(LIVE_CALL, call_id="call-2")))
+        late.backlog.put(PutCall(LIVE_CALL._replace(call_id="call-2")))
         assert not late.writer.attempt()
         other.close()
         assert late.writer.attempt()

@@ -3,7 +3,6 @@ rings over UDP, another one answers over TCP."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from sip.flow import Flow
@@ -112,4 +111,4 @@ def make_trace(
 
 
 def make_call(**changes: Any) -> CallSnapshot:
-    return replace(CALL, **changes)
+    return CALL._replace(**changes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,7 @@ MEDIA = MediaFigures(
 
 def ended_call(name: str, ended_at: float, *, answered: bool = True, **changes: Any) -> CallSnapshot:
     """A call of one minute that ended in good order, or one to a busy phone."""
-    call = replace(
-        LIVE_CALL,
+    call = LIVE_CALL._replace(
         call_id=name,
         state=CallState.TERMINATED,
         invited_at=ended_at - 70.0,
@@ -94,7 +93,7 @@ def ended_call(name: str, ended_at: float, *, answered: bool = True, **changes: 
         reason_text="100 hung up" if answered else "101 is busy",
         ended_by="caller" if answered else "callee",
     )
-    return replace(call, **changes)
+    return call._replace(**changes)
 
 
 @dataclass
