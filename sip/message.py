@@ -25,8 +25,12 @@ from sip.headers import (
     delta_seconds,
     first_value,
     parse_decimal,
+    split_commas,
 )
 from sip.uri import Uri
+
+_ABSENT = Field("", "", "")
+"""Stands for a header that is not there."""
 
 
 def _parsed(shown: str, value: str) -> NameAddr:
@@ -34,6 +38,15 @@ def _parsed(shown: str, value: str) -> NameAddr:
         return NameAddr.parse(value)
     except ParseError as error:
         raise HeaderError(shown, error.reason) from None
+
+
+def _addresses(shown: str, field: Field) -> list[NameAddr]:
+    """Every value of a line."""
+    addresses: list[NameAddr] | None = field.parsed
+    if addresses is None:
+        values = split_commas(field.value)
+        addresses = field.parsed = [_parsed(shown, value) for value in values if value]
+    return addresses
 
 
 class Message:
@@ -54,54 +67,31 @@ class Message:
     @property
     def via(self) -> Via:
         """The topmost Via (20.42)."""
-        field = self.headers.first.get("via")
-        if field is None or not field.value:
-            self._absent("via", "Via")
-        via: Via | None = field.parsed
-        if via is None:
-            via = field.parsed = Via.parse(first_value(field.value) or self._absent("via", "Via"))
+        via: Via = self.headers.first.get("via", _ABSENT).parsed or self._read_via()
         return via
 
     @property
     def from_(self) -> NameAddr:
         """20.20."""
-        field = self.headers.first.get("from")
-        if field is None or not field.value:
-            self._absent("from", "From")
-        if field.parsed is None:
-            field.parsed = _parsed("From", field.value)
-        address: NameAddr = field.parsed
+        address: NameAddr = self.headers.first.get("from", _ABSENT).parsed or self._read_address("from", "From")
         return address
 
     @property
     def to(self) -> NameAddr:
         """20.39."""
-        field = self.headers.first.get("to")
-        if field is None or not field.value:
-            self._absent("to", "To")
-        if field.parsed is None:
-            field.parsed = _parsed("To", field.value)
-        address: NameAddr = field.parsed
+        address: NameAddr = self.headers.first.get("to", _ABSENT).parsed or self._read_address("to", "To")
         return address
 
     @property
     def cseq(self) -> CSeq:
         """20.16."""
-        field = self.headers.first.get("cseq")
-        if field is None or not field.value:
-            self._absent("cseq", "CSeq")
-        if field.parsed is None:
-            field.parsed = CSeq.parse(field.value)
-        cseq: CSeq = field.parsed
+        cseq: CSeq = self.headers.first.get("cseq", _ABSENT).parsed or self._read_cseq()
         return cseq
 
     @property
     def call_id(self) -> str:
         """20.8."""
-        field = self.headers.first.get("call-id")
-        if field is None or not field.value:
-            self._absent("call-id", "Call-ID")
-        return field.value
+        return self.headers.first.get("call-id", _ABSENT).value or self._absent("call-id", "Call-ID")
 
     @property
     def contacts(self) -> list[NameAddr]:
@@ -144,6 +134,27 @@ class Message:
     def option_tags(self, name: str) -> list[str]:
         """Tags of Require, Proxy-Require, Supported or Unsupported, in lower case (20.32)."""
         return [tag.lower() for tag in self.headers.values(name)]
+
+    def _read_via(self) -> Via:
+        field = self._present("via", "Via")
+        field.parsed = via = Via.parse(first_value(field.value) or self._absent("via", "Via"))
+        return via
+
+    def _read_address(self, name: str, shown: str) -> NameAddr:
+        field = self._present(name, shown)
+        field.parsed = address = _parsed(shown, field.value)
+        return address
+
+    def _read_cseq(self) -> CSeq:
+        field = self._present("cseq", "CSeq")
+        field.parsed = cseq = CSeq.parse(field.value)
+        return cseq
+
+    def _present(self, name: str, shown: str) -> Field:
+        field = self.headers.first.get(name)
+        if field is None or not field.value:
+            self._absent(name, shown)
+        return field
 
     def _absent(self, name: str, shown: str) -> NoReturn:
         raise HeaderError(shown, "empty" if name in self.headers else "missing")
@@ -233,7 +244,7 @@ class Request(Message):
     @property
     def routes(self) -> list[NameAddr]:
         """20.34, topmost first."""
-        return [_parsed("Route", value) for value in self.headers.values("route")]
+        return [route for field in self.headers.all("route") for route in _addresses("Route", field)]
 
     def copy(self) -> Self:
         clone = type(self)(self.method, self.uri_text, self.headers.copy(), self.body)
@@ -396,7 +407,7 @@ def make_response(
     """A response by 8.2.6: Via, From, To, Call-ID and CSeq as received (absent ones stay absent), `to_tag` added
     when the request had none, then `headers`."""
     source = request.headers
-    first = {name: field for name in _COPIED if (field := source.first.get(name)) is not None}
+    first = {name: source.first[name] for name in _COPIED if name in source.first}
     if to_tag is not None and "to" in first and _lacks_tag(request):
         first["to"] = first["to"].with_parameter(f"tag={to_tag}")
     fields = list(first.values())
