@@ -206,7 +206,7 @@ class CallControl:
     def _watch_media(self, call: Call, now: float) -> None:
         limit = self._x.config.media_timeout
         interval = min(MEDIA_CHECK_S, limit) if limit > 0 else MEDIA_CHECK_S
-        call.media_timer = self._x.timers.start(now + interval, self._check_media, call)
+        call.media_timer = self._x.timers.start_gathered(now + interval, self._check_media, call)
 
     def _check_media(self, call: Call, now: float) -> None:
         call.media_timer = None

@@ -52,6 +52,9 @@ _LONGEST_SLEEP_S = 1.0
 _TIMER_SLACK_S = 0.02
 """How late a timer may fire, so that those of many calls share a wake-up; SIP knows none below half a second."""
 
+_GATHER_S = 0.25
+"""What nobody waits for may be so late: then the timer thread wakes up four times a second for all of it."""
+
 _FAULT_PAUSE_S = 0.1
 """After a fault on the way to the timers; a fault of one timer delays no other."""
 
@@ -91,6 +94,7 @@ class Driver:
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         wall_offset = time.time() - time.monotonic()
+        settings = settings or TimerSettings(gather_s=_GATHER_S)
         self._core = SipCore(config, relay, recorder, events, self._addresses.is_own, settings, wall_offset)
         self._held: deque[tuple[float, Send]] = deque()
         """Answers that wait for the recorder, and since when, the oldest first."""

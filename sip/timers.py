@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from math import ceil
 from typing import Final, Generic, TypeVar, TypeVarTuple, Unpack
 
 from faults import FaultLog
@@ -39,6 +40,9 @@ class TimerSettings:
     """At least 32 s whatever T1 is: the server's T1 is not known (17.1.1.2)."""
     timer_c_s: float = 181.0
     """More than three minutes (16.6 step 11)."""
+    gather_s: float = 0.0
+    """How much later than its time may fire what nobody waits for: the end of a transaction that only absorbs copies
+    (timers D and I to M), say.  So a thread that is woken for each deadline is woken for many at once."""
 
     @property
     def timer_a_s(self) -> float:
@@ -147,9 +151,11 @@ class TimerQueue:
     `_COMPACTION_FLOOR` entries.
     """
 
-    __slots__ = ("_cancelled", "_faults", "_heap", "_started")
+    __slots__ = ("_cancelled", "_faults", "_gather_s", "_heap", "_started")
 
-    def __init__(self) -> None:
+    def __init__(self, gather_s: float = 0.0) -> None:
+        """`gather_s` is explained in `TimerSettings`."""
+        self._gather_s = gather_s
         self._heap: list[tuple[float, int, Timer]] = []
         self._faults = FaultLog(logger, "sip-timer")
         self._cancelled = 0
@@ -171,6 +177,17 @@ class TimerQueue:
         self._started += 1
         heappush(self._heap, (deadline, self._started, timer))
         return timer
+
+    def start_gathered(
+        self,
+        deadline: float,
+        callback: Callable[[Unpack[Arguments], float], None],
+        *arguments: *Arguments,
+    ) -> Timer:
+        """As `start`, but up to `gather_s` later, together with all others that were started so."""
+        if self._gather_s:
+            deadline = ceil(deadline / self._gather_s) * self._gather_s
+        return self.start(deadline, callback, *arguments)
 
     def next_deadline(self) -> float | None:
         """Monotonic seconds; None when nothing waits."""
@@ -217,10 +234,10 @@ Item = TypeVar("Item")
 
 
 class TimerLane(Generic[Item]):
-    """Any number of waits of one and the same length, for the price of one timer.
+    """Any number of waits of one and the same length, for the price of one timer, which is gathered with others.
 
     Equal waits end in the order they began, so a FIFO does for them what a heap would do, without its cost per entry.
-    Invariant: while items wait, one timer is started, due no later than the oldest of them may wait.
+    Invariant: while items wait, one timer is started, due when the oldest of them may wait no longer.
     """
 
     __slots__ = ("_deadlines", "_expire", "_gather_s", "_items", "_timer", "_timers", "_wait_s")
@@ -247,7 +264,7 @@ class TimerLane(Generic[Item]):
         self._items.append(item)
         self._deadlines.append(deadline)
         if self._timer is None:
-            self._timer = self._timers.start(deadline + self._gather_s, self._fire)
+            self._timer = self._timers.start_gathered(deadline + self._gather_s, self._fire)
 
     def expire_oldest(self, now: float) -> None:
         """End the longest wait early; there must be one."""
@@ -270,4 +287,4 @@ class TimerLane(Generic[Item]):
             # Only now: until here the spent timer keeps `append` from starting one that is not for the oldest item.
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._timers.start(deadlines[0] + self._gather_s, self._fire) if deadlines else None
+            self._timer = self._timers.start_gathered(deadlines[0] + self._gather_s, self._fire) if deadlines else None

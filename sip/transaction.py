@@ -164,6 +164,12 @@ class Transaction(Generic[OwnerT]):
             self._timers = {}
         self._timers[timer] = self._owner.timers.start(deadline, self._fire, timer)
 
+    def _start_last(self, timer: Input, delay_s: float, now: float) -> None:
+        """The one that ends the transaction when it has absorbed copies long enough."""
+        if self._timers is None:
+            self._timers = {}
+        self._timers[timer] = self._owner.timers.start_gathered(now + delay_s, self._fire, timer)
+
     def _fire(self, timer: Input, now: float) -> None:
         if self._timers is not None:
             self._timers.pop(timer, None)

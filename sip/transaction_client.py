@@ -205,10 +205,10 @@ class InviteClientTransaction(ClientTransaction):
 
     def _start_d(self, _subject: object, now: float) -> None:
         if not self.flow.reliable:
-            self._start(Input.TIMER_D, self._owner.settings.timer_d_s, now)
+            self._start_last(Input.TIMER_D, self._owner.settings.timer_d_s, now)
 
     def _start_m(self, _subject: object, now: float) -> None:
-        self._start(Input.TIMER_M, self._owner.settings.timer_m_s, now)
+        self._start_last(Input.TIMER_M, self._owner.settings.timer_m_s, now)
 
     def _send_ack(self, subject: tuple[Response, Flow], _now: float) -> None:
         # From here on it is the ACK that copies of the response bring out again (17.1.1.2).
@@ -257,7 +257,7 @@ class NonInviteClientTransaction(ClientTransaction):
 
     def _start_k(self, _subject: object, now: float) -> None:
         if not self.flow.reliable:
-            self._start(Input.TIMER_K, self._owner.settings.timer_k_s, now)
+            self._start_last(Input.TIMER_K, self._owner.settings.timer_k_s, now)
 
 
 class AbsorbingUser:

@@ -179,10 +179,10 @@ class InviteServerTransaction(ServerTransaction):
         if self.flow.reliable:
             self._step(Input.TIMER_I, None, now)
         else:
-            self._start(Input.TIMER_I, self._owner.settings.timer_i_s, now)
+            self._start_last(Input.TIMER_I, self._owner.settings.timer_i_s, now)
 
     def _start_l(self, _subject: object, now: float) -> None:
-        self._start(Input.TIMER_L, self._owner.settings.timer_l_s, now)
+        self._start_last(Input.TIMER_L, self._owner.settings.timer_l_s, now)
 
     def _pass_up(self, subject: tuple[Request, Flow], now: float) -> None:
         ack, flow = subject

@@ -100,7 +100,7 @@ class TransactionUser:
         self._effects: list[Send] = []
         self._now = 0.0
         settings = settings or TimerSettings()
-        timers = TimerQueue()
+        timers = TimerQueue(settings.gather_s)
         plan = NumberPlan(config.ext_min, config.ext_max)
         self._exchange = x = Exchange(
             config=config,
