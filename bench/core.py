@@ -111,9 +111,6 @@ class IdleSession:
     ) -> None:
         """Nobody sends anything."""
 
-    def last_packet_at(self) -> float | None:
-        return None
-
     def pulses(self) -> tuple[Pulse, Pulse]:
         return NO_PULSE, NO_PULSE
 

@@ -9,7 +9,8 @@ from rtp import quality
 
 class Pulse(NamedTuple):
     """What one side of a stream has sent so far. `lost` is the worse of our count and the receiver's; `rejected` came
-    to the side's port from sources that may not send; `last_at`, monotonic seconds, is of the last packet counted."""
+    to the side's port from sources that may not send; `last_at`, monotonic seconds, is of the last packet counted,
+    `heard_at` of that or of the last RTCP packet."""
 
     packets: int = 0
     received: int = 0
@@ -19,6 +20,7 @@ class Pulse(NamedTuple):
     jitter_ms: float = 0.0
     rtt_ms: float = 0.0
     codec: str | None = None
+    heard_at: float | None = None
 
     @property
     def expected(self) -> int:

@@ -162,8 +162,8 @@ class Side:
 
     def last_seen(self) -> float | None:
         """When this side last sent RTP or RTCP that was taken; monotonic seconds."""
-        times = [at for at in (self.stats.last_at, self.last_rtcp_at) if at is not None]
-        return max(times, default=None)
+        at, rtcp_at = self.stats.last_at, self.last_rtcp_at
+        return at if rtcp_at is None or (at is not None and at > rtcp_at) else rtcp_at
 
 
 class MediaSession:
@@ -219,13 +219,11 @@ class MediaSession:
             if reported.sr_passed is not None and block.last_sr == reported.sr_passed[0]:
                 reporter.round_trip_s = round_trip_s(now, reported.sr_passed[1], block.delay_since_last_sr)
 
-    def last_packet_at(self) -> float | None:
-        """When the last RTP or RTCP packet of either side was taken; monotonic seconds."""
-        return max((at for side in self.sides if (at := side.last_seen()) is not None), default=None)
-
     def drain_events(self) -> list[MediaEvent]:
         """Events since last asked, oldest first; the oldest are lost when nobody asks."""
         events: list[MediaEvent] = []
+        if not self._events:
+            return events
         with suppress(IndexError):  # one deque operation at a time, so that no lock is needed
             while True:
                 events.append(self._events.popleft())
@@ -287,6 +285,7 @@ class MediaSession:
             jitter_ms=stats.jitter_s * 1000.0,
             rtt_ms=(self._round_trip_s() or 0.0) * 1000.0,
             codec=stats.codec[0] if stats.codec else None,
+            heard_at=side.last_seen(),
         )
 
     def _round_trip_s(self) -> float | None:

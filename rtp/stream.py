@@ -104,14 +104,6 @@ class RelaySession:
         if legs is not None:
             self._place.loop.post(partial(self._announce, legs, side, description))
 
-    def last_packet_at(self) -> float | None:
-        """When the last RTP or RTCP packet of either side was taken; monotonic seconds."""
-        with self._lock:
-            if self._legs is None:
-                return None
-            self._legs.refresh()
-            return self._legs.media.last_packet_at()
-
     def pulses(self) -> tuple[Pulse, Pulse]:
         """How what side 0 and what side 1 sends is doing."""
         with self._lock:

@@ -18,7 +18,7 @@ from sip.facts import Fact
 from sip.flow import Flow
 from sip.forwarding import Branch, ResponseContext
 from sip.headers import Headers, delta_seconds
-from sip.media_relay import CALLEE, CALLER, CallMedia
+from sip.media_relay import CALLEE, CALLER, CallMedia, Watched
 from sip.media_watch import Finding, MediaWatch
 from sip.message import Message, Request, Response, make_response
 from sip.routing import prepare_strict_route, split_record_route
@@ -216,8 +216,9 @@ class CallControl:
         media = call.media_of(leg)
         if media is not None:
             self.note_media(call, now)
-            self._note_findings(call, media, now)
-            limit = self._silence_limit(call, media, now)
+            look = media.look()
+            self._note_findings(call, look.sound, now)
+            limit = self._silence_limit(call, media, look.last_at, now)
             if limit and now - call.quiet_since >= limit:
                 who = "the phone" if call.local is not None else "either phone"
                 text = f"no sound from {who} for {limit:g} seconds"
@@ -230,12 +231,12 @@ class CallControl:
                 return
         self._watch_media(call, now)
 
-    def _note_findings(self, call: Call, media: CallMedia, now: float) -> None:
-        """Look at what is heard, and write down what has changed."""
+    def _note_findings(self, call: Call, sound: Sequence[Watched], now: float) -> None:
+        """Write down what has changed in what is heard."""
         if call.media_watch is None:
             return
         offset = self._x.wall(now) - now
-        for found in call.media_watch.look(media.sound(), now):
+        for found in call.media_watch.look(sound, now):
             details: dict[str, str | int | float] = {"since": found.since + offset, **found.figures}
             if found.side is not None:
                 details["side"] = found.side
@@ -243,10 +244,10 @@ class CallControl:
             content = Sound(call.name, found.fact, found.side, found.since + offset, found.text, found.figures)
             self._x.events.emit(_event_of(found), now + offset, content)
 
-    def _silence_limit(self, call: Call, media: CallMedia, now: float) -> float:
-        """Seconds that the call may stay silent, 0 for ever; brings `quiet_since` up to date."""
+    def _silence_limit(self, call: Call, media: CallMedia, last_at: float | None, now: float) -> float:
+        """Seconds that the call may stay silent, 0 for ever; brings `quiet_since` up to date by its last packet."""
         held = self.note_hold(call, media, now)
-        call.quiet_since = max(call.quiet_since, media.last_packet_at() or 0.0)
+        call.quiet_since = max(call.quiet_since, last_at or 0.0)
         limit = self._x.config.media_timeout
         return max(limit, HOLD_LIMIT_S) if held and limit else limit
 

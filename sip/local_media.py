@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sip.endpoint import Endpoint, EndpointFigures, Terms
 from sip.local_sdp import KEY_LENGTH, Origin, answer_offer, make_offer, read_answer
-from sip.media_relay import CALLER, MediaEvent, Watched
+from sip.media_relay import CALLER, Look, MediaEvent, Watched
 from sip.media_stream import NOBODY, Announcement, Describe, StreamDescription, describe_streams
 from sip.multipart import change_part
 from sip.sdp import SessionDescription
@@ -118,13 +118,12 @@ class LocalMedia:
         """The server holds nobody: it was the phone."""
         return None if self.awaits_answer or self._figures is not None else CALLER
 
-    def sound(self) -> list[Watched]:
-        """The stream, and how both of its directions are doing."""
-        port = self._endpoint.port
-        return [Watched((port, port), not self.held(), self._endpoint.pulses())] if self._figures is None else []
-
-    def last_packet_at(self) -> float | None:
-        return self._endpoint.last_packet_at()
+    def look(self) -> Look:
+        """How both directions of the stream are doing; the server's own packets are no sign of life."""
+        port, last_at = self._endpoint.port, self._endpoint.last_packet_at()
+        if self._figures is not None:
+            return Look((), last_at)
+        return Look((Watched((port, port), not self.held(), self._endpoint.pulses()),), last_at)
 
     def drain_events(self) -> list[MediaEvent]:
         return list(self._endpoint.drain_events()) if self._figures is None else []

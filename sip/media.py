@@ -21,6 +21,7 @@ from sip.errors import SipError
 from sip.media_relay import (
     CALLEE,
     CALLER,
+    Look,
     MediaEvent,
     MediaRelay,
     RelaySession,
@@ -247,13 +248,19 @@ class MediaAnchor:
         yet be rejected, and where nothing is anchored."""
         return None if self._begun or not self.open_sessions else self._offerer
 
-    def sound(self) -> list[Watched]:
-        """Every open stream of sound, and how both of its directions are doing."""
-        return [
-            Watched(session.ports, self._is_both_ways(index), session.pulses())
-            for index, session in enumerate(self._sessions)
-            if session is not None and self._is_sound(index)
-        ]
+    def look(self) -> Look:
+        """How every open stream is doing: what it takes is asked once for all who want to know."""
+        sound: list[Watched] = []
+        last_at: float | None = None
+        for index, session in enumerate(self._sessions):
+            if session is not None:
+                pulses = session.pulses()
+                for pulse in pulses:
+                    if pulse.heard_at is not None and (last_at is None or pulse.heard_at > last_at):
+                        last_at = pulse.heard_at
+                if self._is_sound(index):
+                    sound.append(Watched(session.ports, self._is_both_ways(index), pulses))
+        return Look(tuple(sound), last_at)
 
     def _is_sound(self, index: int) -> bool:
         return any(side is not None and index < len(side) and side[index].media.kind == "audio" for side in self._sides)
@@ -262,11 +269,6 @@ class MediaAnchor:
         return not self._is_held(index) and all(
             side is not None and index < len(side) and side[index].live for side in self._sides
         )
-
-    def last_packet_at(self) -> float | None:
-        """Monotonic seconds of the last packet of any open stream."""
-        times = [session.last_packet_at() for session in self._sessions if session is not None]
-        return max((time for time in times if time is not None), default=None)
 
     def drain_events(self) -> list[MediaEvent]:
         """Media events since last asked, of open and closed streams, in the order they happened."""

@@ -79,7 +79,7 @@ class StreamFigures(Protocol):
 
 class Pulse(Protocol):
     """How what one side sends is doing: counts since the stream was opened, `last_at` (monotonic seconds) of the last
-    packet.  `rejected` came from sources that may not send."""
+    packet, `heard_at` of that or of the last RTCP packet.  `rejected` came from sources that may not send."""
 
     @property
     def packets(self) -> int: ...
@@ -89,6 +89,8 @@ class Pulse(Protocol):
     def rejected(self) -> int: ...
     @property
     def last_at(self) -> float | None: ...
+    @property
+    def heard_at(self) -> float | None: ...
     @property
     def jitter_ms(self) -> float: ...
     @property
@@ -114,9 +116,6 @@ class RelaySession(Protocol):
         codecs: Mapping[int, tuple[str, int]],
     ) -> None:
         """Where that side wants its packets, and the hosts its own may come from."""
-
-    def last_packet_at(self) -> float | None:
-        """Monotonic seconds of the last packet relayed in either direction."""
 
     def pulses(self) -> tuple[Pulse, Pulse]:
         """Of what comes from side 0 and from side 1."""
@@ -151,14 +150,21 @@ class Watched(NamedTuple):
     pulses: tuple[Pulse, Pulse]
 
 
+class Look(NamedTuple):
+    """How the media of a call are doing: each open stream of sound, and when the last packet of any stream came,
+    monotonic seconds."""
+
+    sound: tuple[Watched, ...]
+    last_at: float | None
+
+
 class CallMedia(Protocol):
     """What those who watch and end calls know of their media: of `MediaAnchor`, or where a phone talks to the server
     itself."""
 
     def held(self) -> bool: ...
     def asked_by(self) -> int | None: ...
-    def sound(self) -> list[Watched]: ...
-    def last_packet_at(self) -> float | None: ...
+    def look(self) -> Look: ...
     def drain_events(self) -> list[MediaEvent]: ...
     def describe_later(self) -> Describe: ...
     def figures(self) -> tuple[StreamFigures, ...]: ...

@@ -54,7 +54,7 @@ def test_who_has_a_packet_finds_it_counted(call, rtp: Make) -> None:
         call.caller.send(rtp(number))
         call.callee.receive()
         assert call.relay.totals().packets == number + 1
-        assert call.session.last_packet_at() is not None
+        assert call.session.pulses()[0].heard_at is not None
 
 
 def test_snapshot_names_ports_and_addresses(call) -> None:
@@ -181,6 +181,7 @@ def test_the_same_description_again_keeps_what_was_learnt(call, phone: Callable,
 
 def test_hold_sends_nothing_and_resume_goes_on(call, rtp: Make, is_silent: IsSilent) -> None:
     call.talk()
+    call.settle()
     call.say(0, None, None, call.caller.hosts, {})
     call.callee.send(rtp(1))
     call.caller.send(rtp(1))

@@ -161,15 +161,19 @@ def test_active_while_packets_come_and_the_session_is_open(session: MediaSession
     assert not session.snapshot(0, 10.0, OFFSET, is_open=False).active
 
 
-def test_last_packet_is_the_latest_of_either_side_rtcp_included(session: MediaSession, rtp: Make, report: Make) -> None:
-    assert session.last_packet_at() is None
+def test_a_side_is_heard_by_its_last_packet_rtcp_included(session: MediaSession, rtp: Make, report: Make) -> None:
+    def heard_at() -> tuple[float | None, float | None]:
+        return session.pulse(0).heard_at, session.pulse(1).heard_at
+
+    assert heard_at() == (None, None)
+    session.on_rtcp(1, report(1), 9.0)
     count(session, 0, rtp(1), now=10.0)
+    assert heard_at() == (10.0, 9.0)
     count(session, 1, rtp(1), now=12.0)
-    assert session.last_packet_at() == 12.0
     session.on_rtcp(0, report(1), 15.0)
-    assert session.last_packet_at() == 15.0
+    assert heard_at() == (15.0, 12.0)
     session.on_rtcp(1, b"\x80\xc8\x00\x06" + bytes(30), 16.0)  # SRTCP: nothing in it can be read
-    assert session.last_packet_at() == 16.0
+    assert heard_at() == (15.0, 16.0)
 
 
 def test_receivers_report_of_the_stream_is_kept(session: MediaSession, rtp: Make, report: Make, block: Make) -> None:

@@ -30,7 +30,7 @@ def test_its_figures_name_ports_and_addresses(call) -> None:
     assert (first.from_address, first.from_port) == (second.to_address, second.to_port) == call.caller.address
     assert (second.from_address, second.from_port) == (first.to_address, first.to_port) == call.callee.address
     assert (first.packets, first.active, first.mos, first.codec) == (0, False, None, None)
-    assert call.session.last_packet_at() is None
+    assert [pulse.heard_at for pulse in call.session.pulses()] == [None, None]
     assert call.session.drain_events() == []
 
 

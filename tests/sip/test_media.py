@@ -72,11 +72,8 @@ class FakeSession:
             self.calls += 1
         self.peers[side] = peer
 
-    def last_packet_at(self) -> float | None:
-        return self.packet_at
-
     def pulses(self) -> tuple[Pulse, Pulse]:
-        return Pulse(packets=self.ports[0]), Pulse(packets=self.ports[1])
+        return Pulse(packets=self.ports[0]), Pulse(packets=self.ports[1], heard_at=self.packet_at)
 
     def drain_events(self) -> list[Event]:
         events, self.events = self.events, []
@@ -976,13 +973,13 @@ def test_unspecified_ipv6_is_hold_too(pair: Pair) -> None:
 
 
 def test_last_packet_is_the_latest_of_all_streams(pair: Pair) -> None:
-    assert pair.anchor.last_packet_at() is None
+    assert pair.anchor.look().last_at is None
     pair.establish(caller("audio 4000", "video 4100"), callee("audio 5000", "video 5100"))
-    assert pair.anchor.last_packet_at() is None
+    assert pair.anchor.look().last_at is None
     pair.session(0).packet_at = 12.0
-    assert pair.anchor.last_packet_at() == 12.0
+    assert pair.anchor.look().last_at == 12.0
     pair.session(1).packet_at = 15.5
-    assert pair.anchor.last_packet_at() == 15.5
+    assert pair.anchor.look().last_at == 15.5
 
 
 def test_events_of_open_and_closed_streams_in_order(pair: Pair) -> None:
@@ -1073,7 +1070,7 @@ def test_two_branches_of_a_fork_have_streams_of_their_own(relay: FakeRelay) -> N
 
 def test_the_open_streams_of_sound_are_watched_with_the_pulses_of_both_sides(pair: Pair) -> None:
     pair.establish(caller("audio 4000", "video 4002", "audio 4004"), callee("audio 5000", "video 5002", "audio 0"))
-    (watched,) = pair.anchor.sound()
+    (watched,) = pair.anchor.look().sound
     assert (watched.ports, watched.both_ways) == ((10_000, 10_002), True)
     assert [pulse.packets for pulse in watched.pulses] == [10_000, 10_002]
 
@@ -1083,9 +1080,9 @@ def test_the_open_streams_of_sound_are_watched_with_the_pulses_of_both_sides(pai
 )
 def test_sound_on_hold_is_not_meant_to_go_both_ways(pair: Pair, offered: str, answered: str) -> None:
     pair.establish(caller(f"audio 4000 {offered}"), callee(f"audio 5000 {answered}"))
-    assert [watched.both_ways for watched in pair.anchor.sound()] == [False]
+    assert [watched.both_ways for watched in pair.anchor.look().sound] == [False]
 
 
 def test_before_its_answer_a_stream_is_not_meant_to_go_both_ways(pair: Pair) -> None:
     pair.from_caller(caller("audio 4000"))
-    assert [watched.both_ways for watched in pair.anchor.sound()] == [False]
+    assert [watched.both_ways for watched in pair.anchor.look().sound] == [False]

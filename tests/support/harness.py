@@ -84,12 +84,9 @@ class FakeSession:
         self.peers[side] = rtp
         self.hosts[side] = hosts
 
-    def last_packet_at(self) -> float | None:
-        return self.packet_at
-
     def pulses(self) -> tuple[Pulse, Pulse]:
         caller, callee = self.heard
-        return caller, callee
+        return caller._replace(heard_at=self.packet_at), callee
 
     def drain_events(self) -> list[FakeEvent]:
         events, self.events = self.events, []
