@@ -120,8 +120,10 @@ class MediaAnchor:
         if offer is not None and len(description.media) > len(offer):
             raise SdpError("the answer has more streams than the offer", 488)
         announced = tuple(
-            announce(media, sender_host, offered=offer is None or offer[index].live)
-            for index, media in enumerate(description.media)
+            [
+                announce(media, sender_host, offered=offer is None or offer[index].live)
+                for index, media in enumerate(description.media)
+            ]
         )
         if not self._closed:
             self._open_missing(announced)
@@ -229,8 +231,9 @@ class MediaAnchor:
         """Close the sessions of streams that one side has given up; while an offer has no answer, nobody knows."""
         if not self._answered:
             return
+        caller, callee = self._sides
         for index in range(len(self._sessions)):
-            if any(_gives_up(announced, index) for announced in self._sides):
+            if _gives_up(caller, index) or _gives_up(callee, index):
                 self._close_session(index)
 
     # -------------------------------------------------------------------------------------------- state
@@ -238,10 +241,14 @@ class MediaAnchor:
     def held(self) -> bool:
         """No stream is meant to carry media both ways, so silence is no sign of trouble (RFC 3264 8.4, RFC 2543 B.5).
         Also true when no stream is left that the relay could hear."""
-        return all(self._is_held(index) for index, session in enumerate(self._sessions) if session is not None)
+        for index, session in enumerate(self._sessions):
+            if session is not None and not self._is_held(index):
+                return False
+        return True
 
     def _is_held(self, index: int) -> bool:
-        return any(side is not None and index < len(side) and side[index].held for side in self._sides)
+        caller, callee = self._sides
+        return _holds(caller, index) or _holds(callee, index)
 
     def asked_by(self) -> int | None:
         """Which side's offer is in force, and with it the hold or its end; None while an offer is under way that may
@@ -308,7 +315,7 @@ class MediaAnchor:
 
     @property
     def open_sessions(self) -> int:
-        return sum(session is not None for session in self._sessions)
+        return len(self._sessions) - self._sessions.count(None)
 
     def close(self) -> tuple[StreamFigures, ...]:
         """Free everything; figures of all streams this call ever had, the caller's packets before the callee's, the
@@ -336,6 +343,10 @@ def _lead(description: SessionDescription, media: MediaDescription, port: int, a
     description.set_port(media, port)
     if port and media.rtcp_lines:
         description.set_rtcp(media, port if media.rtcp_port == media.port else port + 1, address)
+
+
+def _holds(announced: tuple[Announcement, ...] | None, index: int) -> bool:
+    return announced is not None and index < len(announced) and announced[index].held
 
 
 def _gives_up(announced: tuple[Announcement, ...] | None, index: int) -> bool:

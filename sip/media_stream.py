@@ -82,12 +82,11 @@ def announce(media: MediaDescription, sender_host: str, *, offered: bool) -> Ann
     `offered` is False in an answer when the offer had rejected the stream: accepting it then is no acceptance
     (RFC 3264 8.2).  Raises `SdpError`: 400 without an address, 488 for what the relay can't carry.
     """
-    if not (offered and media.is_rtp) or media.is_rejected:
+    port, connection = media.port, media.connection
+    if not (offered and media.is_rtp) or not (port or media.bundle_only):
         return Announcement(media, False, NOBODY)
-    nowhere = Peer(None, None, frozenset({sender_host}), media.rtpmap)
-    if not media.port:  # bundle-only: its packets come and go with another stream
-        return Announcement(media, True, nowhere)
-    connection = media.connection
+    if not port:  # bundle-only: its packets come and go with another stream
+        return Announcement(media, True, _nowhere(media, sender_host))
     if connection is None:
         raise SdpError(f"{media.kind} stream without c= line")
     if not connection.is_ip:
@@ -96,12 +95,17 @@ def announce(media: MediaDescription, sender_host: str, *, offered: bool) -> Ann
         raise SdpError(f"{media.kind} stream on {media.port_count} ports", 488)
     host = _host(connection, sender_host)
     if host is None:
-        return Announcement(media, True, nowhere)
+        return Announcement(media, True, _nowhere(media, sender_host))
     # RTCP goes where a=rtcp says (RFC 3605 2.1), else to the port above RTP.
-    rtcp_port = media.rtcp_port if media.rtcp_port is not None else media.port + 1
-    rtcp_host = _host(media.rtcp_address or connection, sender_host)
+    rtcp_port = media.rtcp_port if media.rtcp_port is not None else port + 1
+    rtcp_host = host if media.rtcp_address is None else _host(media.rtcp_address, sender_host)
     rtcp = (rtcp_host, rtcp_port) if rtcp_host is not None and rtcp_port < 65536 else None
-    return Announcement(media, True, Peer((host, media.port), rtcp, frozenset((host, sender_host)), media.rtpmap))
+    return Announcement(media, True, Peer((host, port), rtcp, frozenset((host, sender_host)), media.rtpmap))
+
+
+def _nowhere(media: MediaDescription, sender_host: str) -> Peer:
+    """A side that takes part and is sent nothing."""
+    return Peer(None, None, frozenset({sender_host}), media.rtpmap)
 
 
 def _host(connection: Connection, sender_host: str) -> str | None:

@@ -28,12 +28,10 @@ from sip.responses import ResponseProcessor
 from sip.routing import (
     add_record_route,
     breadth_shares,
-    decrement_max_forwards,
     loop_hash,
     max_breadth,
-    prepare_strict_route,
+    pass_on,
     remove_own_routes,
-    set_max_breadth,
 )
 from sip.sips import is_downgrade, not_allowed
 from sip.snapshots import TerminationReason
@@ -206,10 +204,7 @@ class Proxy:
         """16.6 steps 3, 6, 8, 10 and 11; `sender` is the number that it comes from."""
         x = self._x
         self._identify(request, sender, branch.flow)
-        decrement_max_forwards(request)
-        set_max_breadth(request, breadth)
-        prepare_strict_route(request)
-        request.headers.push_field(x.identity.via(branch.flow, x.identity.new_branch(branch.context.loop_hash)))
+        pass_on(request, x.identity.via(branch.flow, x.identity.new_branch(branch.context.loop_hash)), breadth)
         if request.method == "INVITE":
             self._responses.start_timer_c(branch, now)
         branch.client = x.layer.send_request(request, branch.flow, now, branch)
@@ -333,10 +328,8 @@ class Proxy:
                 copy.set_body(body)
         if call.joined is not None:
             call.joined.adapt(copy, call, leg, side)
-        decrement_max_forwards(copy)
-        set_max_breadth(copy, max_breadth(ack))
-        prepare_strict_route(copy)
-        copy.headers.push_field(self._x.identity.via(target, self._x.identity.branch_of_copy(ack)))
+        identity = self._x.identity
+        pass_on(copy, identity.via(target, identity.branch_of_copy(ack)), max_breadth(ack))
         self._x.send(target, copy, call)
 
     def cancel(

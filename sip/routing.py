@@ -156,6 +156,22 @@ def _leads_here(route: Uri, request: Request, identity: Identity) -> bool:
     return host in (request.uri.host.lower(), request.from_.uri.host.lower())
 
 
+def pass_on(request: Request, via: Field, breadth: int) -> None:
+    """16.6 steps 3, 6 and 8: what changes in every copy of a request that leaves here.  The caller has checked that
+    Max-Forwards is not 0."""
+    hops = request.max_forwards
+    headers = request.headers
+    headers.set_field(_limit("Max-Forwards", MAX_FORWARDS if hops is None else hops - 1))
+    headers.set_field(_limit("Max-Breadth", breadth))
+    prepare_strict_route(request)
+    headers.push_field(via)
+
+
+@lru_cache(maxsize=512)
+def _limit(name: str, number: int) -> Field:
+    return Field.own(name, str(number))
+
+
 def prepare_strict_route(request: Request) -> None:
     """16.6 step 6: a next hop without `lr` wants itself as Request-URI and the real one as last Route."""
     routes = request.routes if "route" in request.headers.first else None
@@ -214,22 +230,7 @@ def split_record_route(values: list[str], identity: Identity) -> tuple[tuple[str
     return tuple(reversed(readable[: own[0]])), tuple(readable[own[-1] + 1 :])
 
 
-# ------------------------------------------------------------------------------------------------ hops and breadth
-
-
-def decrement_max_forwards(request: Request) -> None:
-    """16.6 step 3; the caller has checked that it is not 0."""
-    hops = request.max_forwards
-    request.headers.set_field(_limit("Max-Forwards", MAX_FORWARDS if hops is None else hops - 1))
-
-
-def set_max_breadth(request: Request, breadth: int) -> None:
-    request.headers.set_field(_limit("Max-Breadth", breadth))
-
-
-@lru_cache(maxsize=512)
-def _limit(name: str, number: int) -> Field:
-    return Field.own(name, str(number))
+# ------------------------------------------------------------------------------------------------ breadth
 
 
 def max_breadth(request: Request) -> int:

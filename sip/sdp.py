@@ -186,8 +186,8 @@ def _read_section(section: MediaDescription, pieces: list[bytes], inherited: Con
         read = [(place, *parse_rtcp(pieces[place].partition(b":")[2])) for place in section.rtcp_places]
         rtcp_lines = [(place, address) for place, _, address in read]
         _, rtcp_port, rtcp_address = read[0]
-    form = section[_OF_THE_FORM:]
-    return MediaDescription(port, connection, lines, rtcp_port, rtcp_address, rtcp_lines, *form)
+    values = (port, connection, lines, rtcp_port, rtcp_address, rtcp_lines)
+    return tuple.__new__(MediaDescription, values + section[_OF_THE_FORM:])
 
 
 # ------------------------------------------------------------------------------------------------ forms
@@ -208,10 +208,12 @@ class _Form(NamedTuple):
 # Of bytes, a line ends with CR, LF or CRLF.  A lone CR must count: a phone might take it for a line end too, and would
 # then see a c= line that was never looked at here.
 _VALUES = re.compile(
-    rb"""(?<![^\r\n])  # a line begins
-    (o= | c= | a=rtcp(?=[ \t\v\f]*+(?:[:\r\n]|\Z)) | m=[!-~]{1,32}[ \t]++)
-    ((?<=[=p])[^\r\n]*+ | [0-9]{1,5}+(?![0-9]))  # of m= the port alone""",
-    re.VERBOSE,
+    rb"""
+    ([ocam]=(?<![^\r\n].=)  # a line begins
+        (?: (?<=[oc]=) | (?<=a=)rtcp(?=[ \t\v\f]*+(?:[:\r\n]|\Z)) | (?<=m=)[!-~]{1,32}[ \t]++ ))
+    ((?<=[=p])[^\r\n]*+ | [0-9]{1,5}+(?![0-9]))  # of m= the port alone
+    """,
+    re.VERBOSE | re.DOTALL,
 )
 """Splits a description into text, what a line begins with, its value, text and so on to the last text."""
 

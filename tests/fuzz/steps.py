@@ -98,7 +98,9 @@ class Machine:
         if kind is op.AT:
             return self._at(value)
         if kind in (op.ASSERT, op.ASSERT_NOT):
-            return self._assertion(value[0], self._sequence(list(value[1])), wanted=kind is op.ASSERT)
+            direction, inner = value
+            back = 0 if direction > 0 else inner.getwidth()[0]
+            return self._assertion(back, self._sequence(list(inner)), wanted=kind is op.ASSERT)
         raise NotImplementedError(kind)
 
     # -------------------------------------------------------------------------------------------- one character
@@ -229,10 +231,11 @@ class Machine:
 
         return run
 
-    def _assertion(self, direction: int, inner: Matcher, *, wanted: bool) -> Matcher:
+    def _assertion(self, back: int, inner: Matcher, *, wanted: bool) -> Matcher:
+        """`back`: where what is looked for begins, in characters before the position."""
+
         def run(at: int) -> Iterator[int]:
-            # One character back is all that the patterns here look.
-            start = at if direction > 0 else at - 1
+            start = at - back
             end = next(inner(start), None) if start >= 0 else None
             if (end is not None) == wanted:
                 yield at
