@@ -10,6 +10,7 @@ Text is UTF-8 with undecodable bytes kept as lone surrogates, so that every byte
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NoReturn, Self
 
 from sip.constants import MAX_FORWARDS, MAX_HEADER_LINES, MAX_MESSAGE_SIZE, METHODS, REASON_PHRASES
@@ -362,13 +363,23 @@ def _read_request_line(start_line: str, headers: Headers) -> Request:
 
 
 def _read_status_line(start_line: str, headers: Headers) -> Response:
+    known = _known_status_line if len(start_line) <= _CACHEABLE_LENGTH else _parse_status_line
+    status, reason = known(start_line)
+    return Response(status, reason, headers)
+
+
+def _parse_status_line(start_line: str) -> tuple[int, str]:
     version, _, rest = start_line.partition(" ")
     status, _, reason = rest.partition(" ")
     if not SIP_VERSION.fullmatch(version) or not STATUS_CODE.fullmatch(status):
         raise ParseError("malformed status line")
     if version.upper() != "SIP/2.0":
         raise ParseError("SIP version is not 2.0", 505)
-    return Response(int(status), reason, headers)
+    return int(status), reason
+
+
+_CACHEABLE_LENGTH = 80
+_known_status_line = lru_cache(maxsize=128)(_parse_status_line)
 
 
 def content_length(message: Request | Response) -> int | None:

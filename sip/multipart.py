@@ -34,7 +34,7 @@ def change_part(content_type: str, body: bytes, wanted: str, change: Callable[[b
     Raises `ParseError`: 400 when the multipart is malformed, 415 when the part is in a transfer encoding, 488 when
     there are several such parts; and whatever `change` raises.  `change` runs once, when all else is known to be right.
     """
-    if media_type(content_type) == wanted:
+    if content_type == wanted or media_type(content_type) == wanted:
         return change(body)
     _, count = _change(content_type, body, wanted, _unchanged, 0)
     if count > 1:

@@ -128,7 +128,8 @@ class Proxy:
             fact, details = Fact.TOO_MANY_BRANCHES, {"phones": len(goals)}
             self._abandon(context, 440, "Max-Breadth Exceeded", text, now, fact, details)
             return
-        for goal in goals:
+        prepared: list[tuple[Branch, Request, Target, int]] = []
+        for goal, share in zip(goals, shares, strict=True):
             branch = Branch(context, goal.number, goal.flow)
             context.branches.append(branch)
             if call is not None:
@@ -136,19 +137,18 @@ class Proxy:
                 call.journal.decided(now_at, text, Fact.CALLED, goal.details)
                 branch.media = MediaAnchor(self._x.relay, call.call_id)
                 branch.offer_pending = True
-        prepared: list[tuple[Branch, Request]] = []
-        for branch, goal in zip(context.branches, goals, strict=True):
             copy = request.copy()
             copy.set_uri(goal.uri)
             if not self._rewrite(branch, copy, CALLER, now):
                 return
-            prepared.append((branch, copy))
-        for (branch, copy), goal, share in zip(prepared, goals, shares, strict=True):
-            if copy.method in _RECORD_ROUTED:
+            prepared.append((branch, copy, goal, share))
+        sender, is_recorded = request.from_.uri.number, request.method in _RECORD_ROUTED
+        for branch, copy, goal, share in prepared:
+            if is_recorded:
                 add_record_route(copy, context.sender_flow, branch.flow)
             if goal.server:
                 self._x.neighbours.address(copy, branch.flow, now_at)
-            self._send(branch, copy, request.from_.uri.number, share, now)
+            self._send(branch, copy, sender, share, now)
 
     def _rewrite(self, branch: Branch, request: Request, side: int, now: float) -> bool:
         """Lead the media of a request through the relay; False when the request was answered with an error instead."""

@@ -143,8 +143,8 @@ class ResponseProcessor:
         if not self._rewrite(branch, response, flow, now):
             return
         self._commit_offer(branch)
-        if call is not None and branch.media is not None and branch.leg is not None and branch.leg is call.answered:
-            self._control.note_hold(call, branch.media, now)
+        if context.request.method in _OFFER_METHODS:
+            self._note_hold(branch, now)
         context.decided = context.answered = True
         if context.request.method == "INVITE" and call is not None:
             self._answered(branch, response, now)
@@ -155,6 +155,12 @@ class ResponseProcessor:
             self._control.cancel_branches(
                 context, "answered elsewhere", now, reason_value(200, "Call completed elsewhere")
             )
+
+    def _note_hold(self, branch: Branch, now: float) -> None:
+        """An offer inside the dialog of the call has been answered: it may put the call on hold, or end that."""
+        call, leg = branch.context.call, branch.leg
+        if call is not None and leg is not None and leg is call.answered and branch.media is not None:
+            self._control.note_hold(call, branch.media, now)
 
     def _answered(self, branch: Branch, response: Response, now: float) -> None:
         call = branch.context.call

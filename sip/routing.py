@@ -98,18 +98,11 @@ def _own_via(local: Local) -> tuple[str, Via]:
 
 def loop_hash(request: Request) -> int:
     """Over what routing depends on (RFC 5393 4.2.2): a spiral differs in it, a loop does not."""
-    headers = request.headers
-    return hash(
-        (
-            request.uri_text,
-            headers.get("call-id"),
-            headers.get("from"),
-            headers.get("to"),
-            request.cseq.number,
-            headers.get("route"),
-            headers.get("proxy-require"),
-        )
-    )
+    fields = map(request.headers.first.get, _ROUTED_BY)
+    return hash((request.uri_text, request.cseq.number, *[field and field.value for field in fields]))
+
+
+_ROUTED_BY = ("call-id", "from", "to", "route", "proxy-require")
 
 
 # ------------------------------------------------------------------------------------------------ Route

@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from heapq import heapify, heappop, heappush
 from math import ceil
 from typing import Final, Generic, TypeVar, TypeVarTuple, Unpack
@@ -101,11 +102,17 @@ class TimerSettings:
     @property
     def trying_s(self) -> float:
         """When a client's Timer E reaches T2: the time for 100 to a non-INVITE request (RFC 4320 4.1)."""
-        elapsed, interval = 0.0, self.timer_e_s
-        while interval < self.t2_s:
-            elapsed += interval
-            interval = min(2 * interval, self.t2_s)
-        return elapsed
+        return _elapsed_at_cap(self.timer_e_s, self.t2_s)
+
+
+@lru_cache(maxsize=8)
+def _elapsed_at_cap(interval_s: float, cap_s: float) -> float:
+    """How long it takes until an interval that is doubled each time has reached its cap."""
+    elapsed_s = 0.0
+    while interval_s < cap_s:
+        elapsed_s += interval_s
+        interval_s = min(2 * interval_s, cap_s)
+    return elapsed_s
 
 
 Arguments = TypeVarTuple("Arguments")
@@ -133,7 +140,7 @@ class Timer:
             self._queue = self._callback = None
             self._arguments = ()
             queue._cancelled += 1
-            if queue._cancelled > _COMPACTION_FLOOR:
+            if queue._cancelled > _COMPACTION_FLOOR and 2 * queue._cancelled > len(queue._heap):
                 queue._compact()
 
     def _take(self) -> tuple[Callable[..., None] | None, tuple[object, ...]]:
@@ -222,12 +229,11 @@ class TimerQueue:
         return fired
 
     def _compact(self) -> None:
-        """Drop the cancelled timers, if it is half of them."""
-        if 2 * self._cancelled > len(self._heap):
-            # In place: fire_due may be iterating over this very list.
-            self._heap[:] = [entry for entry in self._heap if entry[2]._queue is not None]
-            heapify(self._heap)
-            self._cancelled = 0
+        """Drop the cancelled timers."""
+        # In place: fire_due may be iterating over this very list.
+        self._heap[:] = [entry for entry in self._heap if entry[2]._queue is not None]
+        heapify(self._heap)
+        self._cancelled = 0
 
 
 Item = TypeVar("Item")

@@ -157,7 +157,9 @@ class Transaction(Generic[OwnerT]):
     # -------------------------------------------------------------------------------------------- timers
 
     def _start(self, timer: Input, delay_s: float, now: float) -> None:
-        self._start_at(timer, now + delay_s)
+        if self._timers is None:
+            self._timers = {}
+        self._timers[timer] = self._owner.timers.start(now + delay_s, self._fire, timer)
 
     def _start_at(self, timer: Input, deadline: float) -> None:
         if self._timers is None:
