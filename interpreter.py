@@ -33,8 +33,9 @@ def begin() -> None:
     beside the one that still loads; the latter stays so."""
     gc.disable()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    # What no line shows need not be asked of the system for each.
+    # What no line shows need not be asked of the system for each, nor sought on the stack.
     logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
 
 
 class Collector:

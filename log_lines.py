@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from json import JSONEncoder
@@ -82,10 +82,12 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def extras(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
-    for name, value in vars(record).items():
-        if name not in _STANDARD_FIELDS:
-            yield name, value
+def extras(record: logging.LogRecord) -> list[tuple[str, Any]]:
+    """The fields that whoever logged has added, which most lines have not."""
+    fields = vars(record)
+    if fields.keys() <= _STANDARD_FIELDS:
+        return []
+    return [(name, value) for name, value in fields.items() if name not in _STANDARD_FIELDS]
 
 
 def _level_name(levelno: int) -> str:

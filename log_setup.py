@@ -74,7 +74,7 @@ class _Entrance(QueueHandler):
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         record.msg = record.getMessage()
         record.args = None
-        for name, value in list(extras(record)):
+        for name, value in extras(record):
             setattr(record, name, plain(value))
         return record
 

@@ -43,7 +43,7 @@ def drop(cycles: int) -> None:
 
 
 def test_while_the_program_starts_nothing_is_collected_and_threads_take_turns_quickly() -> None:
-    interval_s = sys.getswitchinterval()
+    interval_s, source_file = sys.getswitchinterval(), logging._srcfile
     sys.setswitchinterval(0.005)
     try:
         interpreter.begin()
@@ -53,6 +53,7 @@ def test_while_the_program_starts_nothing_is_collected_and_threads_take_turns_qu
         gc.enable()
         sys.setswitchinterval(interval_s)
         logging.logProcesses = logging.logMultiprocessing = True
+        logging._srcfile = source_file
 
 
 def test_garbage_is_no_longer_collected_unasked(collector: Collector) -> None:
