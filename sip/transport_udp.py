@@ -105,27 +105,34 @@ class UdpTransport:
         if self._dual_stack and ":" not in host:
             host = f"::ffff:{host}"
         try:
-            self._send_to(data, (host, flow.remote_port))
+            self._socket.sendto(data, _MSG_DONTWAIT, (host, flow.remote_port))
         except OSError as error:
-            if error.errno not in _OF_A_PEER and error.errno != errno.EAGAIN:
-                self._faults.warn(error, time.monotonic(), "a message to %s can't be sent", flow)
-            # A full buffer is packet loss; the transaction's timer repeats the message.
-            return None if error.errno in _NO_BUFFER else str(error)
+            last = self._send_again(flow, data, (host, flow.remote_port), error)
+            if last is None or last.errno in _NO_BUFFER:
+                # A full buffer is packet loss; the transaction's timer repeats the message.
+                return None
+            return str(last)
         except (OverflowError, ValueError) as error:
             return str(error)
         return None
 
-    def _send_to(self, data: bytes, address: tuple[str, int]) -> None:
-        for _ in range(_SEND_TRIES if self._tells_errors else 1):
+    def _send_again(self, flow: Flow, data: bytes, address: tuple[str, int], error: OSError) -> OSError | None:
+        """The first try has met `error`; what the last one did."""
+        left = _SEND_TRIES - 1 if self._tells_errors else 0
+        while error.errno in _OF_A_PEER:
+            self._has_errors = True
+            if not left:
+                return error
+            left -= 1
             try:
                 self._socket.sendto(data, _MSG_DONTWAIT, address)
-            except OSError as error:
-                if error.errno not in _OF_A_PEER:
-                    raise
-                self._has_errors, met = True, error
+            except OSError as next_error:
+                error = next_error
             else:
-                return
-        raise met
+                return None
+        if error.errno != errno.EAGAIN:
+            self._faults.warn(error, time.monotonic(), "a message to %s can't be sent", flow)
+        return error
 
     def take_undelivered(self) -> list[Undelivered]:
         """What `send` has noticed of earlier messages, and the receiving thread perhaps has not.  Core lock."""
