@@ -119,6 +119,7 @@ class HttpServer:
             backlog=BACKLOG,
             channel_timeout=IDLE_TIMEOUT_S,
             cleanup_interval=IDLE_TIMEOUT_S // 6,
+            asyncore_loop_timeout=IDLE_TIMEOUT_S // 6,  # all else wakes the loop by itself
             asyncore_use_poll=True,  # select() fails for descriptors above 1023, which media sockets can take up
             log_socket_errors=False,  # a client that hangs up is no event
             clear_untrusted_proxy_headers=False,  # nothing believes them, and the open API refuses who sends them

@@ -27,7 +27,7 @@ from sip.transport import ConnectionUser
 
 log = logging.getLogger(__name__)
 
-_ACCEPT_POLL_S = 0.5
+_ACCEPT_POLL_S = 1.0
 
 _NUMBERS = itertools.count(1)
 """A connection's number is its own also beside the connections of another transport."""

@@ -9,7 +9,7 @@ import json
 import logging
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -58,6 +58,8 @@ class WebhookBook:
         self._path = None if str(data_dir) == IN_MEMORY else data_dir / FILE_NAME
         self._lock = threading.Lock()
         self._hooks: dict[str, Webhook] = {}
+        self.on_added: Callable[[], None] | None = None
+        """Told, without the lock, that there is one more."""
 
     def load(self) -> None:
         """Before the first event. A file that makes no sense is set aside, with an error in the log."""
@@ -100,6 +102,8 @@ class WebhookBook:
             if len(self._hooks) >= MAX_HOOKS:
                 raise TooManyHooks
             self._keep({**self._hooks, hook.hook_id: hook})
+        if self.on_added is not None:
+            self.on_added()
         return hook
 
     def remove(self, hook_id: str) -> bool:

@@ -108,8 +108,12 @@ class Courier:
         self._lock = threading.Lock()
         self._rounds: dict[str, _Round] = {}
         self._after = 0
+        self._served: list[Webhook] = []
+        """Those there were when events were last taken; thread `webhooks` alone."""
         self._give_up_at = math.inf
         self._stopping = threading.Event()
+        self._woken = threading.Event()
+        book.on_added = self._woken.set
         self._thread = LastingThread("webhooks", self._run, self._stopping.is_set)
 
     # -------------------------------------------------------------------------------------------- any thread
@@ -125,6 +129,7 @@ class Courier:
         """Bring what is there to whom takes it at once, then end. Idempotent."""
         self._give_up_at = self._clock() + _STOP_S
         self._stopping.set()
+        self._woken.set()
         if self._thread.is_alive():
             self._thread.join(_STOP_S)
 
@@ -168,14 +173,21 @@ class Courier:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            self._woken.clear()
             self.step()
-            wait_s = self._idle_s()
-            # Without a webhook nobody is woken by the events of each call.
-            if self._feed.is_closed or not self.book.hooks():
-                self._stopping.wait(min(wait_s, _POLL_S))
+            if not self.book.hooks():
+                # Nobody is woken by the events of each call, nor by the clock.
+                self._wait(None)
+            elif self._feed.is_closed:
+                self._wait(self._idle_s())
             else:
-                self._feed.wait(self._after, wait_s)
+                self._feed.wait(self._after, self._idle_s())
         self.step()
+
+    def _wait(self, timeout_s: float | None) -> None:
+        """Until a webhook is added, or the end has come."""
+        if not self._stopping.is_set():  # which is set before `_woken` is: one of the two is seen
+            self._woken.wait(timeout_s)
 
     def step(self) -> None:
         """Take what is new, and try once for each webhook whose time has come, until none is left or it fails."""
@@ -187,17 +199,20 @@ class Courier:
     def _gather(self) -> None:
         batch = self._feed.read(self._after)
         self._after += batch.missed + len(batch.events)
-        for hook in self.book.hooks():
+        hooks = self.book.hooks()
+        for hook in hooks:
             wanted = [event for event in batch.events if event.kind in hook.kinds and event.at >= hook.created_at]
             with self._lock:
                 known = self._rounds.setdefault(hook.hook_id, _Round())
-                known.lost += batch.missed
+                # What has come and gone before it was there is not lost to it.
+                known.lost += batch.missed if hook in self._served else 0
                 for event in wanted:
                     if len(known.queue) >= MAX_QUEUED:
                         known.queue.popleft()
                         known.lost += 1
                         known.attempts, known.due = 0, 0.0
                     known.queue.append(event)
+        self._served = hooks
 
     def _next(self, hook_id: str) -> Event | None:
         """The event to be tried now, if its time has come."""

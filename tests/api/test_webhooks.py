@@ -18,7 +18,7 @@ from api.webhooks.book import FILE_NAME, MAX_HOOKS, TooManyHooks, Webhook, Webho
 from api.webhooks.courier import MAX_QUEUED, RETRY_S, Courier, Delivery, sign
 from api.webhooks.target import ForbiddenTarget, Target, forbidden, open_connection, read_url
 from config import IN_MEMORY
-from sip.event_bus import EventBus
+from sip.event_bus import KEPT, EventBus
 from sip.events import NO_DATA, EventType
 from tests.support.receiver import Receiver
 
@@ -278,6 +278,20 @@ def test_the_thread_brings_events_as_they_happen_and_the_last_ones_at_the_end(be
     bench.bus.close()
     bench.courier.stop()
     assert [received.json["type"] for received in receiver.all()] == ["server.started", "server.stopping"]
+
+
+def test_a_webhook_added_after_a_long_time_without_any_is_served_at_once_and_has_lost_nothing(
+    bench: Bench, receiver: Receiver
+) -> None:
+    bench.courier._clock = courier_module.time.monotonic
+    bench.courier.start()
+    bench.emit(*[WARNING] * (KEPT + 5))
+    hook = bench.book.add(receiver.url, ("server.started",), NOW_AT)
+    bench.emit(STARTED)
+    receiver.wait(1)
+    bench.bus.close()
+    bench.courier.stop()
+    assert bench.courier.standing(hook.hook_id).lost == 0
 
 
 # ------------------------------------------------------------------------------------------------ what is kept

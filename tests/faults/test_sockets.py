@@ -110,8 +110,9 @@ def test_without_descriptors_connections_wait_and_udp_goes_on(
 
 
 def test_a_connection_that_was_gone_before_it_was_accepted_is_no_event(
-    start: Callable[..., Office], listener: FaultySocket
+    start: Callable[..., Office], listener: FaultySocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("sip.transport_tcp._ACCEPT_POLL_S", 0.01)
     office = start()
     listener.failing["accept"] = errno.ECONNABORTED
     eventually(lambda: listener.met >= 3, "three of them")
