@@ -11,22 +11,30 @@ from functools import lru_cache
 from sip.headers import Field, Headers
 from sip.uri import bracket
 
-_CLAIMS = frozenset({"p-asserted-identity", "p-preferred-identity", "remote-party-id"})
+CLAIMS = frozenset({"p-asserted-identity", "p-preferred-identity", "remote-party-id"})
+"""Names of the lines in which a phone says who it is."""
 
 
 def assert_identity(headers: Headers, number: str, host: str) -> None:
     """Replace every claim by our word that the sender is `number` at `host`, the server's address for the receiver;
     by nothing when `number` is "" or the sender asks for privacy: phones are outside the trust domain."""
-    names = headers.first
-    if not _CLAIMS.isdisjoint(names):
-        for name in _CLAIMS:
+    if not CLAIMS.isdisjoint(headers.first):
+        for name in CLAIMS:
             headers.remove(name)
-    if number and not ("privacy" in names and _wants_privacy(headers)):
-        headers.append_field(_our_word(number, host))
+    word = our_word(headers, number, host)
+    if word is not None:
+        headers.append_field(word)
+
+
+def our_word(headers: Headers, number: str, host: str) -> Field | None:
+    """What stands in the place of every claim."""
+    if not number or ("privacy" in headers.first and _wants_privacy(headers)):
+        return None
+    return _line(number, host)
 
 
 @lru_cache(maxsize=1024)
-def _our_word(number: str, host: str) -> Field:
+def _line(number: str, host: str) -> Field:
     return Field.own("P-Asserted-Identity", f"<sip:{number}@{bracket(host)}>")
 
 

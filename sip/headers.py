@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from operator import attrgetter
@@ -426,6 +426,28 @@ class Headers:
 
     def copy(self) -> Headers:
         return Headers(self.fields.copy(), self.first.copy())
+
+    def revised(self, above: Sequence[Field], others: Iterable[Field], without: frozenset[str]) -> Headers:
+        """A copy with the lines `above` on top, the topmost first, each of `others` in the place of those of its name,
+        or at the end where there are none, and no line that is named in `without`."""
+        fields, first = self.fields.copy(), self.first.copy()
+        if not without.isdisjoint(first):
+            fields = [field for field in fields if field.name not in without]
+            first = {name: field for name, field in first.items() if name not in without}
+        revised = Headers(fields, first)
+        for field in others:
+            name = field.name
+            if name not in first:
+                fields.append(field)
+                first[name] = field
+            elif len(first) == len(fields):
+                fields[fields.index(first[name])] = first[name] = field
+            else:
+                revised.set_field(field)
+        fields[:0] = above
+        for field in reversed(above):
+            first[field.name] = field
+        return revised
 
     def __contains__(self, name: str) -> bool:
         return name in self.first

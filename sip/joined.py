@@ -36,8 +36,9 @@ class Joined:
         self._cseq[receiver] += 1
         return self._cseq[receiver]
 
-    def adapt(self, request: Request, call: Call, leg: Leg, sender: int) -> None:
-        """Make a request of one side one of the other dialog."""
+    def adapted(self, request: Request, call: Call, leg: Leg, sender: int) -> Request:
+        """A request of one side as one of the other dialog."""
+        request = request.copy()
         receiver, number = 1 - sender, request.cseq.number
         party = call.caller if receiver == CALLER else leg.party
         if party.contact is not None:
@@ -58,6 +59,7 @@ class Joined:
                 while len(self._sent) > _MAX_REMEMBERED:
                     del self._sent[next(iter(self._sent))]
         request.headers.set("CSeq", f"{sent} {request.method}")
+        return request
 
     def restore(self, response: Response, request: Request, sender: int) -> None:
         """Make the response to an adapted request one to `request`, as its sender knows it."""

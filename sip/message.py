@@ -203,12 +203,13 @@ class Request(Message):
 
     __slots__ = ("_uri", "method", "uri_text")
 
-    def __init__(self, method: str, uri_text: str, headers: Headers, body: bytes = b"") -> None:
+    def __init__(self, method: str, uri_text: str, headers: Headers, body: bytes = b"", uri: Uri | None = None) -> None:
+        """`uri` is what `uri_text` says, where it was read already."""
         self.headers = headers
         self.body = body
         self.method = method
         self.uri_text = uri_text
-        self._uri: Uri | None = None
+        self._uri = uri
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.uri_text!r}>"
@@ -248,9 +249,7 @@ class Request(Message):
         return [route for field in self.headers.all("route") for route in _addresses("Route", field)]
 
     def copy(self) -> Self:
-        clone = type(self)(self.method, self.uri_text, self.headers.copy(), self.body)
-        clone._uri = self._uri
-        return clone
+        return type(self)(self.method, self.uri_text, self.headers.copy(), self.body, self._uri)
 
 
 class Response(Message):

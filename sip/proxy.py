@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from sip.asserted_identity import assert_identity
+from sip.asserted_identity import our_word
 from sip.call import Call, Dialog, Party
 from sip.call_control import CallControl, remote_target
 from sip.errors import ParseError
@@ -17,6 +17,7 @@ from sip.exchange import Exchange
 from sip.facts import Fact
 from sip.flow import Flow, address_text
 from sip.forwarding import Branch, ResponseContext
+from sip.headers import Field
 from sip.house_rules import Refusal, refusal_of, unreachable
 from sip.journal import NO_DETAILS, Details
 from sip.key_info import pressed_key
@@ -26,17 +27,18 @@ from sip.media_relay import CALLER
 from sip.message import Request, make_response
 from sip.responses import ResponseProcessor
 from sip.routing import (
-    add_record_route,
     breadth_shares,
     loop_hash,
     max_breadth,
-    pass_on,
+    passed_on,
+    record_route,
     remove_own_routes,
 )
 from sip.sips import is_downgrade, not_allowed
 from sip.snapshots import TerminationReason
 from sip.targets import Target, targets
 from sip.transaction_server import InviteServerTransaction, ServerTransaction
+from sip.uri import Uri
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +130,7 @@ class Proxy:
             fact, details = Fact.TOO_MANY_BRANCHES, {"phones": len(goals)}
             self._abandon(context, 440, "Max-Breadth Exceeded", text, now, fact, details)
             return
-        prepared: list[tuple[Branch, Request, Target, int]] = []
+        prepared: list[tuple[Branch, Target, bytes, int]] = []
         for goal, share in zip(goals, shares, strict=True):
             branch = Branch(context, goal.number, goal.flow)
             context.branches.append(branch)
@@ -137,27 +139,28 @@ class Proxy:
                 call.journal.decided(now_at, text, Fact.CALLED, goal.details)
                 branch.media = MediaAnchor(self._x.relay, call.call_id)
                 branch.offer_pending = True
-            copy = request.copy()
-            copy.set_uri(goal.uri)
-            if not self._rewrite(branch, copy, CALLER, now):
+            body = self._rewrite(branch, request, CALLER, now)
+            if body is None:
                 return
-            prepared.append((branch, copy, goal, share))
+            prepared.append((branch, goal, body, share))
         sender, is_recorded = request.from_.uri.number, request.method in _RECORD_ROUTED
-        for branch, copy, goal, share in prepared:
-            if is_recorded:
-                add_record_route(copy, context.sender_flow, branch.flow)
+        for branch, goal, body, share in prepared:
+            recorded = record_route(goal.uri, context.sender_flow, branch.flow) if is_recorded else ()
+            outgoing = request
             if goal.server:
-                self._x.neighbours.address(copy, branch.flow, now_at)
-            self._send(branch, copy, sender, share, now)
+                outgoing = request.copy()
+                outgoing.set_uri(goal.uri)
+                self._x.neighbours.address(outgoing, branch.flow, now_at)
+            self._send(branch, outgoing, goal.uri, body, recorded, sender, share, now)
 
-    def _rewrite(self, branch: Branch, request: Request, side: int, now: float) -> bool:
-        """Lead the media of a request through the relay; False when the request was answered with an error instead."""
+    def _rewrite(self, branch: Branch, request: Request, side: int, now: float) -> bytes | None:
+        """The body that leads the media through the relay; None when the request was answered with an error instead."""
         media = branch.media
         if media is None or not request.body or request.method not in _BODY_METHODS:
-            return True
+            return request.body
         context = branch.context
         try:
-            body = media.rewrite(
+            return media.rewrite(
                 side,
                 request.headers.get("content-type") or "",
                 request.body,
@@ -167,14 +170,10 @@ class Proxy:
         except NoMediaPorts:
             text = "all media ports of the server are in use"
             self._abandon(context, 503, "No Free Media Ports", text, now, Fact.NO_MEDIA_PORTS)
-            return False
         except ParseError as error:
             text, details = f"the phone's audio offer is broken: {error}", {"fault": str(error)}
             self._abandon(context, error.status, error.reason, text, now, Fact.BAD_OFFER, details)
-            return False
-        if body is not request.body:
-            request.set_body(body)
-        return True
+        return None
 
     def _abandon(
         self,
@@ -200,20 +199,25 @@ class Proxy:
                 branch.media.rollback()
                 branch.offer_pending = False
 
-    def _send(self, branch: Branch, request: Request, sender: str, breadth: int, now: float) -> None:
-        """16.6 steps 3, 6, 8, 10 and 11; `sender` is the number that it comes from."""
-        x = self._x
-        self._identify(request, sender, branch.flow)
-        pass_on(request, x.identity.via(branch.flow, x.identity.new_branch(branch.context.loop_hash)), breadth)
+    def _send(
+        self,
+        branch: Branch,
+        request: Request,
+        uri: Uri,
+        body: bytes,
+        recorded: tuple[Field, ...],
+        sender: str,
+        breadth: int,
+        now: float,
+    ) -> None:
+        """16.6 steps 8 to 11: a copy to the phone of that branch; `sender` is the number that it comes from."""
+        x, flow = self._x, branch.flow
+        via = x.identity.via(flow, x.identity.new_branch(branch.context.loop_hash))
+        word = our_word(request.headers, sender, flow.local_host)
+        copy = passed_on(request, uri, body, (via, *recorded), breadth, word)
         if request.method == "INVITE":
             self._responses.start_timer_c(branch, now)
-        branch.client = x.layer.send_request(request, branch.flow, now, branch)
-
-    @staticmethod
-    def _identify(request: Request, sender: str, flow: Flow) -> None:
-        """Who sends this is our word now, and what has proven it stays here (RFC 3325 5, RFC 3261 22.3)."""
-        assert_identity(request.headers, sender, flow.local_host)
-        request.headers.remove("proxy-authorization")
+        branch.client = x.layer.send_request(copy, flow, now, branch)
 
     # -------------------------------------------------------------------------------------------- inside a dialog
 
@@ -240,18 +244,19 @@ class Proxy:
         if begins_offer and leg.media is not None and call.live:
             leg.media.begin()
             branch.offer_pending = True
-        copy = request.copy()
-        if not self._rewrite(branch, copy, side, now):
+        body = self._rewrite(branch, request, side, now)
+        if body is None:
             return
         if request.method == "BYE":
             self._control.hang_up(call, leg, side, now)
             transaction.ticket = call.ticket
         elif request.method == "INFO" and (key := pressed_key(request)) is not None:
             self._control.note_key(call, side, key, DigitWay.INFO, self._x.wall(now))
+        breadth = max_breadth(request)
         if call.joined is not None:
-            call.joined.adapt(copy, call, leg, side)
+            request = call.joined.adapted(request, call, leg, side)
         # Inside a dialog the From may say anything; its tag alone is looked at.
-        self._send(branch, copy, sender.number, max_breadth(request), now)
+        self._send(branch, request, request.uri, body, (), sender.number, breadth, now)
 
     def _note_sender(self, sender: Party, request: Request, flow: Flow) -> None:
         """Follow a phone whose port or address changed; that it is the phone was seen before (`Admission`, `ack`)."""
@@ -285,10 +290,11 @@ class Proxy:
         transaction.context = context
         branch = Branch(context, binding.number, flow)
         context.branches.append(branch)
-        copy = request.copy()
+        sender, breadth = request.from_.uri.number, max_breadth(request)
         if is_elsewhere:
-            x.neighbours.address(copy, flow, x.wall(now))
-        self._send(branch, copy, request.from_.uri.number, max_breadth(request), now)
+            request = request.copy()
+            x.neighbours.address(request, flow, x.wall(now))
+        self._send(branch, request, request.uri, request.body, (), sender, breadth, now)
 
     # -------------------------------------------------------------------------------------------- ACK, CANCEL
 
@@ -315,22 +321,19 @@ class Proxy:
         if is_downgrade(ack.uri, target):
             log.debug("ACK of %s must not leave over %s", ack.call_id, target.transport)
             return
-        copy = ack.copy()
-        self._identify(copy, sender.number, target)
-        if copy.body and leg.media is not None:
+        body = ack.body
+        if body and leg.media is not None:
             try:
-                content_type = copy.headers.get("content-type") or ""
-                body = leg.media.rewrite(side, content_type, copy.body, flow.remote_host, target.local_host)
+                content_type = ack.headers.get("content-type") or ""
+                body = leg.media.rewrite(side, content_type, body, flow.remote_host, target.local_host)
             except (ParseError, NoMediaPorts) as error:
                 self._control.end(call, TerminationReason.ERROR, f"the answer in the ACK can't be used: {error}", now)
                 return
-            if body is not copy.body:
-                copy.set_body(body)
-        if call.joined is not None:
-            call.joined.adapt(copy, call, leg, side)
+        request = ack if call.joined is None else call.joined.adapted(ack, call, leg, side)
         identity = self._x.identity
-        pass_on(copy, identity.via(target, identity.branch_of_copy(ack)), max_breadth(ack))
-        self._x.send(target, copy, call)
+        via = identity.via(target, identity.branch_of_copy(ack))
+        word = our_word(request.headers, sender.number, target.local_host)
+        self._x.send(target, passed_on(request, request.uri, body, (via,), max_breadth(ack), word), call)
 
     def cancel(
         self, transaction: ServerTransaction, invite: InviteServerTransaction | None, request: Request, now: float

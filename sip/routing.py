@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 from zlib import crc32
 
+from sip.asserted_identity import CLAIMS
 from sip.constants import MAGIC_COOKIE, MAX_FORWARDS
 from sip.errors import ParseError
 from sip.flow import Flow, is_ip_address
@@ -149,22 +150,6 @@ def _leads_here(route: Uri, request: Request, identity: Identity) -> bool:
     return host in (request.uri.host.lower(), request.from_.uri.host.lower())
 
 
-def pass_on(request: Request, via: Field, breadth: int) -> None:
-    """16.6 steps 3, 6 and 8: what changes in every copy of a request that leaves here.  The caller has checked that
-    Max-Forwards is not 0."""
-    hops = request.max_forwards
-    headers = request.headers
-    headers.set_field(_limit("Max-Forwards", MAX_FORWARDS if hops is None else hops - 1))
-    headers.set_field(_limit("Max-Breadth", breadth))
-    prepare_strict_route(request)
-    headers.push_field(via)
-
-
-@lru_cache(maxsize=512)
-def _limit(name: str, number: int) -> Field:
-    return Field.own(name, str(number))
-
-
 def prepare_strict_route(request: Request) -> None:
     """16.6 step 6: a next hop without `lr` wants itself as Request-URI and the real one as last Route."""
     routes = request.routes if "route" in request.headers.first else None
@@ -178,23 +163,48 @@ def prepare_strict_route(request: Request) -> None:
     request.set_uri(top)
 
 
+# ------------------------------------------------------------------------------------------------ passing on
+
+_STAYS_HERE = CLAIMS | {"proxy-authorization"}
+"""What the sender says of itself, and what has proven it (RFC 3325 5, RFC 3261 22.3)."""
+
+
+def passed_on(
+    request: Request, uri: Uri, body: bytes, above: Sequence[Field], breadth: int, sender: Field | None
+) -> Request:
+    """The copy of a request that leaves here for `uri` (16.6 steps 1 to 3, 6 and 8): the lines as they came, but for
+    those that go `above` them, our Via first, and the limits.  `sender` is our word for who has sent it.  The caller
+    has checked that Max-Forwards is not 0."""
+    hops = request.max_forwards
+    lines = [_number("Max-Forwards", MAX_FORWARDS if hops is None else hops - 1), _number("Max-Breadth", breadth)]
+    if sender is not None:
+        lines.insert(0, sender)
+    if body is not request.body:
+        lines.append(_number("Content-Length", len(body)))
+    copy = Request(request.method, uri.text, request.headers.revised(above, lines, _STAYS_HERE), body, uri)
+    prepare_strict_route(copy)
+    return copy
+
+
+@lru_cache(maxsize=1024)
+def _number(name: str, number: int) -> Field:
+    return Field.own(name, str(number))
+
+
 # ------------------------------------------------------------------------------------------------ Record-Route
 
 
-def add_record_route(request: Request, sender_flow: Flow, receiver_flow: Flow) -> None:
-    """16.6 step 4: stay on the path of the dialog.  Two values where the two sides know us by different addresses or
-    transports (RFC 5658 5), so that each finds one it can reach on its side.  SIPS in the Request-URI goes with SIPS
-    here."""
-    scheme = "sips" if request.uri.scheme == "sips" else "sip"
-    for field in _record_routes(scheme, sender_flow[:_LOCAL], receiver_flow[:_LOCAL]):
-        request.headers.push_field(field)
+def record_route(uri: Uri, sender_flow: Flow, receiver_flow: Flow) -> tuple[Field, ...]:
+    """16.6 step 4: what stays on the path of the dialog, the topmost first.  Two values where the two sides know us by
+    different addresses or transports (RFC 5658 5), so that each finds one it can reach on its side.  SIPS in the
+    Request-URI goes with SIPS here."""
+    return _record_routes("sips" if uri.scheme == "sips" else "sip", sender_flow[:_LOCAL], receiver_flow[:_LOCAL])
 
 
 @lru_cache(maxsize=64)
 def _record_routes(scheme: str, sender: Local, receiver: Local) -> tuple[Field, ...]:
-    """The lowest first."""
     incoming, outgoing = _record_route(sender, scheme), _record_route(receiver, scheme)
-    values = (f"<{outgoing}>",) if incoming == outgoing else (f"<{incoming};r2>", f"<{outgoing};r2>")
+    values = (f"<{outgoing}>",) if incoming == outgoing else (f"<{outgoing};r2>", f"<{incoming};r2>")
     return tuple(Field.own("Record-Route", value) for value in values)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from sip.flow import Flow
 from sip.message import Request, parse_datagram
-from sip.routing import Identity, add_record_route, breadth_shares, loop_hash, remove_own_routes, split_record_route
+from sip.routing import Identity, breadth_shares, loop_hash, record_route, remove_own_routes, split_record_route
 from sip.uri import Uri
 from tests.support.harness import is_own_address
 
@@ -74,9 +74,8 @@ def test_16_4_own_marks_on_top_come_off_and_no_others(headers: tuple[str, ...], 
     ],
 )
 def test_16_6_4_each_side_finds_a_mark_for_its_transport(uri: str, caller: str, callee: str, marks: list[str]) -> None:
-    message = request(uri=uri)
-    add_record_route(message, flow_of(caller), flow_of(callee))
-    assert message.headers.values("record-route") == [f"<{mark}>" for mark in marks]
+    fields = record_route(Uri.parse(uri), flow_of(caller), flow_of(callee))
+    assert [field.line for field in fields] == [f"Record-Route: <{mark}>" for mark in marks]
 
 
 def flow_of(transport: str) -> Flow:
