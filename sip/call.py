@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sip.events import CallName
 from sip.flow import Flow, address_text
-from sip.headers import Field
 from sip.joined import Joined
 from sip.journal import Journal
 from sip.local_dialog import LocalDialog
@@ -18,6 +17,7 @@ from sip.media import MediaAnchor
 from sip.media_relay import CALLER, CallMedia, StreamFigures
 from sip.media_stream import Describe
 from sip.media_watch import MediaWatch
+from sip.routing import NO_ROUTES, RouteSet
 from sip.snapshots import CallSnapshot, CallState, TerminationReason
 from sip.timers import Timer
 from sip.trace import NO_MEDIA, NO_STREAMS, HeaderLog, MediaRecord, QualitySeries, TraceSource
@@ -34,8 +34,8 @@ MAX_LEGS = 64
 class Party:
     """One end of a dialog: what a request to it needs (12.2.1.1).
 
-    `address` is its From or To value with the tag, `contact` its remote target, `route_set` what lies between it and
-    us, nearest first, `cseq` the highest number it has used in a request of its own.
+    `address` is its From or To value with the tag, `contact` its remote target, `route_set` gives what lies between it
+    and us, nearest first, `cseq` the highest number it has used in a request of its own.
     """
 
     number: str
@@ -43,7 +43,7 @@ class Party:
     address: str
     flow: Flow
     contact: Uri | None = None
-    route_set: tuple[str, ...] = ()
+    route_set: RouteSet = NO_ROUTES
     cseq: int = 0
 
 
@@ -51,15 +51,12 @@ class Party:
 class Leg:
     """One early or confirmed dialog towards the callee: a fork, or a second device that answered too.
 
-    `answered` from its 2xx to its BYE; `ended` from its BYE on.  `record_route` are the lines of its last response that
-    the route sets were made of: that of its party and, in `caller_route_set`, the caller's."""
+    `answered` from its 2xx to its BYE; `ended` from its BYE on."""
 
     party: Party
     media: MediaAnchor | None
     answered: bool = False
     ended: bool = False
-    record_route: list[Field] = field(default_factory=list)
-    caller_route_set: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, eq=False)

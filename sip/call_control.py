@@ -21,7 +21,7 @@ from sip.headers import Headers, delta_seconds
 from sip.media_relay import CALLEE, CALLER, CallMedia, Watched
 from sip.media_watch import Finding, MediaWatch
 from sip.message import Message, Request, Response, make_response
-from sip.routing import prepare_strict_route, split_record_route
+from sip.routing import prepare_strict_route, route_sets
 from sip.snapshots import CallState, TerminationReason
 from sip.transaction_client import InviteClientTransaction
 from sip.uri import Uri
@@ -156,12 +156,7 @@ class CallControl:
             )
         party = leg.party
         party.contact = remote_target(response) or party.contact
-        record_route = response.headers.all("record-route")
-        if record_route != leg.record_route:
-            leg.record_route = record_route
-            values = response.headers.values("record-route")
-            party.route_set, leg.caller_route_set = split_record_route(values, self._x.identity)
-        call.caller.route_set = leg.caller_route_set
+        party.route_set, call.caller.route_set = route_sets(response, self._x.identity)
         return leg
 
     def answered(self, call: Call, leg: Leg, response: Response, now: float) -> None:
@@ -362,7 +357,7 @@ class CallControl:
             response.headers.get("to") or "",
             branch.flow,
             contact=remote_target(response),
-            route_set=split_record_route(response.headers.values("record-route"), self._x.identity)[0],
+            route_set=route_sets(response, self._x.identity)[0],
         )
         from_value = request.headers.get("from") or ""
         ack = self.request_to(party, "ACK", from_value, request.call_id, request.cseq.number)
@@ -399,8 +394,9 @@ class CallControl:
         headers = Headers()
         headers.append_field(x.identity.via(flow, x.identity.new_branch()))
         headers.append("Max-Forwards", str(MAX_FORWARDS))
-        if receiver.route_set:
-            headers.append("Route", ", ".join(receiver.route_set))
+        routes = receiver.route_set()
+        if routes:
+            headers.append("Route", ", ".join(routes))
         headers.append("From", from_value)
         headers.append("To", receiver.address)
         headers.append("Call-ID", call_id)

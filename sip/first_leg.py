@@ -23,7 +23,7 @@ from sip.location import Binding
 from sip.media_relay import CALLER
 from sip.message import Request, Response, make_response
 from sip.outcome import outcome
-from sip.routing import split_record_route
+from sip.routing import route_sets
 from sip.sips import target_uri
 from sip.snapshots import TerminationReason
 from sip.timers import Timer
@@ -215,14 +215,13 @@ class FirstPhones:
         self._on_picked_up(call, now)
 
     def _party(self, number: str, flow: Flow, response: Response) -> Party:
-        route_set = split_record_route(response.headers.values("record-route"), self._x.identity)[0]
         return Party(
             number,
             response.to.tag or "",
             response.headers.get("to") or "",
             flow,
             contact=remote_target(response),
-            route_set=route_set,
+            route_set=route_sets(response, self._x.identity)[0],
         )
 
     def acknowledge(self, call: Call, party: Party, cseq: int, body: bytes = b"") -> None:

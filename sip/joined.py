@@ -44,8 +44,9 @@ class Joined:
         if party.contact is not None:
             request.set_uri(party.contact)
         request.headers.remove("route")
-        if party.route_set:
-            request.headers.append("Route", ", ".join(party.route_set))
+        routes = party.route_set()
+        if routes:
+            request.headers.append("Route", ", ".join(routes))
         request.headers.set("From", self.callee if receiver == CALLER else call.caller.address)
         request.headers.set("To", party.address)
         if receiver == CALLER and "contact" in request.headers:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from functools import partial
 from typing import Protocol
 
 from sip.call import Call, Dialog, Leg, Party
@@ -117,7 +118,7 @@ class LocalAgent:
         call.legs[local.tag] = Leg(party, None)
         call.to_address = flow.sent_by
         # 12.1.1: the route set of a callee is the Record-Route of the request, in its order.
-        call.caller.route_set = tuple(request.headers.values("record-route"))
+        call.caller.route_set = partial(tuple, request.headers.values("record-route"))
         if "100rel" not in request.option_tags("require"):
             # RFC 3262 3: it would have to be sent reliably.  The answer comes soon anyway.
             self._control.ringing(call, now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 from zlib import crc32
 
@@ -16,8 +16,8 @@ from sip.asserted_identity import CLAIMS
 from sip.constants import MAGIC_COOKIE, MAX_FORWARDS
 from sip.errors import ParseError
 from sip.flow import Flow, is_ip_address
-from sip.headers import Field, NameAddr, Via, parse_decimal
-from sip.message import Request
+from sip.headers import Field, NameAddr, Via, parse_decimal, split_commas
+from sip.message import Request, Response
 from sip.uri import Uri, bracket, unbracket
 
 MAX_BREADTH = 60
@@ -213,6 +213,25 @@ def _record_route(local: Local, scheme: str) -> str:
     # RFC 5630 has no use for transport=tls, but it is what tells phones to use TLS for a SIP URI.
     parameter = "" if transport == "UDP" or scheme == "sips" else f";transport={transport.lower()}"
     return f"{scheme}:{bracket(host)}:{port}{parameter};lr"
+
+
+RouteSet = Callable[[], tuple[str, ...]]
+"""Gives the values of Route in a request of ours, nearest to us first (12.1).  Most calls need none."""
+
+NO_ROUTES: Final[RouteSet] = tuple
+
+
+def route_sets(response: Response, identity: Identity) -> tuple[RouteSet, RouteSet]:
+    """Of the dialog that a response belongs to: towards the callee, and towards the caller."""
+    fields = response.headers.all("record-route")
+    if not fields:
+        return NO_ROUTES, NO_ROUTES
+    return partial(_route_set, fields, identity, 0), partial(_route_set, fields, identity, 1)
+
+
+def _route_set(fields: list[Field], identity: Identity, direction: int) -> tuple[str, ...]:
+    values = [value for field in fields for value in split_commas(field.value) if value]
+    return split_record_route(values, identity)[direction]
 
 
 def split_record_route(values: list[str], identity: Identity) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -92,7 +92,7 @@ class ClientOwner(Owner, Protocol):
 class ClientTransaction(Transaction[ClientOwner]):
     """Invariant: `request` is not changed once it is sent; ACK and CANCEL are made from it."""
 
-    __slots__ = ("_interval_s", "_user", "request")
+    __slots__ = ("_begun_at", "_interval_s", "_user", "request")
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class ClientTransaction(Transaction[ClientOwner]):
         super().__init__(owner, key, flow, context)
         self.request = request
         self._user = user
-        self._interval_s = 0.0
+        self._begun_at = self._interval_s = 0.0
 
     def begin(self, now: float) -> None:
         """Send the request and start its timers; once."""
@@ -135,6 +135,12 @@ class ClientTransaction(Transaction[ClientOwner]):
     def _resend(self, _subject: object, _now: float) -> None:
         self._owner.transmit(self.flow, self._data, self)
 
+    def _start_once(self, timer: Input, delay_s: float) -> None:
+        """For timers B and F, with the first copy: they count from the beginning, but most requests are answered before
+        they are repeated, and need none."""
+        if self._timers is None or timer not in self._timers:
+            self._start_at(timer, self._begun_at + delay_s)
+
     def _pass_up(self, subject: tuple[Response, Flow], now: float) -> None:
         response, flow = subject
         self._user.on_response(self, response, flow, now)
@@ -150,7 +156,7 @@ class ClientTransaction(Transaction[ClientOwner]):
 class InviteClientTransaction(ClientTransaction):
     """17.1.1 with RFC 6026.  Nothing here ends PROCEEDING but a final response or `cancel`: Timer C is the proxy's."""
 
-    __slots__ = ("_begun_at", "_cancel_headers")
+    __slots__ = ("_cancel_headers",)
 
     def __init__(
         self,
@@ -163,7 +169,6 @@ class InviteClientTransaction(ClientTransaction):
     ) -> None:
         super().__init__(owner, key, request, flow, user, context)
         self._cancel_headers: Sequence[tuple[str, str]] | None = None
-        self._begun_at = 0.0
 
     def begin(self, now: float) -> None:
         self._data = self.request.to_bytes()
@@ -199,9 +204,7 @@ class InviteClientTransaction(ClientTransaction):
         # 17.1.1.2: no cap at T2.
         self._interval_s *= 2
         self._start(Input.TIMER_A, self._interval_s, now)
-        # Timer B counts from the beginning, but most INVITEs get a response before their first copy, and need none.
-        if self._timers is None or Input.TIMER_B not in self._timers:
-            self._start_at(Input.TIMER_B, self._begun_at + self._owner.settings.timer_b_s)
+        self._start_once(Input.TIMER_B, self._owner.settings.timer_b_s)
 
     def _start_d(self, _subject: object, now: float) -> None:
         if not self.flow.reliable:
@@ -236,11 +239,13 @@ class NonInviteClientTransaction(ClientTransaction):
     def begin(self, now: float) -> None:
         self._data = self.request.to_bytes()
         self._owner.transmit(self.flow, self._data, self)
+        self._begun_at = now
         settings = self._owner.settings
-        if not self.flow.reliable:
+        if self.flow.reliable:
+            self._start(Input.TIMER_F, settings.timer_f_s, now)
+        else:
             self._interval_s = settings.timer_e_s
             self._start(Input.TIMER_E, self._interval_s, now)
-        self._start(Input.TIMER_F, settings.timer_f_s, now)
 
     def _classify(self, status: int) -> Input:
         return Input.RESPONSE_1XX if status < 200 else Input.RESPONSE_200_699
@@ -249,11 +254,15 @@ class NonInviteClientTransaction(ClientTransaction):
         return Input.TIMER_K
 
     def _double_e(self, _subject: object, now: float) -> None:
-        self._interval_s = min(2 * self._interval_s, self._owner.settings.t2_s)
+        settings = self._owner.settings
+        self._interval_s = min(2 * self._interval_s, settings.t2_s)
         self._start(Input.TIMER_E, self._interval_s, now)
+        self._start_once(Input.TIMER_F, settings.timer_f_s)
 
     def _slow_e(self, _subject: object, now: float) -> None:
-        self._start(Input.TIMER_E, self._owner.settings.t2_s, now)
+        settings = self._owner.settings
+        self._start(Input.TIMER_E, settings.t2_s, now)
+        self._start_once(Input.TIMER_F, settings.timer_f_s)
 
     def _start_k(self, _subject: object, now: float) -> None:
         if not self.flow.reliable:
