@@ -58,6 +58,16 @@ NAME_ADDR: Final = re.compile(
 # Unquoted names are taken with any character that can't be mistaken for the start of something else: phones put
 # dots, brackets and UTF-8 there.  White space before "<" may be absent (RFC 4475 3.1.1.6).
 
+SIP_NAME_ADDR: Final = re.compile(
+    r"(?:\"([^\"\\\r\n]*+)\"[ \t]*+|([^\"<>,;:\r\n]*+))"
+    r"<(([Ss][Ii][Pp][Ss]?):(?:([A-Za-z0-9\-_.!~*'()&=+$,;?/%#]++)(?::([A-Za-z0-9\-_.!~*'()&=+$,%]*+))?@)?"
+    rf"({HOST.pattern})(?::([0-9]{{1,5}}))?((?:;[^;?<>\"\x00-\x20\x7f]*+)*))>"
+    rf"(?:;tag=({TOKEN.pattern}))?",
+    re.ASCII,
+)
+# What nearly every From, To and Contact is: NAME_ADDR around a SIP_URI, without backslashes, URI headers and parameters
+# other than tag, in one pass.  Quoted name, plain name, URI, scheme, user, password, host, port, URI parameters, tag.
+
 ADDR_SPEC: Final = re.compile(rf"(?P<uri>[^;,?<>\"\x00-\x20\x7f]++)(?P<parameters>{PARAMETERS.pattern})", re.ASCII)
 # 20.10: a URI with "," ";" or "?" stands in angle brackets, so what follows ";" is a header parameter.
 

@@ -17,8 +17,19 @@ from typing import Any, NamedTuple
 
 from sip.constants import COMMON_HEADERS, COMPACT_FORMS, METHODS, SIP_PORT, SIPS_PORT
 from sip.errors import HeaderError, LocalProtocolError, ParseError
-from sip.grammar import ADDR_SPEC, CSEQ, FOLD, LWS, NAME_ADDR, PARAMETERS, QUOTED_PAIR, TOKEN, VIA_SENT_BY
-from sip.uri import Uri, parse_uri
+from sip.grammar import (
+    ADDR_SPEC,
+    CSEQ,
+    FOLD,
+    LWS,
+    NAME_ADDR,
+    PARAMETERS,
+    QUOTED_PAIR,
+    SIP_NAME_ADDR,
+    TOKEN,
+    VIA_SENT_BY,
+)
+from sip.uri import Uri, parse_uri, sip_uri
 
 _CACHEABLE_LENGTH = 200
 """Characters of a text that is remembered: a stranger can't fill memory with its own."""
@@ -195,14 +206,13 @@ class NameAddr(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> NameAddr:
         """Without angle brackets everything after the first ";" belongs to the header, not to the URI (20.10)."""
-        if len(text) > _CACHEABLE_LENGTH:
+        match = SIP_NAME_ADDR.fullmatch(text)
+        if match is None:
             return _parse_name_addr(text)
-        address, has_tag, tag = text.partition(">;tag=")
-        if has_tag and TOKEN.fullmatch(tag):
-            # The tag differs each time, what stands before it hardly ever.
-            name, uri, _, _ = _parse_name_addr_cached(address + ">")
-            return _new_tuple(cls, (name, uri, {"tag": tag}, tag))
-        return _parse_name_addr_cached(text)
+        quoted, plain, uri, scheme, user, password, host, port, parameters, tag = match.groups()
+        address = sip_uri(uri, scheme, user, password, host, port, parameters, None)
+        name = quoted if plain is None else plain.strip(LWS) if plain else ""
+        return _new_tuple(cls, (name, address, _NO_PARAMETERS if tag is None else {"tag": tag}, tag))
 
     @property
     def expires(self) -> int | None:
@@ -227,11 +237,11 @@ _NO_PARAMETERS: dict[str, str | None] = {}
 
 
 def _parse_name_addr(text: str) -> NameAddr:
+    """In all the forms that the grammar allows."""
     match = NAME_ADDR.fullmatch(text)
     if match is not None:
         quoted, plain, uri, parameters = match.groups()
-        # Often the number once more.
-        name = sys.intern(plain.strip(LWS) if quoted is None else QUOTED_PAIR.sub(r"\1", quoted))
+        name = plain.strip(LWS) if quoted is None else QUOTED_PAIR.sub(r"\1", quoted)
     elif (match := ADDR_SPEC.fullmatch(text)) is not None:
         name = ""
         uri, parameters = match.groups()
@@ -239,9 +249,6 @@ def _parse_name_addr(text: str) -> NameAddr:
         raise ParseError("malformed address")
     values = parse_parameters(parameters) if parameters else _NO_PARAMETERS
     return NameAddr(name, parse_uri(uri), values, values.get("tag") or None)
-
-
-_parse_name_addr_cached = lru_cache(maxsize=1024)(_parse_name_addr)
 
 
 class CSeq(NamedTuple):

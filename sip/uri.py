@@ -140,15 +140,7 @@ def parse_uri(text: str) -> Uri:
     """The work of `Uri.parse`, for those who remember the result themselves."""
     match = SIP_URI.fullmatch(text)
     if match is not None:
-        scheme, user, password, host, port_text, parameters, headers = match.groups()
-        port = int(port_text) if port_text is not None else None
-        if port is not None and not 0 < port < 65536:
-            raise ParseError(f"port {port} in URI is outside 1 to 65535")
-        if user and "%" in user and BAD_ESCAPE.search(user):
-            raise ParseError("malformed % escape in the user part of a URI")
-        # The same number and the same host stand in many URIs that are kept.
-        user, host, scheme = sys.intern(user or ""), sys.intern(host), sys.intern(scheme.lower())
-        return Uri(text, scheme, user, password, host, port, parameters or "", headers or "", _number(user))
+        return sip_uri(text, *match.groups())
     match = ANY_SCHEME.fullmatch(text)
     if match is None:
         raise ParseError("malformed URI")
@@ -158,6 +150,41 @@ def parse_uri(text: str) -> Uri:
     user, semicolon, parameters = match["rest"].partition(";")
     number = _number(user).translate(_VISUAL_SEPARATORS) if scheme == "tel" else _number(user)
     return Uri(text, scheme, user, None, "", None, semicolon + parameters, "", number)
+
+
+def sip_uri(
+    text: str,
+    scheme: str,
+    user: str | None,
+    password: str | None,
+    host: str,
+    port_text: str | None,
+    parameters: str | None,
+    headers: str | None,
+) -> Uri:
+    """A sip or sips URI of the parts that a pattern has found in `text`.  Raises `ParseError`."""
+    port = None
+    if port_text is not None:
+        port = int(port_text)
+        if not 0 < port < 65536:
+            raise ParseError(f"port {port} in URI is outside 1 to 65535")
+    if user is None:
+        user = number = ""
+    elif "%" in user or ";" in user:
+        if BAD_ESCAPE.search(user):
+            raise ParseError("malformed % escape in the user part of a URI")
+        number = _number(user)
+    else:
+        # The same number stands in many URIs that are kept.
+        user = number = _intern(user)
+    if scheme != "sip":
+        scheme = scheme.lower()
+    return _new_tuple(Uri, (text, scheme, user, password, _intern(host), port, parameters or "", headers or "", number))
+
+
+_intern = sys.intern
+_new_tuple = tuple.__new__
+"""Makes a value without the detour by the `__new__` of its named tuple."""
 
 
 def _number(user: str) -> str:
