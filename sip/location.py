@@ -1,7 +1,6 @@
 """The location service: which devices can be reached under which number (RFC 3261 10, 16.5).
 
-Pure; guarded by the core lock.  Invariant: every binding held has one running timer that fires at or before its
-expiry, so an expired binding goes without anybody looking for it.
+Pure; guarded by the core lock.  An expired binding goes without anybody looking for it.
 """
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ import secrets
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from heapq import heapify, heappop, heappush
+from typing import Final, Protocol
 
 from sip.events import Bound
 from sip.facts import Departure
@@ -30,6 +30,10 @@ MAX_DEPARTURES_PER_NUMBER = 8
 MAX_DEPARTED_NUMBERS = 10_000
 """Numbers whose last departures are remembered; one more forgets those of the number that was left longest ago."""
 
+_NOT_WAITING: Final = -1.0
+_COMPACTION_FLOOR: Final = 64
+"""So many bindings that are gone may lie among those that wait for their expiry before it is worth looking."""
+
 
 @dataclass(slots=True, eq=False)
 class Binding:
@@ -37,10 +41,11 @@ class Binding:
 
     `contact` and `parameters` (the rest of the Contact, without expires) are kept to the letter.  `instance` names the
     device for as long as it exists, whatever its contact: `+sip.instance` with `reg-id`, "" when it gave none.
+    `given` is the Contact as its last REGISTER had it, and `asked_s` what that asked for by its own `expires`.
     `connection_lost_at` is when the connection it was reached by was lost, None while it has one or needs none;
     `silent_since_at`, since when it does not answer pings.  `via_host` is where its last REGISTER said to come from.
-    `password_mark` (`Credentials.mark`) tells which password its last REGISTER has shown, "" none.  `kept_*`: in which
-    form it was last given to the recorder.  `server` names the other server that holds the flow, "" is this one.
+    `password_mark` (`Credentials.mark`) tells which password its last REGISTER has shown, "" none.  `kept_*`: what it
+    was like when it was last given to the recorder.  `server` names the other server that holds the flow, "" is this.
     Deadlines are monotonic seconds, `*_at` are wall clock.
     """
 
@@ -63,10 +68,20 @@ class Binding:
     silent_since_at: float | None = None
     via_host: str = ""
     binding_id: str = field(default_factory=lambda: secrets.token_hex(8))
-    kept_as: tuple[object, ...] | None = field(default=None, repr=False)
+    given: str = ""
+    asked_s: int | None = None
     kept_expires: float = 0.0
-    timer: Timer | None = field(default=None, repr=False)
-    timer_deadline: float = 0.0
+    kept_flow: Flow | None = field(default=None, repr=False)
+    kept_contact: Uri | None = field(default=None, repr=False)
+    kept_instance: str = ""
+    kept_behind_nat: bool = False
+    kept_password_mark: str = ""
+    looked_at: float = _NOT_WAITING
+    """When `LocationService` looks whether it has expired, no later than `expires`."""
+
+    def __lt__(self, other: Binding) -> bool:
+        """In the order in which they are looked at."""
+        return self.looked_at < other.looked_at
 
     @property
     def authenticated(self) -> bool:
@@ -141,11 +156,27 @@ class LocationObserver(Protocol):
         """Expired or removed."""
 
 
+class _Number:
+    """What is known of a number: live bindings, how many REGISTER requests made or refreshed one, and when the first
+    did (wall clock)."""
+
+    __slots__ = ("bindings", "count", "first_seen_at")
+
+    def __init__(self) -> None:
+        self.bindings: tuple[Binding, ...] = ()
+        self.count = 0
+        self.first_seen_at: float | None = None
+
+
+_UNKNOWN: Final = _Number()
+
+
 class LocationService:
     """Bindings by number, and how the last ones of a number ended.
 
-    Invariant: `_departures` holds the numbers in the order in which they were left last, each with at least one
-    departure, the newest last."""
+    Invariants: `_departures` holds the numbers in the order in which they were left last, each with at least one
+    departure, the newest last.  `_waiting` is a heap of all bindings and of `_gone` that were removed since; while it
+    is not empty, one timer runs, which fires when the first of it is to be looked at or before."""
 
     def __init__(self, timers: TimerQueue, observer: LocationObserver, wall: Callable[[float], float]) -> None:
         """`wall` turns monotonic seconds into wall clock."""
@@ -153,22 +184,23 @@ class LocationService:
         self._observer = observer
         self._wall = wall
         self._departures: OrderedDict[str, deque[DepartureSnapshot]] = OrderedDict()
-        self._bindings: dict[str, tuple[Binding, ...]] = {}
-        self._by_id: dict[str, Binding] = {}
-        self._counts: dict[str, int] = {}
-        self._first_seen: dict[str, float] = {}
-        self._on_expiry = self._expire
-        """One object for all timers."""
+        self._numbers: dict[str, _Number] = {}
+        self._waiting: list[Binding] = []
+        self._gone = 0
+        self._timer: Timer | None = None
+        self._timer_at = 0.0
 
     # -------------------------------------------------------------------------------------------- reading
 
+    def _of(self, number: str) -> _Number:
+        """To be read; nothing is stored for a number that is not known."""
+        return self._numbers.get(number, _UNKNOWN)
+
     def bindings(self, number: str) -> list[Binding]:
         """Live bindings of a number, most preferred first (16.6: by q), then the most recently registered."""
-        found = self._bindings.get(number)
-        if not found:
-            return []
-        if len(found) == 1:
-            return [found[0]]
+        found = self._of(number).bindings
+        if len(found) < 2:
+            return list(found)
         # Sorting keeps the order of equals, so the last one registered comes first.
         return sorted(found, key=lambda binding: binding.q)[::-1]
 
@@ -177,22 +209,23 @@ class LocationService:
         return [binding for binding in self.bindings(number) if not binding.server]
 
     def by_id(self, binding_id: str) -> Binding | None:
-        return self._by_id.get(binding_id)
+        """Looks at all of them."""
+        return next((binding for binding in self.all() if binding.binding_id == binding_id), None)
 
     def numbers(self) -> list[str]:
-        return list(self._bindings)
+        return [number for number, known in self._numbers.items() if known.bindings]
 
     def known(self) -> list[str]:
         """Numbers that are registered, or of whose departure is known."""
-        return list(self._bindings | self._departures)
+        return list(dict.fromkeys((*self.numbers(), *self._departures)))
 
     def all(self) -> Iterator[Binding]:
-        for bindings in self._bindings.values():
-            yield from bindings
+        for known in self._numbers.values():
+            yield from known.bindings
 
     def count(self, number: str) -> int:
         """REGISTER requests that made or refreshed a binding of this number."""
-        return self._counts.get(number, 0)
+        return self._of(number).count
 
     def find_device(self, number: str, contact: Uri | None) -> Binding | None:
         """The device of that number which has given this contact: requests inside dialogs carry it as Request-URI.
@@ -206,7 +239,7 @@ class LocationService:
 
     def has_binding_from(self, number: str, flow: Flow) -> bool:
         """That number is registered from the host this came from."""
-        return any(binding.flow.remote_host == flow.remote_host for binding in self._bindings.get(number, ()))
+        return any(binding.flow.remote_host == flow.remote_host for binding in self._of(number).bindings)
 
     def departures(self, number: str) -> tuple[DepartureSnapshot, ...]:
         """How the last registrations of that number ended, oldest first."""
@@ -214,17 +247,18 @@ class LocationService:
 
     def presence(self, number: str, now: float, now_at: float) -> PresenceSnapshot:
         """Where a number can be reached, and how its last registrations ended."""
+        known = self._of(number)
         return PresenceSnapshot(
             number=number,
-            contacts=tuple(binding.snapshot(now, now_at) for binding in self._bindings.get(number, ())),
-            first_seen_at=self._first_seen.get(number),
+            contacts=tuple(binding.snapshot(now, now_at) for binding in known.bindings),
+            first_seen_at=known.first_seen_at,
             departures=self.departures(number),
         )
 
     def absence(self, number: str) -> Details:
         """Since when a number without a binding has none, and why, for the journal (`Fact.NOT_REGISTERED`)."""
         found: dict[str, str | int | float] = {"number": number}
-        first_seen_at = self._first_seen.get(number)
+        first_seen_at = self._of(number).first_seen_at
         if first_seen_at is not None:
             found["firstSeenAt"] = first_seen_at
         departures = self._departures.get(number)
@@ -236,7 +270,7 @@ class LocationService:
 
     def first_seen_at(self, number: str) -> float | None:
         """When that number registered for the first time, in earlier runs too; None: never."""
-        return self._first_seen.get(number)
+        return self._of(number).first_seen_at
 
     def on_connection(self, connection: int) -> list[Binding]:
         """Bindings whose phone is reached over that TCP connection."""
@@ -252,53 +286,62 @@ class LocationService:
         """It is another server's, or has become so; nobody is told."""
         self._take_out(binding)
 
+    def _known(self, number: str) -> _Number:
+        """To be changed."""
+        known = self._numbers.get(number)
+        if known is None:
+            known = self._numbers[number] = _Number()
+        return known
+
     def _insert(self, binding: Binding) -> None:
-        self._bindings[binding.number] = (*self._bindings.get(binding.number, ()), binding)
-        self._by_id[binding.binding_id] = binding
-        self._arm(binding)
+        known = self._known(binding.number)
+        known.bindings = (*known.bindings, binding)
+        self._await_expiry(binding)
 
     def _take_out(self, binding: Binding) -> None:
-        number = binding.number
-        left = tuple(other for other in self._bindings[number] if other is not binding)
-        if left:
-            self._bindings[number] = left
-        else:
-            del self._bindings[number]
-        del self._by_id[binding.binding_id]
-        if binding.timer is not None:
-            binding.timer.cancel()
-            binding.timer = None
+        known = self._numbers[binding.number]
+        known.bindings = tuple(other for other in known.bindings if other is not binding)
+        if binding.looked_at != _NOT_WAITING:
+            # It goes up the heap from now on, and out when it is on top.
+            binding.looked_at = _NOT_WAITING
+            self._gone += 1
+            self._compact()
 
     def restore_record(self, record: NumberRecord) -> None:
         """Go on counting the REGISTER requests of earlier runs."""
-        self._counts[record.number] = record.registrations
-        self._first_seen[record.number] = record.first_seen_at
+        known = self._known(record.number)
+        known.count, known.first_seen_at = record.registrations, record.first_seen_at
         # Unless its binding comes back: what is known of its end is when it was last heard.
         self.note_departure(DepartureSnapshot(record.number, record.last_seen_at, Departure.RESTART))
 
     def raise_record(self, record: NumberRecord) -> None:
         """Count the REGISTER requests that other servers have had, too."""
-        number = record.number
-        self._counts[number] = max(self._counts.get(number, 0), record.registrations)
-        self._first_seen[number] = min(self._first_seen.get(number, record.first_seen_at), record.first_seen_at)
+        known = self._known(record.number)
+        known.count = max(known.count, record.registrations)
+        first = record.first_seen_at
+        known.first_seen_at = first if known.first_seen_at is None else min(known.first_seen_at, first)
 
     def add(self, binding: Binding, now: float) -> None:
-        self._counts[binding.number] = self._counts.get(binding.number, 0) + 1
-        self._first_seen.setdefault(binding.number, binding.registered_at)
+        known = self._known(binding.number)
+        known.count += 1
+        if known.first_seen_at is None:
+            known.first_seen_at = binding.registered_at
         self._insert(binding)
         self._observer.bound(binding, now, is_new=True)
 
     def refreshed(self, binding: Binding, now: float) -> None:
         """The caller changed fields of a binding held here, its expiry among them; the contact URI stays equivalent."""
-        self._counts[binding.number] = self._counts.get(binding.number, 0) + 1
-        # A timer that fires early re-arms itself, so a longer expiry, the usual case, costs nothing here.
-        if binding.timer is None or binding.timer_deadline > binding.expires:
-            self._arm(binding)
+        self._numbers[binding.number].count += 1
+        # A longer time, the usual case, costs nothing here: it's seen when the shorter one is over.
+        if binding.looked_at > binding.expires:
+            binding.looked_at = binding.expires
+            heapify(self._waiting)
+            self._set_timer()
         self._observer.bound(binding, now, is_new=False)
 
     def remove(self, binding: Binding, why: Departure, now: float, by: str = "") -> None:
         """`by` is the address of the phone that has asked for it, if one has."""
-        if binding.binding_id not in self._by_id:
+        if binding not in self._of(binding.number).bindings:
             return
         departure = binding.departure(why, self._wall(now), by)
         self.note_departure(departure)
@@ -314,17 +357,54 @@ class LocationService:
         if len(self._departures) > MAX_DEPARTED_NUMBERS:
             self._departures.popitem(last=False)
 
-    def _arm(self, binding: Binding) -> None:
-        if binding.timer is not None:
-            binding.timer.cancel()
-        binding.timer_deadline = binding.expires
-        binding.timer = self._timers.start(binding.expires, self._on_expiry, binding)
+    # -------------------------------------------------------------------------------------------- expiry
+
+    def _await_expiry(self, binding: Binding) -> None:
+        binding.looked_at = binding.expires
+        heappush(self._waiting, binding)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """For the first that waits."""
+        if not self._waiting:
+            return
+        first = max(0.0, self._waiting[0].looked_at)
+        if self._timer is None or first < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = first
+            self._timer = self._timers.start(first, self._look)
+
+    def _look(self, now: float) -> None:
+        waiting, self._timer = self._waiting, None
+        try:
+            while waiting and waiting[0].looked_at <= now:
+                binding = heappop(waiting)
+                if binding.looked_at == _NOT_WAITING:
+                    self._gone -= 1
+                elif binding.expires > now:
+                    self._await_expiry(binding)
+                else:
+                    binding.looked_at = _NOT_WAITING
+                    self._expire(binding, now)
+        finally:
+            self._set_timer()
+
+    def _compact(self) -> None:
+        """Let go of bindings that are gone, if it is half of all that wait."""
+        if self._gone == len(self._waiting):
+            self._waiting.clear()
+            self._gone = 0
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        elif self._gone > _COMPACTION_FLOOR and 2 * self._gone > len(self._waiting):
+            # In place: `_look` may be at work on this very list.
+            self._waiting[:] = [binding for binding in self._waiting if binding.looked_at != _NOT_WAITING]
+            heapify(self._waiting)
+            self._gone = 0
 
     def _expire(self, binding: Binding, now: float) -> None:
-        binding.timer = None
-        if binding.expires > now:
-            self._arm(binding)
-            return
         if binding.server:
             # Its own server sees to the rest, if there is any.
             self._take_out(binding)
@@ -340,12 +420,13 @@ class LocationService:
                 number=number,
                 contacts=tuple(
                     binding.snapshot(now, now_at)
-                    for binding in sorted(bindings, key=lambda item: item.last_seen_at, reverse=True)
+                    for binding in sorted(known.bindings, key=lambda item: item.last_seen_at, reverse=True)
                 ),
-                count=self.count(number),
-                first_seen_at=self._first_seen.get(number),
+                count=known.count,
+                first_seen_at=known.first_seen_at,
             )
-            for number, bindings in self._bindings.items()
+            for number, known in self._numbers.items()
+            if known.bindings
         )
 
 

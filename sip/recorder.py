@@ -35,13 +35,19 @@ class Recorder(CallRecorder, Protocol):
 
 def needs_writing(binding: Binding) -> bool:
     """It is not kept yet, or not as it is reached now, or its time is too far from what was promised to the phone."""
-    gained_s = binding.expires - binding.kept_expires
-    return gained_s >= REFRESH_SLACK_S or gained_s < 0 or binding.kept_as != _identity(binding)
+    return (
+        not 0 <= binding.expires - binding.kept_expires < REFRESH_SLACK_S
+        or binding.kept_flow != binding.flow
+        or binding.kept_contact != binding.contact
+        or binding.kept_instance != binding.instance
+        or binding.kept_behind_nat is not binding.behind_nat
+        or binding.kept_password_mark != binding.password_mark
+    )
 
 
 def stored_form(binding: Binding, wall_offset: float) -> StoredBinding:
     """As it is kept; from here on it counts as kept."""
-    binding.kept_as, binding.kept_expires = _identity(binding), binding.expires
+    _note_kept(binding, binding.expires)
     flow = binding.flow
     return StoredBinding(
         binding_id=binding.binding_id,
@@ -90,10 +96,15 @@ def restored(stored: StoredBinding, flow: Flow, wall_offset: float) -> Binding:
         server=stored.server,
     )
     if not stored.server:
-        binding.kept_as, binding.kept_expires = _identity(binding), expires - REFRESH_SLACK_S
+        _note_kept(binding, expires - REFRESH_SLACK_S)
     return binding
 
 
-def _identity(binding: Binding) -> tuple[object, ...]:
-    """What a phone would be lost by."""
-    return binding.flow, binding.contact, binding.instance, binding.behind_nat, binding.password_mark
+def _note_kept(binding: Binding, expires: float) -> None:
+    """Its time, and what a phone would be lost by."""
+    binding.kept_expires = expires
+    binding.kept_flow = binding.flow
+    binding.kept_contact = binding.contact
+    binding.kept_instance = binding.instance
+    binding.kept_behind_nat = binding.behind_nat
+    binding.kept_password_mark = binding.password_mark

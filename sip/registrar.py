@@ -10,13 +10,12 @@ import logging
 import re
 import sys
 from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple
 
 from config import Config
 from sip.errors import ParseError
 from sip.facts import Denial, Departure
-from sip.flow import Flow, address_text, behind_nat, is_other_address
+from sip.flow import Flow, address_text, is_other_address
 from sip.grammar import ADDR_SPEC, NAME_ADDR
 from sip.headers import NameAddr
 from sip.location import MAX_BINDINGS_PER_NUMBER, Binding, LocationService
@@ -34,7 +33,6 @@ MAX_USER_AGENT = 200
 """Characters kept of it."""
 
 _ONE_HOUR_S = 3600
-_CACHEABLE_LENGTH = 200
 
 
 class Refusal(Exception):
@@ -49,32 +47,34 @@ class Refusal(Exception):
 
 
 class Register(NamedTuple):
-    """A REGISTER: the flow it came by, when (monotonic and wall clock), and which password of the number its sender has
-    shown ("": none)."""
+    """A REGISTER and what is read in it, the flow it came by, when (monotonic and wall clock), and which password of
+    the number its sender has shown ("": none)."""
 
     request: Request
     flow: Flow
     now: float
     now_at: float
+    number: str
+    call_id: str
+    cseq: int
     password_mark: str
 
 
 class _Contact(NamedTuple):
-    """A Contact value: `parameters` are those of the header as they were written, without `expires`; `instance` tells
-    devices apart (RFC 5626 4.1, 4.2: instance and reg-id), "" without."""
+    """What is read in a Contact value: `parameters` are those of the header as they were written, without `expires`;
+    `instance` tells devices apart (RFC 5626 4.1, 4.2: instance and reg-id), "" without; `asked_s` is its `expires`."""
 
-    address: NameAddr
+    uri: Uri
     parameters: str
     instance: str
-
-    @property
-    def uri(self) -> Uri:
-        return self.address.uri
+    q: float
+    asked_s: int | None
 
 
 class _Change(NamedTuple):
     """One Contact of the request: bind it for `expires_s`, or remove it with 0."""
 
+    value: str
     contact: _Contact
     expires_s: int
     existing: Binding | None
@@ -107,7 +107,7 @@ class Registrar:
         """The response to a validated and admitted REGISTER; bindings are changed on the way."""
         request, now = register.request, register.now
         try:
-            number = self._register(register)
+            self._register(register)
         except Refusal as refusal:
             self.denial = refusal.denial
             return make_response(request, refusal.status, refusal.reason, to_tag=to_tag, headers=refusal.headers)
@@ -116,47 +116,45 @@ class Registrar:
             return make_response(request, error.status, error.reason, to_tag=to_tag)
         headers = [
             ("Contact", f"<{each.contact.text}>{each.parameters};expires={max(1, int(each.expires - now + 0.5))}")
-            for each in self._location.bindings(number)
+            for each in self._location.bindings(register.number)
         ]
         headers.append(("Date", self._http_date(register.now_at)))
         return make_response(request, 200, to_tag=to_tag, headers=headers)
 
-    def _register(self, register: Register) -> str:
-        request = register.request
+    def _register(self, register: Register) -> None:
+        request, number = register.request, register.number
         required = request.option_tags("require")
         if required:
             raise Refusal(420, "Bad Extension", ("Unsupported", ", ".join(required)))
-        number = request.to.uri.number
         if number not in self._plan:
             raise Refusal(404, f"Number Not In Range {self._plan}", denial=Denial.NOT_A_NUMBER)
-        if len(request.call_id) > MAX_CALL_ID:
+        if len(register.call_id) > MAX_CALL_ID:
             raise Refusal(400, "Call-ID Too Long")
         values = request.headers.values("contact")
         if len(values) > MAX_BINDINGS_PER_NUMBER:
             raise Refusal(403, "Too Many Contacts", denial=Denial.CONTACT)
         if "*" in values:
-            self._remove_all(register, number, values)
-            return number
+            self._remove_all(register, values)
+            return
         changes: list[_Change] = []
         for value in values:
-            change = self._change(register, number, value)
+            change = self._change(register, value)
             # Of two that mean the same contact the later counts.
             if changes:
                 changes = [other for other in changes if not other.contact.uri.same_as(change.contact.uri)]
             changes.append(change)
-        self._apply(changes, number, register)
-        return number
+        self._apply(changes, register)
 
-    def _apply(self, changes: list[_Change], number: str, register: Register) -> None:
-        displaced = self._displaced(number, register, changes)
+    def _apply(self, changes: list[_Change], register: Register) -> None:
+        displaced = self._displaced(register, changes)
         for change in changes:
             if change.expires_s > 0:
-                self._bind(change, number, register)
+                self._bind(change, register)
         # Later, so that a device that moves is never known by no contact at all, whenever a crash may come.
         for change in changes:
             if change.expires_s == 0 and change.existing is not None:
                 self._remove(change.existing, register)
-                log.info("%s unregistered %s", number, change.existing.flow)
+                log.info("%s unregistered %s", register.number, change.existing.flow)
         for binding, why in displaced:
             self._location.remove(binding, why, register.now, address_text(register.flow))
 
@@ -167,50 +165,44 @@ class Registrar:
         why = Departure.UNREGISTERED if own else Departure.REMOVED_BY_ANOTHER
         self._location.remove(binding, why, register.now, address_text(flow))
 
-    def _remove_all(self, register: Register, number: str, values: list[str]) -> None:
+    def _remove_all(self, register: Register, values: list[str]) -> None:
         """10.3 step 6: "*" stands alone and with Expires: 0."""
-        request = register.request
-        if len(values) != 1 or request.expires != 0:
+        if len(values) != 1 or register.request.expires != 0:
             raise Refusal(400, "Contact * Needs Expires 0 And No Other Contact")
-        bindings = self._location.bindings(number)
+        bindings = self._location.bindings(register.number)
         for binding in bindings:
-            self._check_order(binding, request)
+            self._check_order(binding, register)
         for binding in bindings:
             self._remove(binding, register)
-            log.info("%s unregistered %s", number, binding.flow)
+            log.info("%s unregistered %s", register.number, binding.flow)
 
-    def _change(self, register: Register, number: str, value: str) -> _Change:
+    def _change(self, register: Register, value: str) -> _Change:
         request = register.request
-        contact = _read_contact_cached(value) if len(value) <= _CACHEABLE_LENGTH else _read_contact(value)
+        contact, known = _find(value, self._location.bindings(register.number))
         uri = contact.uri
-        expires_s = self._granted(request, contact.address)
-        known = None
-        for binding in self._location.bindings(number):
-            if binding.contact is uri or binding.contact.same_as(uri):
-                self._check_order(binding, request)
-                known = binding
-                break
-        else:
+        expires_s = self._granted(request, contact.asked_s)
+        if known is not None:
+            self._check_order(known, register)
+        elif expires_s > 0:
             fault = self._contact_fault(uri, register.flow)
-            if fault is not None and expires_s > 0:
+            if fault is not None:
                 raise Refusal(403, f"Contact {fault}", denial=Denial.CONTACT)
         if not may_bind(request.uri, uri, register.flow):
             raise Refusal(400, "SIPS Contact Needs SIPS Request-URI And TLS", denial=Denial.CONTACT)
-        return _Change(contact, expires_s, known)
+        return _Change(value, contact, expires_s, known)
 
     @staticmethod
-    def _check_order(binding: Binding, request: Request) -> None:
+    def _check_order(binding: Binding, register: Register) -> None:
         """10.3 step 7: within one Call-ID the CSeq must grow; anything else is an old copy."""
         if binding.server:
             # A phone may count anew for each server that it tries.
             return
-        if binding.call_id == request.call_id and request.cseq.number <= binding.cseq:
+        if register.cseq <= binding.cseq and binding.call_id == register.call_id:
             raise Refusal(500, "CSeq Not Higher Than In The Last REGISTER")
 
-    def _granted(self, request: Request, contact: NameAddr) -> int:
+    def _granted(self, request: Request, asked: int | None) -> int:
         """Seconds granted: the Contact's parameter, else the Expires header, else our default (10.3 step 7)."""
         config = self.config
-        asked = contact.expires
         if asked is None:
             asked = request.expires
         if asked is None:
@@ -219,44 +211,43 @@ class Registrar:
             raise Refusal(423, "Interval Too Brief", ("Min-Expires", str(config.expires_min)))
         return min(asked, config.expires_max)
 
-    def _bind(self, change: _Change, number: str, register: Register) -> None:
-        request, flow, now, now_at, password_mark = register
-        binding = change.existing
-        address, parameters, instance = change.contact
-        if binding is None:
-            binding = Binding(number, address.uri, flow, registered_at=now_at)
-        elif binding.flow is not flow and binding.flow != flow:
+    def _bind(self, change: _Change, register: Register) -> None:
+        request, flow, now, now_at, number, call_id, cseq, password_mark = register
+        value, contact, expires_s, known = change
+        binding = known or Binding(number, contact.uri, flow, registered_at=now_at)
+        if binding.flow is not flow and binding.flow != flow:
             log.info("%s moved from %s to %s", number, binding.flow, flow)
-        binding.contact = address.uri
-        binding.parameters = parameters
-        binding.instance = instance
-        binding.call_id = request.call_id
-        binding.cseq = request.cseq.number
+        if binding.given != value:
+            binding.given = value
+            binding.contact, binding.parameters, binding.instance, binding.q, binding.asked_s = contact
+        via_host = request.via.host
+        binding.behind_nat = is_other_address(via_host, flow) or is_other_address(contact.uri.host, flow)
+        binding.via_host = via_host
         binding.flow = flow
-        binding.expires = now + change.expires_s
-        binding.q = address.q
+        binding.call_id = call_id
+        binding.cseq = cseq
+        binding.expires = now + expires_s
         user_agent = request.user_agent[:MAX_USER_AGENT]
         if binding.user_agent != user_agent:
             binding.user_agent = sys.intern(user_agent)
-        binding.behind_nat = behind_nat(request.via, flow) or is_other_address(address.uri.host, flow)
         binding.last_seen_at = now_at
         binding.password_mark = password_mark
         binding.connection_lost_at = None
-        binding.via_host = request.via.host
         binding.server = ""
-        if change.existing is None:
+        if known is None:
             self._location.add(binding, now)
-            log.info("%s registered from %s for %d s (%s)", number, flow, change.expires_s, binding.user_agent)
+            log.info("%s registered from %s for %d s (%s)", number, flow, expires_s, binding.user_agent)
         else:
             self._location.refreshed(binding, now)
 
-    def _displaced(self, number: str, register: Register, changes: list[_Change]) -> list[_Displaced]:
+    def _displaced(self, register: Register, changes: list[_Change]) -> list[_Displaced]:
         """A device that shows up with another contact replaces its old binding: phones learn their public address by
         `rport` and register again at once.  The oldest makes room when the number is full."""
         new = [change for change in changes if change.existing is None and change.expires_s > 0]
         displaced: list[_Displaced] = []
         if not new:
             return displaced
+        number = register.number
         bound = [change for change in changes if change.expires_s > 0]
         named = {id(change.existing) for change in changes}
         others = [binding for binding in self._location.bindings(number) if id(binding) not in named]
@@ -284,21 +275,30 @@ class Registrar:
 _QUOTED_OR_EXPIRES = re.compile(r'("(?:[^"\\]|\\.)*")|;[ \t]*expires[ \t]*(?:=[^;]*)?(?=;|$)', re.IGNORECASE)
 
 
+def _find(value: str, bindings: list[Binding]) -> tuple[_Contact, Binding | None]:
+    """What a Contact says, and the binding that it means.  A phone sends the same one each time, which is read once.
+    Raises `ParseError`, or `Refusal` for what no phone can be reached at."""
+    for binding in bindings:
+        if binding.given == value:
+            known = _Contact(binding.contact, binding.parameters, binding.instance, binding.q, binding.asked_s)
+            return known, binding
+    contact = _read_contact(value)
+    for binding in bindings:
+        if binding.contact.same_as(contact.uri):
+            return contact, binding
+    return contact, None
+
+
 def _read_contact(value: str) -> _Contact:
-    """Raises `ParseError`, or `Refusal` for what no phone can be reached at."""
     if len(value) > MAX_CONTACT:
         raise Refusal(400, "Contact Too Long", denial=Denial.CONTACT)
-    address = NameAddr.parse(value)
-    if not address.uri.is_sip:
+    uri, parameters = (address := NameAddr.parse(value)).uri, address.parameters
+    if not uri.is_sip:
         raise Refusal(400, "Contact Must Be A SIP URI", denial=Denial.CONTACT)
-    instance = address.parameters.get("+sip.instance")
+    instance = parameters.get("+sip.instance") or ""
     if instance:
-        instance = f"{instance};{address.parameters.get('reg-id') or ''}"
-    return _Contact(address, _parameters_text(value), instance or "")
-
-
-# A phone sends the same Contact each time.
-_read_contact_cached = lru_cache(maxsize=512)(_read_contact)
+        instance = f"{instance};{parameters.get('reg-id') or ''}"
+    return _Contact(uri, _parameters_text(value), instance, address.q, address.expires)
 
 
 def _parameters_text(value: str) -> str:
@@ -320,4 +320,4 @@ def _is_same(binding: Binding, change: _Change, register: Register) -> bool:
 
 def _is_of_phone(binding: Binding, register: Register) -> bool:
     """By the Call-ID of its registration, which a phone keeps (10.2), or by its connection."""
-    return binding.call_id == register.request.call_id or 0 != binding.flow.connection == register.flow.connection
+    return binding.call_id == register.call_id or 0 != binding.flow.connection == register.flow.connection

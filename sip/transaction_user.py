@@ -218,17 +218,18 @@ class TransactionUser:
             self._proxy.initial(transaction, request, now, forwarded=forwarded)
 
     def _register(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        flow, admission = transaction.flow, self.admission
-        mark = admission.credentials.mark(request.to.uri.number) if admission.authenticated else ""
-        register = Register(request, flow, now, self._wall(now), mark)
+        flow, number = transaction.flow, request.to.uri.number
+        mark = self.admission.credentials.mark(number) if self.admission.authenticated else ""
+        register = Register(
+            request, flow, now, now + self.wall_offset, number, request.call_id, request.cseq.number, mark
+        )
         self._promised = 0
         response = self._registrar.process(register, self._exchange.identity.new_tag())
         for name, value in self._banner:
             response.headers.append(name, value)
         if response.status >= 400 and response.status not in _NEGOTIATED:
             words = f"the phone's registration can't be used: {response.reason}"
-            number, denial = request.to.uri.number, self._registrar.denial
-            admission.note_failure(request, flow, number, response.status, words, denial, now)
+            self.admission.note_failure(request, flow, number, response.status, words, self._registrar.denial, now)
         transaction.ticket = self._promised
         transaction.respond(response, now)
 
