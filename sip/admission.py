@@ -89,15 +89,19 @@ class Admission:
 
     def bound(self, binding: Binding) -> None:
         """A binding was made or refreshed."""
-        host = binding.flow.remote_host
+        host, proven = binding.flow.remote_host, binding.password_mark != ""
+        if binding.counted_host == host and binding.counted_proven is proven:
+            return
+        binding.counted_host, binding.counted_proven = host, proven
         self.live.hold(binding, host)
-        if binding.authenticated:
+        if proven:
             self._proven.hold(binding, host)
         else:
             self._proven.drop(binding)
 
     def unbound(self, binding: Binding) -> None:
         """A binding is gone."""
+        binding.counted_host = ""
         self.live.drop(binding)
         self._proven.drop(binding)
 

@@ -85,7 +85,10 @@ def stamp_via(request: Request, flow: Flow) -> None:
         del stamped["received"]
     if wants_rport:
         stamped["rport"] = rport = str(flow.remote_port)
-        text = _replace(_RPORT, f";rport={rport}", text)
+        if parameters["rport"] is None and text.count("rport") == 1 and ";rport" in text:
+            text = text.replace(";rport", f";rport={rport}")
+        else:
+            text = _replace(_RPORT, f";rport={rport}", text)
     if wants_rport or not is_source:
         text = f"{text.rstrip(_PARAMETER_ENDS)};received={source}"
         stamped["received"] = source

@@ -319,30 +319,29 @@ class Field:
 
     __slots__ = ("line", "name", "parsed", "value")
 
-    def __init__(self, line: str, name: str, value: str) -> None:
+    def __init__(self, line: str, name: str, value: str, parsed: Any = None) -> None:
         self.line = line
         self.name = name
         self.value = value
-        self.parsed: Any = None
+        self.parsed = parsed
 
     @classmethod
     def own(cls, name: str, value: str) -> Field:
         """A line of ours, `name` in its wire spelling.  Raises `LocalProtocolError` when it would break out of it."""
-        line = f"{name}: {value}"
-        field = _KEPT.get(line)
-        if field is None or "\n" in line:
-            _checked_value(value)
-            if name not in _CANONICAL and not TOKEN.fullmatch(name):
+        if "\r" in value or "\n" in value:
+            raise LocalProtocolError("CR or LF in a message of our own")
+        known = _CANONICAL.get(name)
+        if known is None:
+            if not TOKEN.fullmatch(name):
                 raise LocalProtocolError("malformed header name")
-            field = _read_line(line)
-        return field
+            known = canonical_name(name)
+        return cls(f"{name}: {value}", known, value.strip(LWS))
 
     @classmethod
     def known(cls, name: str, value: str, parsed: object) -> Field:
         """A line of ours that comes back in responses, and what will be read in it; `name` in its wire spelling."""
         line = f"{name}: {value}"
-        field = cls(line, _CANONICAL[name], _checked_value(value))
-        field.parsed = parsed
+        field = cls(line, _CANONICAL[name], _checked_value(value), parsed)
         _keep(line, field)
         return field
 
@@ -488,8 +487,11 @@ class Headers:
 
     def values(self, name: str) -> list[str]:
         """Every comma-separated value of every line of that name, empty ones dropped."""
-        if name not in self.first:
+        field = self.first.get(name)
+        if field is None:
             return []
+        if len(self.first) == len(self.fields) and "," not in field.value:
+            return [field.value] if field.value else []
         return [item for field in self.all(name) for item in split_commas(field.value) if item]
 
     def first_value(self, name: str) -> str | None:
@@ -542,15 +544,17 @@ class Headers:
         fields, first = self.fields, self.first
         fields[fields.index(first[field.name])] = first[field.name] = field
 
-    def replace_first_value(self, name: str, value: str) -> None:
-        """Change the topmost comma-separated value only; the rest of its line stays to the letter."""
-        field = self.first[name]
+    def replace_first_value(self, name: str, value: str, parsed: object = None) -> None:
+        """Change the topmost comma-separated value only; the rest of its line stays to the letter.  `parsed` is what
+        its reader will make of the value."""
+        field, fields = self.first[name], self.fields
         head, _, text = field.line.partition(":")
         line = f"{head}: {_checked_value(value)}"
         if "," in text:
             rest = text[_first_item(text)[1] :]
             line, value = line + rest, _unfold(value + rest)
-        self.fields[self.fields.index(field)] = self.first[name] = Field(line, name, value)
+        index = 0 if fields[0] is field else fields.index(field)
+        fields[index] = self.first[name] = Field(line, name, value, parsed)
 
     def pop_first_value(self, name: str) -> None:
         """Remove the topmost value; with the last one of a line the line goes too, and so do lines above and below it

@@ -44,8 +44,9 @@ class Binding:
     `given` is the Contact as its last REGISTER had it, and `asked_s` what that asked for by its own `expires`.
     `connection_lost_at` is when the connection it was reached by was lost, None while it has one or needs none;
     `silent_since_at`, since when it does not answer pings.  `via_host` is where its last REGISTER said to come from.
-    `password_mark` (`Credentials.mark`) tells which password its last REGISTER has shown, "" none.  `kept_*`: what it
-    was like when it was last given to the recorder.  `server` names the other server that holds the flow, "" is this.
+    `password_mark` (`Credentials.mark`) tells which password its last REGISTER has shown, "" none.  `server` names the
+    other server that holds the flow, "" is this one.  `kept_*`: what it was like when it was last given to the
+    recorder; `counted_*`: to the guards.
     Deadlines are monotonic seconds, `*_at` are wall clock.
     """
 
@@ -76,6 +77,8 @@ class Binding:
     kept_instance: str = ""
     kept_behind_nat: bool = False
     kept_password_mark: str = ""
+    counted_host: str = ""
+    counted_proven: bool = False
     looked_at: float = _NOT_WAITING
     """When `LocationService` looks whether it has expired, no later than `expires`."""
 

@@ -173,8 +173,7 @@ class Message:
 
     def replace_top_via(self, value: str, parsed: Via | None = None) -> None:
         """`parsed` spares the next reader the parsing; it must be what `value` says."""
-        self.headers.replace_first_value("via", value)
-        self.headers.first["via"].parsed = parsed
+        self.headers.replace_first_value("via", value, parsed)
 
     def set_body(self, body: bytes, content_type: str | None = None) -> None:
         """New body with the right Content-Length; the Content-Type changes only when given."""

@@ -37,8 +37,8 @@ def needs_writing(binding: Binding) -> bool:
     """It is not kept yet, or not as it is reached now, or its time is too far from what was promised to the phone."""
     return (
         not 0 <= binding.expires - binding.kept_expires < REFRESH_SLACK_S
-        or binding.kept_flow != binding.flow
-        or binding.kept_contact != binding.contact
+        or not (binding.kept_flow is binding.flow or binding.kept_flow == binding.flow)
+        or not (binding.kept_contact is binding.contact or binding.kept_contact == binding.contact)
         or binding.kept_instance != binding.instance
         or binding.kept_behind_nat is not binding.behind_nat
         or binding.kept_password_mark != binding.password_mark

@@ -123,8 +123,7 @@ class Registrar:
 
     def _register(self, register: Register) -> None:
         request, number = register.request, register.number
-        required = request.option_tags("require")
-        if required:
+        if "require" in request.headers and (required := request.option_tags("require")):
             raise Refusal(420, "Bad Extension", ("Unsupported", ", ".join(required)))
         if number not in self._plan:
             raise Refusal(404, f"Number Not In Range {self._plan}", denial=Denial.NOT_A_NUMBER)
@@ -137,8 +136,9 @@ class Registrar:
             self._remove_all(register, values)
             return
         changes: list[_Change] = []
+        bindings = self._location.bindings(number)
         for value in values:
-            change = self._change(register, value)
+            change = self._change(register, value, bindings)
             # Of two that mean the same contact the later counts.
             if changes:
                 changes = [other for other in changes if not other.contact.uri.same_as(change.contact.uri)]
@@ -146,7 +146,8 @@ class Registrar:
         self._apply(changes, register)
 
     def _apply(self, changes: list[_Change], register: Register) -> None:
-        displaced = self._displaced(register, changes)
+        new = [change for change in changes if change.existing is None and change.expires_s > 0]
+        displaced = self._displaced(register, changes, new) if new else []
         for change in changes:
             if change.expires_s > 0:
                 self._bind(change, register)
@@ -176,9 +177,9 @@ class Registrar:
             self._remove(binding, register)
             log.info("%s unregistered %s", register.number, binding.flow)
 
-    def _change(self, register: Register, value: str) -> _Change:
+    def _change(self, register: Register, value: str, bindings: list[Binding]) -> _Change:
         request = register.request
-        contact, known = _find(value, self._location.bindings(register.number))
+        contact, known = _find(value, bindings)
         uri = contact.uri
         expires_s = self._granted(request, contact.asked_s)
         if known is not None:
@@ -240,13 +241,10 @@ class Registrar:
         else:
             self._location.refreshed(binding, now)
 
-    def _displaced(self, register: Register, changes: list[_Change]) -> list[_Displaced]:
+    def _displaced(self, register: Register, changes: list[_Change], new: list[_Change]) -> list[_Displaced]:
         """A device that shows up with another contact replaces its old binding: phones learn their public address by
         `rport` and register again at once.  The oldest makes room when the number is full."""
-        new = [change for change in changes if change.existing is None and change.expires_s > 0]
         displaced: list[_Displaced] = []
-        if not new:
-            return displaced
         number = register.number
         bound = [change for change in changes if change.expires_s > 0]
         named = {id(change.existing) for change in changes}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from sip.constants import METHODS
 from sip.errors import HeaderError, ParseError
 from sip.grammar import CALL_ID
+from sip.headers import CSeq
 from sip.message import Request, Response
 
 _AT_MOST_ONCE = (
@@ -24,9 +25,9 @@ _MAX_SHOWN_SCHEME = 32
 def validate_request(request: Request) -> None:
     """Raises `ParseError` with the status to answer.  Afterwards via, from_, to, cseq, call_id, max_forwards and uri
     of the request can be read without an error."""
-    _validate_common(request)
+    cseq = _validate_common(request)
     method = request.method
-    if request.cseq.method != method:
+    if cseq.method != method:
         # A method nobody here knows may have a CSeq rule nobody here knows (RFC 4475 3.1.2.18).
         raise HeaderError("CSeq", "method differs from that of the request", 400 if is_known_method(method) else 501)
     _ = request.max_forwards
@@ -43,7 +44,7 @@ def validate_response(response: Response) -> None:
     _validate_common(response)
 
 
-def _validate_common(message: Request | Response) -> None:
+def _validate_common(message: Request | Response) -> CSeq:
     headers = message.headers
     if len(headers.first) < len(headers.fields):
         names = headers.names
@@ -53,12 +54,16 @@ def _validate_common(message: Request | Response) -> None:
                 if names.count(name) > 1:
                     raise HeaderError(shown, "more than one")
     # 8.1.1: a missing one of these is found by reading it.
-    _ = message.via, message.cseq
-    for shown, address in (("From", message.from_), ("To", message.to)):
-        if address.tag is None and "tag" in address.parameters:
-            raise HeaderError(shown, "empty tag")
+    _ = message.via
+    cseq = message.cseq
+    sender, recipient = message.from_, message.to
+    if sender.tag is None and "tag" in sender.parameters:
+        raise HeaderError("From", "empty tag")
+    if recipient.tag is None and "tag" in recipient.parameters:
+        raise HeaderError("To", "empty tag")
     if not CALL_ID.fullmatch(message.call_id):
         raise HeaderError("Call-ID", "malformed")
+    return cseq
 
 
 def is_known_method(method: str) -> bool:
