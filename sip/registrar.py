@@ -225,7 +225,9 @@ class Registrar:
         binding.behind_nat = is_other_address(via_host, flow) or is_other_address(contact.uri.host, flow)
         binding.via_host = via_host
         binding.flow = flow
-        binding.call_id = call_id
+        if binding.call_id != call_id:
+            # An equal one stays where it is: what thousands of phones replaced would lie scattered in memory.
+            binding.call_id = call_id
         binding.cseq = cseq
         binding.expires = now + expires_s
         user_agent = request.user_agent[:MAX_USER_AGENT]
