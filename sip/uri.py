@@ -177,8 +177,7 @@ def sip_uri(
     else:
         # The same number stands in many URIs that are kept.
         user = number = _intern(user)
-    if scheme != "sip":
-        scheme = scheme.lower()
+    scheme = "sip" if scheme == "sip" else scheme.lower()
     return _new_tuple(Uri, (text, scheme, user, password, _intern(host), port, parameters or "", headers or "", number))
 
 
