@@ -151,7 +151,8 @@ class Call:
     def trace_source(self) -> TraceSource:
         """All that is known beside the snapshot, by reference."""
         record = self._media_record(self._described(), self.anchors()) if self.live else self.media_record
-        return TraceSource(self.journal.entries(), self.journal.dropped, *record)
+        journal = self.journal
+        return TraceSource(journal.entries(), journal.dropped, *record, text_size=journal.size)
 
     def close_media(self) -> None:
         """Free the relay's ports and keep what its streams came to."""

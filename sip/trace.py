@@ -222,19 +222,21 @@ NO_MEDIA = MediaRecord()
 
 @dataclass(frozen=True, slots=True)
 class TraceSource:
-    """What a call leaves: nothing in it changes any more.  `describe` gives what was negotiated."""
+    """What a call leaves: nothing in it changes any more.  `describe` gives what was negotiated, `text_size` says how
+    many bytes of messages the entries hold."""
 
     entries: tuple[Entry, ...] = ()
     dropped: int = 0
     describe: Describe = NO_STREAMS
     quality: tuple[QualitySeries, ...] = ()
     headers: tuple[HeaderLog, ...] = ()
+    text_size: int = 0
 
     @property
     def size(self) -> int:
         """About how many bytes it holds."""
-        entries = sum(len(entry.data) + _ENTRY_SIZE for entry in self.entries)
-        return entries + MediaRecord(self.describe, self.quality, self.headers).size
+        media = MediaRecord(self.describe, self.quality, self.headers)
+        return self.text_size + len(self.entries) * _ENTRY_SIZE + media.size
 
 
 class LiveTrace(NamedTuple):

@@ -1,13 +1,14 @@
 """What a call leaves as masked bytes to be kept, and back as a `TraceRecord`.  Pure.
 
-One line of JSON, then the messages and the RTP headers as they are, all of it compressed: a call of a dozen messages
-takes little more than a kilobyte.  Made from the journal itself, without a record between: that would take longer than
-all the rest.
+One line of JSON, then the times of the entries, the messages and the RTP headers as they are, all of it compressed: a
+call of a dozen messages takes little more than a kilobyte.  It is made from the journal itself: a record between would
+take longer than all the rest.
 """
 
 from __future__ import annotations
 
 import json
+import struct
 import zlib
 from dataclasses import fields
 from itertools import accumulate, pairwise
@@ -53,10 +54,10 @@ def pack(source: TraceSource) -> bytes:
     flows: dict[Flow, int] = {}
     values = {
         "entries": [
-            (at, kind, text, fact, dict(details))
+            (kind, text, fact, dict(details))
             if flow is None
-            else (at, kind, flows.setdefault(flow, len(flows)), size, len(data))
-            for (at, kind, flow, size, _, text, fact, details), data in zip(source.entries, texts, strict=True)
+            else (kind, flows.setdefault(flow, len(flows)), size, len(data))
+            for (_, kind, flow, size, _, text, fact, details), data in zip(source.entries, texts, strict=True)
         ],
         "flows": list(flows),
         "dropped": source.dropped,
@@ -65,7 +66,8 @@ def pack(source: TraceSource) -> bytes:
         "headers": [(each.side, each.relay_port, each.sources, len(each.records), each.dropped) for each in headers],
     }
     head = _encode(values).encode()
-    return zlib.compress(b"".join((head, b"\n", *texts, *[each.records for each in headers])), _LEVEL, _WINDOW)
+    times = _times(len(texts)).pack(*[entry.at for entry in source.entries])
+    return zlib.compress(b"".join((head, b"\n", times, *texts, *[each.records for each in headers])), _LEVEL, _WINDOW)
 
 
 def unpack(data: bytes) -> TraceRecord:
@@ -75,29 +77,36 @@ def unpack(data: bytes) -> TraceRecord:
         values = json.loads(head)
         flows = [Flow(*each) for each in values["flows"]]
         entries, headers = values["entries"], values["headers"]
-        lengths = [0 if _is_note(each) else each[4] for each in entries] + [each[3] for each in headers]
-        parts = [body[start:end] for start, end in pairwise(accumulate(lengths, initial=0))]
+        times = _times(len(entries))
+        lengths = [0 if _is_note(each) else each[3] for each in entries] + [each[3] for each in headers]
+        parts = [body[start:end] for start, end in pairwise(accumulate(lengths, initial=times.size))]
+        told = zip(times.unpack_from(body), entries, parts, strict=False)
         return TraceRecord(
-            entries=tuple(_entry(each, flows, part) for each, part in zip(entries, parts, strict=False)),
+            entries=tuple(_entry(at, each, flows, part) for at, each, part in told),
             dropped=values["dropped"],
             streams=tuple(_stream(each) for each in values["streams"]),
             quality=tuple(_quality(each) for each in values["quality"]),
             headers=tuple(_headers(each, part) for each, part in zip(headers, parts[len(entries) :], strict=True)),
         )
-    except (zlib.error, ValueError, LookupError, TypeError) as error:
+    except (zlib.error, struct.error, ValueError, LookupError, TypeError) as error:
         raise UnreadableTrace(f"the record of a call can't be read: {error}") from error
+
+
+def _times(count: int) -> struct.Struct:
+    """Of so many entries; as text they would take longer than all else of them."""
+    return struct.Struct(f"!{count}d")
 
 
 def _is_note(values: list[Any]) -> bool:
     """A decision or a change of media, where a message has the index of its flow."""
-    return isinstance(values[2], str)
+    return isinstance(values[1], str)
 
 
-def _entry(values: list[Any], flows: list[Flow], data: bytes) -> TraceEntry:
+def _entry(at: float, values: list[Any], flows: list[Flow], data: bytes) -> TraceEntry:
     if _is_note(values):
-        at, kind, text, fact, details = values
+        kind, text, fact, details = values
         return TraceEntry(at, EntryKind(kind), text=text, fact=fact, details=details or NO_DETAILS)
-    at, kind, place, size, _ = values
+    kind, place, size, _ = values
     flow = flows[place]
     return TraceEntry(at, EntryKind(kind), flow.transport, flow.local, flow.remote, size, data)
 

@@ -10,16 +10,20 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from sip.snapshots import NumberRecord, StoredBinding
-from store.sql import TEXT, Connection, upsert, values_of
+from store.sql import TEXT, Connection, ForRows, upsert, values_of
 
 _COLUMNS = tuple(field.name for field in fields(StoredBinding))
 _TEXTS = frozenset(field.name for field in fields(StoredBinding) if field.type == "str")
 _SWITCHES = ("behind_nat",)
 
 # One that has moved to another server since is no longer this one's to change: the later word counts.
-_PUT = f"""{upsert("binding", _COLUMNS, _TEXTS, ("binding_id",))}
+_PUT = ForRows(
+    lambda rows: (
+        f"""{upsert("binding", _COLUMNS, _TEXTS, ("binding_id",), rows)}
 WHERE binding.server = excluded.server OR binding.last_seen_at <= excluded.last_seen_at
 """
+    )
+)
 _REMOVE = f"DELETE FROM binding WHERE binding_id = {TEXT} AND server = {TEXT}"  # noqa: S608
 _COUNT = f"""
 INSERT INTO number (number, first_seen_at, last_seen_at, registrations) VALUES ({TEXT}, ?, ?, ?)
@@ -55,11 +59,13 @@ class PutBinding:
     def weight(self) -> int:
         return 0
 
-    def apply(self, connection: Connection) -> None:
-        binding = self.binding
-        connection.execute(_PUT, values_of(binding, _COLUMNS))
-        seen_at = (binding.registered_at, binding.last_seen_at)
-        connection.execute(_COUNT, (binding.number, *seen_at, self.registrations))
+    @staticmethod
+    def apply_all(connection: Connection, works: Sequence[PutBinding]) -> None:
+        _PUT.run(connection, [values_of(work.binding, _COLUMNS) for work in works])
+        for work in works:
+            binding = work.binding
+            seen_at = (binding.registered_at, binding.last_seen_at)
+            connection.execute(_COUNT, (binding.number, *seen_at, work.registrations))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +87,10 @@ class RemoveBinding:
     def weight(self) -> int:
         return 0
 
-    def apply(self, connection: Connection) -> None:
-        connection.execute(_REMOVE, (self.binding_id, self.server))
+    @staticmethod
+    def apply_all(connection: Connection, works: Sequence[RemoveBinding]) -> None:
+        for work in works:
+            connection.execute(_REMOVE, (work.binding_id, work.server))
 
 
 def live_bindings(connection: Connection, now_at: float, server: str = "") -> list[StoredBinding]:

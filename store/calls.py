@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sip.snapshots import CallSnapshot, CallState, TerminationReason
-from store.sql import TEXT, Connection, insert, upsert, values_of
+from store.sql import TEXT, Connection, ForRows, insert, upsert, values_of
 
 if TYPE_CHECKING:
     from sip.media_relay import StreamFigures
@@ -79,14 +79,16 @@ _TEXTS = frozenset(
 )
 
 _LIVE_KEY = ("call_id", "invited_at")
+_PARTY_COLUMNS = ("number", "ended_at", "call")
+_CALL_VALUES = (*CALL_COLUMNS, "mos")
+_MEDIA_VALUES = ("call", "place", *MEDIA_COLUMNS)
 
-_PUT_LIVE = upsert("live_call", (*_LIVE_COLUMNS, "server"), _TEXTS, _LIVE_KEY)
+_PUT_LIVE = ForRows(lambda rows: upsert("live_call", (*_LIVE_COLUMNS, "server"), _TEXTS, _LIVE_KEY, rows))
 _END_LIVE = f"DELETE FROM live_call WHERE call_id = {TEXT} AND invited_at = ?"  # noqa: S608
 _LIVE = f"SELECT {', '.join(_LIVE_COLUMNS)} FROM live_call WHERE server = {TEXT} ORDER BY call_id, invited_at"  # noqa: S608
-_ADD_CALL = f"{insert('call', (*CALL_COLUMNS, 'mos'), _TEXTS)} RETURNING id"
-# One row, or two in one go: each statement gives the interpreter to another thread and has to get it back.
-_ADD_PARTY = tuple(insert("party", ("number", "ended_at", "call"), _TEXTS, rows) for rows in (1, 2))
-_ADD_MEDIA = tuple(insert("media", ("call", "place", *MEDIA_COLUMNS), _TEXTS, rows) for rows in (1, 2))
+_ADD_CALL = ForRows(lambda rows: f"{insert('call', _CALL_VALUES, _TEXTS, rows)} RETURNING call_id, invited_at, id")
+_ADD_PARTY = ForRows(lambda rows: insert("party", _PARTY_COLUMNS, _TEXTS, rows))
+_ADD_MEDIA = ForRows(lambda rows: insert("media", _MEDIA_VALUES, _TEXTS, rows))
 _REMOVE_PARTY = f"DELETE FROM party WHERE number = {TEXT} AND ended_at = ? AND call = ?"  # noqa: S608
 _BEAT = upsert("heartbeat", ("server", "at"), frozenset(), ("server",))
 TAKEN_FOR_DEAD = f"""
@@ -120,8 +122,9 @@ class PutCall(_OfCall):
 
     server: str = ""
 
-    def apply(self, connection: Connection) -> None:
-        connection.execute(_PUT_LIVE, (*values_of(self.call, _LIVE_COLUMNS), self.server))
+    @staticmethod
+    def apply_all(connection: Connection, works: Sequence[PutCall]) -> None:
+        _PUT_LIVE.run(connection, [(*values_of(work.call, _LIVE_COLUMNS), work.server) for work in works])
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,29 +134,35 @@ class EndCall(_OfCall):
     streams: Sequence[StreamFigures]
     server: str = ""
 
-    def apply(self, connection: Connection) -> None:
-        call = self.call
-        is_new = not connection.execute(_END_LIVE, (call.call_id, call.invited_at)).rowcount
-        if is_new and self.server:
-            # Its server was silent for so long that another one has written that it was cut off.
-            _forget(connection, connection.execute(TAKEN_FOR_DEAD, (call.call_id, call.invited_at)).fetchall())
-        rated = [stream.mos for stream in self.streams if stream.mos is not None]
-        mos = sum(rated) / len(rated) if rated else None
-        ((row,),) = connection.execute(_ADD_CALL, (*values_of(call, CALL_COLUMNS), mos)).fetchall()
-        numbers = tuple(dict.fromkeys((call.from_number, call.to_number)))
-        _add(connection, _ADD_PARTY, [(number, call.ended_at, row) for number in numbers])
-        _add(
-            connection,
-            _ADD_MEDIA,
-            [(row, place, *values_of(stream, MEDIA_COLUMNS)) for place, stream in enumerate(self.streams)],
-        )
+    @staticmethod
+    def apply_all(connection: Connection, works: Sequence[EndCall]) -> None:
+        for work in works:
+            name = work.call.call_id, work.call.invited_at
+            is_new = not connection.execute(_END_LIVE, name).rowcount
+            if is_new and work.server:
+                # Its server was silent for so long that another one has written that it was cut off.
+                _forget(connection, connection.execute(TAKEN_FOR_DEAD, name).fetchall())
+        _add_ended(connection, works)
 
 
-def _add(connection: Connection, statements: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Rows; `statements` add one and two."""
-    for first in range(0, len(rows), 2):
-        some = rows[first : first + 2]
-        connection.execute(statements[len(some) - 1], [value for row in some for value in row])
+def _add_ended(connection: Connection, works: Sequence[EndCall]) -> None:
+    """To the history."""
+    calls = [(*values_of(work.call, CALL_COLUMNS), _mean_mos(work.streams)) for work in works]
+    rows = {(call_id, invited_at): row for call_id, invited_at, row in _ADD_CALL.fetch(connection, calls)}
+    parties: list[Sequence[object]] = []
+    media: list[Sequence[object]] = []
+    for work in works:
+        call = work.call
+        row = rows[call.call_id, call.invited_at]
+        parties += [(number, call.ended_at, row) for number in dict.fromkeys((call.from_number, call.to_number))]
+        media += [(row, place, *values_of(stream, MEDIA_COLUMNS)) for place, stream in enumerate(work.streams)]
+    _ADD_PARTY.run(connection, parties)
+    _ADD_MEDIA.run(connection, media)
+
+
+def _mean_mos(streams: Sequence[StreamFigures]) -> float | None:
+    rated = [stream.mos for stream in streams if stream.mos is not None]
+    return sum(rated) / len(rated) if rated else None
 
 
 # ------------------------------------------------------------------------------------------------ after a crash
@@ -173,14 +182,14 @@ def close_interrupted(connection: Connection, server: str = "") -> int:
     """End the calls that were live when that server last died, at the last time it is known to have lived; how many."""
     beats = connection.execute(f"SELECT at FROM heartbeat WHERE server = {TEXT}", (server,)).fetchone()  # noqa: S608
     alive_at = beats[0] if beats is not None else 0.0
-    ended = 0
+    ended = []
     for row in connection.execute(_LIVE, (server,)).fetchall():
         call = _interrupted(dict(zip(_LIVE_COLUMNS, row, strict=True)), alive_at)
         # Another server may be doing the same: who has taken the row writes the record.
         if connection.execute(_END_LIVE, (call.call_id, call.invited_at)).rowcount:
-            EndCall(call, ()).apply(connection)
-            ended += 1
-    return ended
+            ended.append(EndCall(call, ()))
+    _add_ended(connection, ended)
+    return len(ended)
 
 
 def _interrupted(values: dict[str, object], alive_at: float) -> CallSnapshot:

@@ -6,9 +6,10 @@ network, and both SQLite and PostgreSQL take what is left.  A connection sees to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from functools import cache
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -35,9 +36,12 @@ class Connection(Protocol):
     def execute(self, sql: str, values: Sequence[Any] = ..., /) -> Cursor: ...
 
 
-def values_of(source: object, columns: tuple[str, ...]) -> list[object]:
+def values_of(source: object, columns: tuple[str, ...]) -> Sequence[object]:
     """The attributes of those names, two at least, as they are bound for `placeholders`."""
-    return [value if value.__class__ in _PLAIN else plain(value) for value in _getter(columns)(source)]
+    found = _getter(columns)(source)
+    if _PLAIN.issuperset(map(type, found)):
+        return found
+    return [value if value.__class__ in _PLAIN else plain(value) for value in found]
 
 
 @cache
@@ -57,13 +61,43 @@ def placeholders(columns: Iterable[str], texts: frozenset[str]) -> str:
     return ", ".join(TEXT if column in texts else "?" for column in columns)
 
 
+def values(columns: Sequence[str], texts: frozenset[str], rows: int = 1) -> str:
+    """So many rows of them."""
+    return "VALUES " + ", ".join([f"({placeholders(columns, texts)})"] * rows)
+
+
 def insert(table: str, columns: Sequence[str], texts: frozenset[str], rows: int = 1) -> str:
     """So many rows more.  The names are our own, so nothing foreign gets into the text; here and below."""
-    values = ", ".join([f"({placeholders(columns, texts)})"] * rows)
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values}"  # noqa: S608
+    return f"INSERT INTO {table} ({', '.join(columns)}) {values(columns, texts, rows)}"
 
 
-def upsert(table: str, columns: Sequence[str], texts: frozenset[str], key: Sequence[str]) -> str:
-    """A row more, or instead of the one that has the same `key`."""
+def upsert(table: str, columns: Sequence[str], texts: frozenset[str], key: Sequence[str], rows: int = 1) -> str:
+    """Rows more, or instead of those that have the same `key`."""
     changes = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
-    return f"{insert(table, columns, texts)} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
+    return f"{insert(table, columns, texts, rows)} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
+
+
+class ForRows:
+    """A statement for any number of rows.  It is executed as seldom as possible, since it gives the interpreter to
+    another thread each time and has to get it back, and in few lengths, which the database remembers."""
+
+    _PORTIONS = (16, 8, 4, 2, 1)
+
+    def __init__(self, write: Callable[[int], str]) -> None:
+        """`write` gives the statement for so many rows."""
+        self.statements = {count: write(count) for count in self._PORTIONS}
+
+    def run(self, connection: Connection, rows: Sequence[Sequence[object]]) -> None:
+        for _ in self._cursors(connection, rows):
+            pass
+
+    def fetch(self, connection: Connection, rows: Sequence[Sequence[object]]) -> list[Any]:
+        """What the statements return."""
+        return [row for cursor in self._cursors(connection, rows) for row in cursor.fetchall()]
+
+    def _cursors(self, connection: Connection, rows: Sequence[Sequence[object]]) -> Iterator[Cursor]:
+        start = 0
+        for count, statement in self.statements.items():
+            while len(rows) - start >= count:
+                yield connection.execute(statement, list(chain.from_iterable(rows[start : start + count])))
+                start += count

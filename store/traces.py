@@ -6,13 +6,14 @@ whichever thread reads or writes.  A trace that was forgotten leaves a row that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sip.snapshots import CallSnapshot
 from sip.trace import CLOCK_ERROR_S, MILLISECOND_S, CallTrace, TraceSource, trace_of
 from sip.trace_codec import FORMAT, pack, unpack
 from store import history
-from store.sql import TEXT, Connection
+from store.sql import TEXT, Connection, ForRows, values
 
 _EVER = float("inf")
 
@@ -22,13 +23,22 @@ ORDER BY call_id DESC, invited_at DESC LIMIT 1
 """  # noqa: S608
 OLDEST = "SELECT call, ended_at, size FROM trace WHERE size > 0 ORDER BY ended_at LIMIT ?"
 KEPT_BYTES = "SELECT coalesce(sum(size), 0) FROM trace WHERE size > 0"
-PUT = f"""
-INSERT INTO trace (call, ended_at, format, size, data)
-SELECT id, ended_at, ?, ?, ? FROM call WHERE call_id = {TEXT} AND invited_at = ?
-ON CONFLICT (call) DO UPDATE SET format = excluded.format, size = excluded.size, data = excluded.data
-"""  # noqa: S608 - names of our own
+_GIVEN = ("call_id", "invited_at", "size", "data")
 _GET = "SELECT format, data, forgotten_at FROM trace WHERE call = ?"
 _FORGET = "UPDATE trace SET size = 0, data = NULL, forgotten_at = ? WHERE call = ?"
+
+
+def _put(rows: int) -> str:
+    given = values(_GIVEN, frozenset({"call_id"}), rows)
+    return f"""
+INSERT INTO trace (call, ended_at, format, size, data)
+SELECT call.id, call.ended_at, {FORMAT}, given.column3, given.column4
+FROM ({given}) AS given JOIN call ON call.call_id = given.column1 AND call.invited_at = given.column2 WHERE true
+ON CONFLICT (call) DO UPDATE SET format = excluded.format, size = excluded.size, data = excluded.data
+"""  # noqa: S608
+
+
+PUT = ForRows(_put)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +60,10 @@ class PutTrace:
     def weight(self) -> int:
         return self.source.size
 
-    def apply(self, connection: Connection) -> None:
-        call = self.call
-        data = pack(self.source)
-        connection.execute(PUT, (FORMAT, len(data), data, call.call_id, call.invited_at))
+    @staticmethod
+    def apply_all(connection: Connection, works: Sequence[PutTrace]) -> None:
+        packed = [(work.call, pack(work.source)) for work in works]
+        PUT.run(connection, [(call.call_id, call.invited_at, len(data), data) for call, data in packed])
 
 
 def find(connection: Connection, call_id: str, invited_at: float | None) -> CallTrace | None:

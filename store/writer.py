@@ -16,7 +16,7 @@ from config import ConfigError
 from faults import FaultLog
 from lasting_thread import LastingThread
 from store import calls, traces
-from store.backlog import Backlog, Work
+from store.backlog import Backlog, Work, apply
 from store.bindings import drop_expired
 from store.interface import Settled, TraceLimits
 from store.medium import Medium
@@ -206,8 +206,7 @@ class Writer:
 
     def _write(self, works: list[Work]) -> None:
         with self._database.writing() as connection:
-            for work in works:
-                work.apply(connection)
+            apply(connection, *works)
             self._database.announce(connection, [work.key for work in works])
 
     def _write_one_by_one(self, works: list[Work]) -> int:

@@ -21,6 +21,7 @@ from sip.kept_passwords import passwords_in
 from sip.snapshots import BanSnapshot, HistoryQuery, TerminationReason
 from sip.trace import TraceSource
 from store import open_storage
+from store.backlog import apply
 from store.bindings import PutBinding, live_bindings
 from store.database import FILE_NAME
 from store.postgres import PostgresDatabase, connect
@@ -213,5 +214,5 @@ class TestOnPostgres:
         database = PostgresDatabase(url, "")
         database.open(NOON_AT)
         with database.writing() as connection:
-            PutBinding(BINDING, 1).apply(connection)
+            apply(connection, PutBinding(BINDING, 1))
         database.close()

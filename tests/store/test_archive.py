@@ -10,6 +10,7 @@ import pytest
 
 from config import ConfigError
 from store.archive import backup_file, restore_file
+from store.backlog import apply
 from store.bindings import PutBinding, live_bindings
 from store.database import FILE_NAME, Database, connect
 from tests.support.stored import BINDING, NOON_AT, rows
@@ -26,7 +27,7 @@ def make(path: Path, count: int) -> Database:
 def put(database: Database, count: int) -> None:
     with database.writing() as connection:
         for number in range(count):
-            PutBinding(replace(BINDING, binding_id=f"b-{number}"), 1).apply(connection)
+            apply(connection, PutBinding(replace(BINDING, binding_id=f"b-{number}"), 1))
 
 
 def bindings(path: Path) -> int:

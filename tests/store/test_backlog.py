@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
 
 import store.backlog
-from store.backlog import Backlog
+from store.backlog import ENOUGH, REST_S, Backlog
+from store.sql import Connection
+from tests.support.stored import Clock
 
 LIMIT_S = 20.0
 
@@ -28,7 +29,8 @@ class Note:
     def key(self) -> tuple[object, ...]:
         return (self.name,)
 
-    def apply(self, connection: sqlite3.Connection) -> None:
+    @staticmethod
+    def apply_all(connection: Connection, works: Sequence[Note]) -> None:
         raise AssertionError("nobody writes here")
 
 
@@ -181,16 +183,52 @@ def test_who_waits_for_all_that_was_put_makes_it_urgent() -> None:
     assert written_after(backlog, lambda: backlog.wait_stored(0)) == ["begun"]
 
 
-def test_between_two_transactions_only_many_that_wait_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store.backlog, "REST_S", 10 * LIMIT_S)
-    backlog = Backlog()
+def write(backlog: Backlog, waiting: int) -> None:
+    """A transaction that so many wait for."""
+    for number in range(waiting):
+        backlog.put(Note(f"before {number}"))
+        backlog.hurry()
+    backlog.take()
+    backlog.stored()
 
+
+def hurried(backlog: Backlog, count: int) -> Callable[[], None]:
     def change() -> None:
-        for number in range(store.backlog.ENOUGH):
+        for number in range(count):
             backlog.put(Note(str(number)))
             backlog.hurry()
 
-    assert written_after(backlog, change) == [str(number) for number in range(store.backlog.ENOUGH)]
+    return change
+
+
+@pytest.fixture
+def endless_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.backlog, "REST_S", 100 * LIMIT_S)
+
+
+@pytest.mark.usefixtures("endless_rest")
+def test_after_a_transaction_for_several_only_many_that_wait_are_heard() -> None:
+    backlog = Backlog()
+    write(backlog, waiting=2)
+    assert written_after(backlog, hurried(backlog, ENOUGH)) == [str(number) for number in range(ENOUGH)]
+
+
+@pytest.mark.usefixtures("endless_rest")
+@pytest.mark.parametrize("waited", [0, 1])
+def test_after_a_transaction_that_hardly_anybody_waited_for_the_next_one_begins_at_once(waited: int) -> None:
+    backlog = Backlog()
+    write(backlog, waiting=waited)
+    assert written_after(backlog, hurried(backlog, 1)) == ["0"]
+
+
+@pytest.mark.parametrize(("waited", "rest_s"), [(2, REST_S / 7), (5, REST_S * 4 / 7), (8, REST_S), (80, REST_S)])
+def test_the_more_have_waited_the_longer_is_the_rest(waited: int, rest_s: float) -> None:
+    clock = Clock()
+    backlog = Backlog(clock=clock.monotonic)
+    write(backlog, waiting=waited)
+    assert backlog.rest_s() == pytest.approx(rest_s)
+    clock.advance(rest_s / 2)
+    assert backlog.rest_s() == pytest.approx(rest_s / 2)
 
 
 def test_what_nobody_waits_for_is_written_in_the_end() -> None:
@@ -239,13 +277,24 @@ def test_what_weighs_much_is_taken_in_pieces_behind_what_others_wait_for(monkeyp
     for number in range(3):
         backlog.put(Note(f"trace {number}", weight=10))
     backlog.put(Note("end"))
-    assert names(backlog) == ["trace 0", "trace 1", "end"]
+    assert names(backlog) == ["end", "trace 0", "trace 1"]
     assert backlog.stored() == 4
     assert not backlog.wait_stored(0), "one is left"
     assert backlog.wait(LIMIT_S)
     assert names(backlog) == ["trace 2"]
     backlog.stored()
     assert backlog.wait_stored(0)
+
+
+def test_of_many_that_weigh_much_a_part_is_taken_so_that_they_do_not_pile_up() -> None:
+    backlog = Backlog()
+    for number in range(200):
+        backlog.put(Note(f"trace {number}", weight=1))
+    taken = []
+    for _ in range(3):
+        taken.append(len(backlog.take()))
+        backlog.stored()
+    assert taken == [25, 21, 19]
 
 
 def test_the_whole_is_taken_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

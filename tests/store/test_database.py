@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from store import schema
+from store.backlog import apply
 from store.bindings import PutBinding, live_bindings
 from store.database import CHECK_LIMIT_S, FILE_NAME, Database, NewerDatabase, check, connect, move_away
 from store.lock import DirectoryInUse
@@ -198,7 +199,7 @@ class TestUsing:
     def test_a_transaction_that_raises_leaves_nothing(self, opened: Callable[[], Database]) -> None:
         database = opened()
         with pytest.raises(ZeroDivisionError), database.writing() as connection:
-            PutBinding(BINDING, 1).apply(connection)
+            apply(connection, PutBinding(BINDING, 1))
             raise ZeroDivisionError
         assert kept(database) == 0
 
@@ -252,7 +253,7 @@ class TestUsing:
         database = opened()
         with database.syncing() as connection:
             assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
-            PutBinding(BINDING, 1).apply(connection)
+            apply(connection, PutBinding(BINDING, 1))
         with database.writing() as connection:
             assert connection.execute("PRAGMA synchronous").fetchone() == (1,)
         assert kept(database) == 1

@@ -10,6 +10,7 @@ import pytest
 
 from sip.snapshots import CallSnapshot, HistoryQuery, TerminationReason
 from store import history, traces
+from store.backlog import apply
 from store.calls import TAKEN_FOR_DEAD, EndCall
 from store.postgres import PostgresConnection
 from store.sql import Connection
@@ -24,7 +25,7 @@ def calls(connection: Connection) -> list[CallSnapshot]:
         numbers = {"from_number": "102", "to_number": "103"} if each % 3 == 0 else {}
         ended_at = NOON_AT + (each if each != 5 else 4)
         made.append(ended_call(f"call-{each}", ended_at, answered=each % 2 == 0, **numbers))
-        EndCall(made[-1], (replace(MEDIA, call_id=f"call-{each}", packets=each),)).apply(connection)
+        apply(connection, EndCall(made[-1], (replace(MEDIA, call_id=f"call-{each}", packets=each),)))
     return made[::-1]
 
 
@@ -97,7 +98,7 @@ class TestAllOfThem:
 
     def test_a_call_that_ends_meanwhile_shifts_nothing(self, connection: Connection, calls: list[CallSnapshot]) -> None:
         _, place = history.next_records(connection, query(), None, 6)
-        EndCall(ended_call("new", NOON_AT + 50), ()).apply(connection)
+        apply(connection, EndCall(ended_call("new", NOON_AT + 50), ()))
         records, _ = history.next_records(connection, query(), place, 6)
         assert [record.call for record in records] == calls[6:]
 
@@ -105,7 +106,7 @@ class TestAllOfThem:
 class TestSums:
     def test_of_a_period(self, connection: Connection, calls: list[CallSnapshot]) -> None:
         cut_off = ended_call("cut", NOON_AT + 20, termination_reason=TerminationReason.MEDIA_TIMEOUT)
-        EndCall(cut_off, (replace(MEDIA, mos=None),)).apply(connection)
+        apply(connection, EndCall(cut_off, (replace(MEDIA, mos=None),)))
         figures = history.period_figures(connection, 1, NOON_AT + 6)
         assert (figures.days, figures.since_at) == (1, NOON_AT + 6)
         assert (figures.calls, figures.answered, figures.completed, figures.failed) == (7, 4, 3, 4)
@@ -120,7 +121,7 @@ class TestSums:
         assert (figures.average_mos, figures.answer_rate) == (None, None)
 
     def test_a_clock_that_was_set_back_makes_no_negative_talk(self, connection: Connection) -> None:
-        EndCall(ended_call("odd", NOON_AT, answered_at=NOON_AT + 30), ()).apply(connection)
+        apply(connection, EndCall(ended_call("odd", NOON_AT, answered_at=NOON_AT + 30), ()))
         assert history.period_figures(connection, 1, NOON_AT - 1).talk_s == 0.0
 
     @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ class TestTimeline:
         self, connection: Connection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for number, ended_at in enumerate((NOON_AT - 3601, NOON_AT - 3600, NOON_AT - 1, NOON_AT + 60)):
-            EndCall(ended_call(f"call-{number}", ended_at), (MEDIA,)).apply(connection)
+            apply(connection, EndCall(ended_call(f"call-{number}", ended_at), (MEDIA,)))
         with local_zone(monkeypatch, "UTC"):
             points = history.timeline(connection, 1, NOON_AT + 120)
         assert [point.since_at for point in points] == [NOON_AT + 3600 * hour for hour in range(-12, 1)]
@@ -164,7 +165,7 @@ class TestTimeline:
         end_at = 1_774_821_600.0  # 30 March 2026, 00:00 in Berlin
         unanswered = {"answered_at": None, "termination_reason": TerminationReason.BUSY}
         for number, ended_at in enumerate((end_at - 23 * 3600 - 1, end_at - 23 * 3600, end_at - 1, end_at)):
-            EndCall(ended_call(f"call-{number}", ended_at, **unanswered), ()).apply(connection)
+            apply(connection, EndCall(ended_call(f"call-{number}", ended_at, **unanswered), ()))
         with local_zone(monkeypatch, "Europe/Berlin"):
             points = history.timeline(connection, 7, end_at + 7200)
         assert len(points) == 7
@@ -250,7 +251,7 @@ def test_postgresql_too_reads_nothing_but_what_is_asked_for(postgres: PostgresCo
         (history.SUMS, (late_at,), "call_ended"),
         (history.SUMS_BETWEEN, (late_at, late_at + 3600), "call_ended"),
         (TAKEN_FOR_DEAD, ("call-1", NOON_AT), "call_of_id"),
-        (traces.PUT, (1, 1, b"", "call-1", NOON_AT), "call_of_id"),
+        (traces.PUT.statements[1], ("call-1", NOON_AT, 1, b""), "call_of_id"),
         (traces.FIND_NEWEST, ("call-1", NOON_AT, late_at), "call_of_id"),
         (traces.OLDEST, (5,), "trace_kept"),
     ]

@@ -11,6 +11,7 @@ import pytest
 from sip.credentials import PasswordDigests
 from sip.snapshots import HistoryQuery, NumberRecord, StoredBinding, TerminationReason
 from store import history, neighbours, servers
+from store.backlog import apply
 from store.bindings import PutBinding, RemoveBinding
 from store.calls import EndCall, PutCall, beat, close_interrupted
 from store.neighbours import Neighbours
@@ -98,7 +99,7 @@ class Bench:
         database = self.database(server)
         with database.writing() as connection:
             for work in works:
-                work.apply(connection)
+                apply(connection, work)
             database.announce(connection, [work.key for work in works])
 
     def close(self) -> None:
@@ -245,9 +246,9 @@ class TestCallsCutOff:
         with bench.database("two").writing() as connection:
             servers.beat(connection, "two", "192.0.2.2", 5060)
             connection.execute("UPDATE server SET beat_at = beat_at - 60")
-            PutCall(LIVE_CALL, "two").apply(connection)
+            apply(connection, PutCall(LIVE_CALL, "two"))
             beat(connection, NOON_AT + 30, "two")
-            PutCall(LIVE_CALL._replace(call_id="call-2"), "one").apply(connection)
+            apply(connection, PutCall(LIVE_CALL._replace(call_id="call-2"), "one"))
         bench.start("one")
         database = bench.database("one")
 
@@ -260,14 +261,14 @@ class TestCallsCutOff:
         assert ended() == [("call-1", NOON_AT + 30, TerminationReason.INTERRUPTED)]
         # Its server was only silent, and knows better.
         with database.writing() as connection:
-            EndCall(ended_call("call-1", NOON_AT + 70, invited_at=NOON_AT), (), "two").apply(connection)
+            apply(connection, EndCall(ended_call("call-1", NOON_AT + 70, invited_at=NOON_AT), (), "two"))
         assert ended() == [("call-1", NOON_AT + 70, TerminationReason.NORMAL)]
 
     def test_two_servers_that_close_them_at_once_write_each_once(self, bench: Bench) -> None:
         one, two = bench.database("one"), bench.database("two")
         with one.writing() as connection:
-            PutCall(LIVE_CALL, "three").apply(connection)
-            PutCall(LIVE_CALL._replace(call_id="call-2"), "three").apply(connection)
+            apply(connection, PutCall(LIVE_CALL, "three"))
+            apply(connection, PutCall(LIVE_CALL._replace(call_id="call-2"), "three"))
         closed: list[int] = []
 
         def close() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from config import ConfigError
 from store import postgres, postgres_schema
+from store.backlog import apply
 from store.bindings import PutBinding, live_bindings
 from store.postgres import CHANNEL, PostgresConnection, PostgresDatabase, connect
 from store.postgres_trouble import NameTaken, clause, is_passing, needs_reopening
@@ -142,7 +143,7 @@ class TestUsing:
         database = opened()
         for use in (database.writing, database.changing):
             with pytest.raises(ZeroDivisionError), use() as connection:
-                PutBinding(BINDING, 1).apply(connection)
+                apply(connection, PutBinding(BINDING, 1))
                 raise ZeroDivisionError
         assert kept(database) == 0
 

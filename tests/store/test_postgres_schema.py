@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from store import calls, postgres_schema, schema
+from store.backlog import apply
 from store.bindings import PutBinding, live_bindings
 from store.calls import EndCall, PutCall
 from store.postgres import PostgresConnection, connect
@@ -49,12 +50,12 @@ def test_an_empty_database_gets_all_tables_in_a_schema_of_their_own(empty: Postg
 
 def test_a_database_of_version_1_is_migrated_and_keeps_what_it_holds(empty: PostgresConnection) -> None:
     postgres_schema.migrate(empty, 1)
-    PutBinding(BINDING, 3).apply(empty)
+    apply(empty, PutBinding(BINDING, 3))
     postgres_schema.migrate(empty)
     assert postgres_schema.version_of(empty) == postgres_schema.VERSION
     assert live_bindings(empty, NOON_AT) == [BINDING]
-    PutCall(LIVE_CALL).apply(empty)
-    EndCall(ended_call("call-1", NOON_AT + 70, invited_at=NOON_AT), (MEDIA,)).apply(empty)
+    apply(empty, PutCall(LIVE_CALL))
+    apply(empty, EndCall(ended_call("call-1", NOON_AT + 70, invited_at=NOON_AT), (MEDIA,)))
     calls.beat(empty, NOON_AT)
 
 

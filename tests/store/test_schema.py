@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from store import calls, schema
+from store.backlog import apply
 from store.bindings import PutBinding, live_bindings
 from store.database import connect
 from tests.support.stored import BINDING, NOON_AT
@@ -34,7 +35,7 @@ def test_an_empty_file_gets_all_tables_and_says_whose_it_is(connection: sqlite3.
 def test_a_database_of_version_1_is_migrated_and_keeps_what_it_holds(connection: sqlite3.Connection) -> None:
     schema.migrate(connection, 1)
     assert (schema.version_of(connection), tables(connection)) == (1, {"binding", "number"})
-    PutBinding(BINDING, 3).apply(connection)
+    apply(connection, PutBinding(BINDING, 3))
     schema.migrate(connection)
     assert schema.version_of(connection) == schema.VERSION
     assert {"call", "trace"} <= tables(connection)

@@ -11,6 +11,7 @@ from sip.snapshots import CallSnapshot
 from sip.trace import TraceEntry, TraceRecord, TraceSource, record_of
 from sip.trace_codec import UnreadableTrace, pack, unpack
 from store import calls, traces
+from store.backlog import apply
 from store.calls import EndCall
 from store.sql import Connection
 from store.traces import PutTrace
@@ -21,8 +22,8 @@ CALL = ended_call("call-1", NOON_AT)
 
 
 def put(connection: Connection, call: CallSnapshot, source: TraceSource = SOURCE) -> None:
-    EndCall(call, (replace(MEDIA, call_id=call.call_id),)).apply(connection)
-    PutTrace(call, source).apply(connection)
+    apply(connection, EndCall(call, (replace(MEDIA, call_id=call.call_id),)))
+    apply(connection, PutTrace(call, source))
 
 
 def kept(connection: Connection) -> list[str]:
@@ -82,19 +83,19 @@ def test_the_call_id_may_hold_any_bytes(connection: Connection) -> None:
 
 def test_what_is_put_later_replaces_what_was_put_before(connection: Connection) -> None:
     put(connection, CALL)
-    PutTrace(CALL, TraceSource((decided(0.0, "later"),))).apply(connection)
+    apply(connection, PutTrace(CALL, TraceSource((decided(0.0, "later"),))))
     trace = traces.find(connection, "call-1", None)
     assert trace is not None and [entry.text for entry in trace.entries] == ["later"]
     assert PutTrace(CALL, SOURCE).key == PutTrace(CALL, TraceSource()).key != EndCall(CALL, ()).key
 
 
 def test_a_trace_of_a_call_that_is_not_in_the_history_is_dropped(connection: Connection) -> None:
-    PutTrace(CALL, SOURCE).apply(connection)
+    apply(connection, PutTrace(CALL, SOURCE))
     assert connection.execute("SELECT count(*) FROM trace").fetchone() == (0,)
 
 
 def test_a_call_without_a_trace_has_its_figures(connection: Connection) -> None:
-    EndCall(CALL, (MEDIA,)).apply(connection)
+    apply(connection, EndCall(CALL, (MEDIA,)))
     trace = traces.find(connection, "call-1", None)
     assert trace is not None
     assert (trace.media, trace.entries, trace.is_kept, trace.forgotten_at) == ((MEDIA,), (), False, None)
@@ -137,7 +138,6 @@ def test_a_call_that_leaves_the_history_takes_its_trace_along(connection: Connec
 @pytest.mark.parametrize(
     ("sql", "values", "index"),
     [
-        (traces.PUT, (1, 1, b"", "c", 1.0), "call_of_id (call_id=? AND invited_at=?)"),
         (traces.FIND_NEWEST, ("c", 0.0, 1.0), "call_of_id (call_id=? AND invited_at>? AND invited_at<?)"),
         (traces.OLDEST, (5,), "COVERING INDEX trace_kept"),
         (traces.KEPT_BYTES, (), "COVERING INDEX trace_kept"),
@@ -148,6 +148,20 @@ def test_nothing_is_searched_for_without_an_index(
 ) -> None:
     steps = [row[3] for row in sqlite.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
     assert len(steps) == 1 and index in steps[0]
+
+
+def test_the_call_of_each_trace_is_found_by_the_index(sqlite: sqlite3.Connection) -> None:
+    values = [value for number in range(8) for value in (f"call-{number}", 1.0, 1, b"")]
+    steps = [row[3] for row in sqlite.execute(f"EXPLAIN QUERY PLAN {traces.PUT.statements[8]}", values)]
+    assert steps[-2:] == ["SCAN given", "SEARCH call USING INDEX call_of_id (call_id=? AND invited_at=?)"]
+
+
+def test_traces_of_many_calls_are_put_together(connection: Connection) -> None:
+    ended = [ended_call(f"call-{number}", NOON_AT + number) for number in range(30)]
+    apply(connection, *(EndCall(call, ()) for call in ended))
+    apply(connection, *(PutTrace(call, TraceSource(dropped=number)) for number, call in enumerate(ended)))
+    found = [traces.find(connection, call.call_id, call.invited_at) for call in ended]
+    assert [trace and (trace.call, trace.dropped) for trace in found] == list(zip(ended, range(30), strict=True))
 
 
 def test_an_entry_without_a_place_is_no_message() -> None:

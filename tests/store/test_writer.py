@@ -377,11 +377,11 @@ class TestDamage:
         broken.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         bench.put_phone(1)
 
-        def apply(*_: object) -> None:
+        def apply_all(*_: object) -> None:
             raise broken
 
         with monkeypatch.context() as patch:
-            patch.setattr(PutBinding, "apply", apply)
+            patch.setattr(PutBinding, "apply_all", apply_all)
             assert not bench.writer.attempt()
         assert bench.database.set_aside_as
         assert bench.writer.attempt()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sip.snapshots import CallSnapshot, CallState, MediaFigures, StoredBinding, TerminationReason
+from store.backlog import apply
 from store.bindings import PutBinding, live_bindings
 from store.database import connect
 from store.medium import Medium
@@ -132,7 +133,7 @@ class Disk:
 def put(database: Medium) -> None:
     """Have it hold `BINDING`."""
     with database.writing() as connection:
-        PutBinding(BINDING, 1).apply(connection)
+        apply(connection, PutBinding(BINDING, 1))
 
 
 def kept(database: Medium) -> int:
