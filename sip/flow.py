@@ -55,7 +55,8 @@ class Flow(NamedTuple):
 
 def address_text(flow: Flow) -> str:
     """host:port of the peer, as people see it."""
-    return f"{bracket(flow.remote_host)}:{flow.remote_port}"
+    host = flow.remote_host
+    return f"{bracket(host) if ':' in host else host}:{flow.remote_port}"
 
 
 _PARAMETER_ENDS = "; \t"

@@ -137,26 +137,25 @@ class MediaAnchor:
 
     def _open_missing(self, announced: Sequence[Announcement]) -> None:
         """Sessions for live streams that have none: all or nothing."""
-        opened: dict[int, RelaySession] = {}
+        sessions = self._sessions + [None] * (len(announced) - len(self._sessions))
+        opened: list[RelaySession] = []
         for index, stream in enumerate(announced):
-            if stream.live and stream.media.port and self._session(index) is None:
-                session = self._relay.open(self._call_id, stream.media.kind)
+            if sessions[index] is None and stream.live and stream.media.port:
+                session = sessions[index] = self._relay.open(self._call_id, stream.media.kind)
                 if session is None:
-                    for unused in opened.values():
+                    for unused in opened:
                         unused.close()
                     raise NoMediaPorts(f"no media ports left for stream {index + 1} ({stream.media.kind})")
-                opened[index] = session
-        self._sessions += [None] * (len(announced) - len(self._sessions))
-        for index, session in opened.items():
-            self._sessions[index] = session
+                opened.append(session)
+        self._sessions = sessions
 
     def _apply(self, side: int, announced: tuple[Announcement, ...] | None) -> None:
         """Make `announced` what `side` says, in the relay too (which ignores what it knows already)."""
         self._sides[side] = announced
         for index, session in enumerate(self._sessions):
             if session is not None:
-                known = announced is not None and index < len(announced)
-                session.set_peer(side, *(announced[index].peer if announced is not None and known else NOBODY))
+                peer = announced[index].peer if announced is not None and index < len(announced) else NOBODY
+                session.set_peer(side, *peer)
 
     def _describe_to(
         self, receiver: int, description: SessionDescription, announced: Sequence[Announcement], advertised_host: str
