@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sip.constants import COMMON_HEADERS, COMPACT_FORMS, METHODS, SIP_PORT, SIPS_PORT
@@ -351,7 +350,6 @@ class Field:
         return Field(self.line.rstrip(_PARAMETER_ENDS) + end, self.name, self.value.rstrip(_PARAMETER_ENDS) + end)
 
 
-_line_of, _name_of = attrgetter("line"), attrgetter("name")
 _PARAMETER_ENDS = ";" + LWS
 _NO_VALUE = ("", ",")
 """How a list begins that may be empty."""
@@ -405,22 +403,24 @@ class Headers:
     def parse(cls, lines: list[str]) -> Headers:
         """Raises `ParseError` when one of them is no header line."""
         kept = _KEPT.get
-        fields = [kept(line) or _read_line(line) for line in lines]
-        first = dict(zip(map(_name_of, fields), fields, strict=True))
-        if len(first) < len(fields):
-            upwards = fields[::-1]
-            first = dict(zip(map(_name_of, upwards), upwards, strict=True))
+        fields: list[Field] = []
+        first: dict[str, Field] = {}
+        for line in lines:
+            field = kept(line) or _read_line(line)
+            fields.append(field)
+            if field.name not in first:
+                first[field.name] = field
         return cls(fields, first)
 
     @property
     def lines(self) -> list[str]:
         """Raw texts."""
-        return list(map(_line_of, self.fields))
+        return [field.line for field in self.fields]
 
     @property
     def names(self) -> list[str]:
         """Canonical name of every line."""
-        return list(map(_name_of, self.fields))
+        return [field.name for field in self.fields]
 
     def append_line(self, line: str) -> None:
         """A raw line, kept to the letter.  Raises `ParseError` when it is no header line."""
