@@ -7,6 +7,7 @@ octets not yet there, say); each number by itself is whole, because it is aligne
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from struct import Struct
 
 from rtp.payload_types import Codec
@@ -31,7 +32,7 @@ def memory_length(slots: int) -> int:
 
 
 class SharedStats(StreamStats):
-    """Everything counted stands in the record before `on_packet` returns."""
+    """Everything counted stands in the record before `on_packet` returns, and so before the packet is passed on."""
 
     __slots__ = ("_memory", "_offset")
 
@@ -47,26 +48,8 @@ class SharedStats(StreamStats):
         self.set_codecs(codecs)
         self._memory = memory
         self._offset = offset
+        self._write = partial(_PER_PACKET.pack_into, memory, offset)
         self.resume(read(memory, offset))
-
-    def on_packet(
-        self, prefix: int, sequence_number: int, rtp_timestamp: int, ssrc: int, length: int, now: float
-    ) -> bool:
-        is_plain = StreamStats.on_packet(self, prefix, sequence_number, rtp_timestamp, ssrc, length, now)
-        if is_plain:
-            _PER_PACKET.pack_into(
-                self._memory,
-                self._offset,
-                self.packets,
-                self.octets,
-                now,
-                self.jitter_s,
-                self._transit_s,
-                self._next_sequence,
-            )
-        else:
-            self._publish()
-        return is_plain
 
     def on_dropped(self) -> None:
         super().on_dropped()

@@ -73,6 +73,7 @@ class StreamStats:
         "_packets_at_start",
         "_tick_s",
         "_transit_s",
+        "_write",
         "codec",
         "dropped",
         "duplicates",
@@ -125,6 +126,8 @@ class StreamStats:
         self._challenger: tuple[int, int, int] | None = None
         self._tick_s = 0.0
         self._transit_s = _UNKNOWN_S
+        self._write: Callable[[int, int, float, float, float, int], None] | None = None
+        """Where somebody else reads the figures: notes the first six of the state."""
 
     @property
     def codecs(self) -> Mapping[int, Codec]:
@@ -188,6 +191,7 @@ class StreamStats:
             self._next_sequence = (sequence_number + 1) & 0xFFFF
         elif not self._is_timed(prefix, sequence_number, ssrc, now):
             self.last_at = now
+            self._publish()
             return False
         # A.8 with both times in seconds.
         transit_s = now - rtp_timestamp * self._tick_s
@@ -200,10 +204,18 @@ class StreamStats:
             deviation_s = self._unusual(later_s, now)
             if deviation_s > TIMESTAMP_JUMP_S:
                 self.last_at = now
+                self._publish()
                 return False
         self.last_at = now
         self.jitter_s += (deviation_s - self.jitter_s) * 0.0625
+        if not is_plain:
+            self._publish()
+        elif self._write is not None:
+            self._write(self.packets, self.octets, now, self.jitter_s, transit_s, self._next_sequence)
         return is_plain
+
+    def _publish(self) -> None:
+        """Where somebody else reads the figures: note all of the state."""
 
     def _unusual(self, later_s: float, now: float) -> float:
         """The deviation of a packet that came much later, or earlier, than the one before had let expect."""
