@@ -170,7 +170,7 @@ class Backlog:
         else:
             light[key] = work
             heavy.pop(key, None)
-        if work.renewed:
+        if work.renewed and not weight:
             self._renewed[key] = None
         else:
             self._renewed.pop(key, None)
@@ -227,10 +227,10 @@ class Backlog:
         with self._lock:
             taken, self._light = self._light, {}
             self._renewed = {}
-            count = len(self._heavy)
-            for key in list(islice(self._heavy, count if whole else max(MOST_HEAVY, count // _SHARE))):
-                taken[key], weight = self._heavy.pop(key)
-                self._weight -= weight
+            if count := len(self._heavy):
+                for key in list(islice(self._heavy, count if whole else max(MOST_HEAVY, count // _SHARE))):
+                    taken[key], weight = self._heavy.pop(key)
+                    self._weight -= weight
             self._taken = taken
             self._waited, self._urgency = self._urgency, 0
             self._is_behind = bool(self._heavy)

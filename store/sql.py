@@ -88,16 +88,23 @@ class ForRows:
         self.statements = {count: write(count) for count in self._PORTIONS}
 
     def run(self, connection: Connection, rows: Sequence[Sequence[object]]) -> None:
-        for _ in self._cursors(connection, rows):
-            pass
+        for statement, bound in self._bound(rows):
+            connection.execute(statement, bound)
 
     def fetch(self, connection: Connection, rows: Sequence[Sequence[object]]) -> list[Any]:
         """What the statements return."""
-        return [row for cursor in self._cursors(connection, rows) for row in cursor.fetchall()]
+        found: list[Any] = []
+        for statement, bound in self._bound(rows):
+            found += connection.execute(statement, bound).fetchall()
+        return found
 
-    def _cursors(self, connection: Connection, rows: Sequence[Sequence[object]]) -> Iterator[Cursor]:
-        start = 0
+    def _bound(self, rows: Sequence[Sequence[object]]) -> list[tuple[str, list[object]]]:
+        """Statements, each with its values."""
+        if statement := self.statements.get(len(rows)):
+            return [(statement, [*chain.from_iterable(rows)])]
+        found, start = [], 0
         for count, statement in self.statements.items():
             while len(rows) - start >= count:
-                yield connection.execute(statement, list(chain.from_iterable(rows[start : start + count])))
+                found.append((statement, [*chain.from_iterable(rows[start : start + count])]))
                 start += count
+        return found

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from dataclasses import replace
 
 import pytest
 
 from sip.snapshots import CallSnapshot
 from sip.trace import TraceEntry, TraceRecord, TraceSource, record_of
-from sip.trace_codec import UnreadableTrace, pack, unpack
+from sip.trace_codec import FORMAT, UnreadableTrace, pack, unpack
+from sip.trace_words import WORDS
 from store import calls, traces
 from store.backlog import apply
 from store.calls import EndCall
 from store.sql import Connection
 from store.traces import PutTrace
 from tests.support.stored import MEDIA, NOON_AT, ended_call
-from tests.support.traces import MEDIA_KEY, PASSWORD_PROOF, SOURCE, decided
+from tests.support.traces import CALLER, MEDIA_KEY, PASSWORD_PROOF, SOURCE, decided, received
 
 CALL = ended_call("call-1", NOON_AT)
 
@@ -47,6 +49,19 @@ def test_other_bytes_are_no_record() -> None:
     for data in (b"", b"nonsense", pack(SOURCE)[:-8]):
         with pytest.raises(UnreadableTrace):
             unpack(data)
+
+
+def test_the_words_that_records_are_compressed_with_belong_to_the_format() -> None:
+    """Who changes them has to raise `FORMAT`: all that was kept before becomes unreadable."""
+    assert (FORMAT, zlib.crc32(WORDS)) == (2, 0x35DFDCC6)
+
+
+def test_what_every_call_says_is_hardly_kept() -> None:
+    """A message of common lines takes no more than a few bytes for each of them."""
+    lines = b"SIP/2.0 200 OK\r\nContent-Type: application/sdp\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS\r\n\r\n"
+    with_message = TraceSource((received(0.0, CALLER, lines),))
+    without = TraceSource((received(0.0, CALLER, b""),))
+    assert len(pack(with_message)) - len(pack(without)) < len(lines) / 4
 
 
 def test_all_about_a_call_is_found_by_its_call_id(connection: Connection) -> None:
