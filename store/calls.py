@@ -84,7 +84,8 @@ _CALL_VALUES = (*CALL_COLUMNS, "mos")
 _MEDIA_VALUES = ("call", "place", *MEDIA_COLUMNS)
 
 _PUT_LIVE = ForRows(lambda rows: upsert("live_call", (*_LIVE_COLUMNS, "server"), _TEXTS, _LIVE_KEY, rows))
-_END_LIVE = f"DELETE FROM live_call WHERE call_id = {TEXT} AND invited_at = ?"  # noqa: S608
+_IS_CALL = f"(call_id = {TEXT} AND invited_at = ?)"
+END_LIVE = ForRows(lambda rows: f"DELETE FROM live_call WHERE {' OR '.join([_IS_CALL] * rows)}")  # noqa: S608
 _LIVE = f"SELECT {', '.join(_LIVE_COLUMNS)} FROM live_call WHERE server = {TEXT} ORDER BY call_id, invited_at"  # noqa: S608
 _ADD_CALL = ForRows(lambda rows: f"{insert('call', _CALL_VALUES, _TEXTS, rows)} RETURNING call_id, invited_at, id")
 _ADD_PARTY = ForRows(lambda rows: insert("party", _PARTY_COLUMNS, _TEXTS, rows))
@@ -136,11 +137,10 @@ class EndCall(_OfCall):
 
     @staticmethod
     def apply_all(connection: Connection, works: Sequence[EndCall]) -> None:
-        for work in works:
-            name = work.call.call_id, work.call.invited_at
-            is_new = not connection.execute(_END_LIVE, name).rowcount
-            if is_new and work.server:
-                # Its server was silent for so long that another one has written that it was cut off.
+        names = [(work.call.call_id, work.call.invited_at) for work in works]
+        if END_LIVE.run(connection, names) < len(names):
+            # The server of one may have been silent for so long that another one has written that it was cut off.
+            for name in [name for name, work in zip(names, works, strict=True) if work.server]:
                 _forget(connection, connection.execute(TAKEN_FOR_DEAD, name).fetchall())
         _add_ended(connection, works)
 
@@ -186,7 +186,7 @@ def close_interrupted(connection: Connection, server: str = "") -> int:
     for row in connection.execute(_LIVE, (server,)).fetchall():
         call = _interrupted(dict(zip(_LIVE_COLUMNS, row, strict=True)), alive_at)
         # Another server may be doing the same: who has taken the row writes the record.
-        if connection.execute(_END_LIVE, (call.call_id, call.invited_at)).rowcount:
+        if END_LIVE.run(connection, [(call.call_id, call.invited_at)]):
             ended.append(EndCall(call, ()))
     _add_ended(connection, ended)
     return len(ended)

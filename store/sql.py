@@ -87,9 +87,12 @@ class ForRows:
         """`write` gives the statement for so many rows."""
         self.statements = {count: write(count) for count in self._PORTIONS}
 
-    def run(self, connection: Connection, rows: Sequence[Sequence[object]]) -> None:
+    def run(self, connection: Connection, rows: Sequence[Sequence[object]]) -> int:
+        """How many rows were changed."""
+        changed = 0
         for statement, bound in self._bound(rows):
-            connection.execute(statement, bound)
+            changed += connection.execute(statement, bound).rowcount
+        return changed
 
     def fetch(self, connection: Connection, rows: Sequence[Sequence[object]]) -> list[Any]:
         """What the statements return."""

@@ -145,9 +145,25 @@ class TestTakenForDead:
         apply(connection, EndCall(ended_call("call-1", NOON_AT + 9, invited_at=NOON_AT + 5), (), "two"))
         assert len(records(connection)) == 3
 
+    def test_one_of_several_that_end_together(self, connection: Connection) -> None:
+        dead, living = LIVE_CALL, LIVE_CALL._replace(call_id="call-2")
+        apply(connection, PutCall(dead, "two"))
+        assert calls.close_interrupted(connection, "two") == 1
+        apply(connection, PutCall(living, "two"))
+        ended = [ended_call(call.call_id, NOON_AT + 70, invited_at=NOON_AT) for call in (living, dead)]
+        apply(connection, *(EndCall(call, (), "two") for call in ended))
+        assert {record.call for record in records(connection)} == set(ended)
+        assert (count(connection, "call"), count(connection, "live_call")) == (2, 0)
+
     def test_it_is_found_by_its_call_id(self, sqlite: sqlite3.Connection) -> None:
         steps = sqlite.execute(f"EXPLAIN QUERY PLAN {calls.TAKEN_FOR_DEAD}", ("call-1", NOON_AT))
         assert [row[3] for row in steps] == ["SEARCH call USING INDEX call_of_id (call_id=? AND invited_at=?)"]
+
+
+def test_calls_that_end_are_not_sought_among_all_that_live(sqlite: sqlite3.Connection) -> None:
+    steps = sqlite.execute(f"EXPLAIN QUERY PLAN {calls.END_LIVE.statements[2]}", ("call-1", NOON_AT, "call-2", NOON_AT))
+    searches = [row[3] for row in steps if row[3].startswith(("SEARCH", "SCAN"))]
+    assert searches == ["SEARCH live_call USING PRIMARY KEY (call_id=? AND invited_at=?)"] * 2
 
 
 class TestPruning:
