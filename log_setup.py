@@ -33,7 +33,9 @@ MAX_QUEUED_LINES = 100_000
 
 _CONSOLE = "console"
 _GATHERING_S = 0.2
-"""How long the writer lets lines gather when it has been idle."""
+"""How long the writer lets lines gather when it has been idle, unless there are `_MANY` before."""
+
+_MANY = 200
 
 _MAX_TOGETHER = 500
 """Lines written in one go while more and more are waiting."""
@@ -65,6 +67,8 @@ class _Entrance(QueueHandler):
     def __init__(self, queue: SimpleQueue[Any]) -> None:
         super().__init__(queue)
         self.lines = queue
+        self.hurry = threading.Event()
+        """The writer is to gather no longer."""
         self.dropped = 0
 
     def handle(self, record: logging.LogRecord) -> bool:
@@ -80,8 +84,11 @@ class _Entrance(QueueHandler):
 
     def enqueue(self, record: logging.LogRecord) -> None:
         # Audit lines are few: the API limits its clients.
-        if self.lines.qsize() < MAX_QUEUED_LINES or record.name == AUDIT_LOGGER:
+        waiting = self.lines.qsize()
+        if waiting < MAX_QUEUED_LINES or record.name == AUDIT_LOGGER:
             self.lines.put(record)
+            if waiting == _MANY:
+                self.hurry.set()
         else:
             self.dropped += 1
 
@@ -96,14 +103,14 @@ class _Writer(QueueListener):
         self._fallback = ConsoleHandler(logging.NOTSET)
         self.outlets: tuple[Outlet, ...] = ()
         self._gathered: list[logging.LogRecord] = []
-        self._stopping = threading.Event()
+        self._stopping = False
         self._dropped = 0
         self._errors = 0
         self._faults = FaultLog(logging.getLogger(__name__), "log-writer")
         self._problems: Callable[[], tuple[str, ...]] = tuple
 
     def start(self) -> None:
-        self._stopping.clear()
+        self._stopping = False
         # It also goes on after a fault when it is told to stop: what is in the queue before the last word is written.
         thread = LastingThread("log-writer", self._monitor, lambda: False)  # type: ignore[attr-defined]
         self._thread = thread
@@ -111,7 +118,8 @@ class _Writer(QueueListener):
         thread.start()
 
     def stop(self) -> None:
-        self._stopping.set()
+        self._stopping = True
+        self._entrance.hurry.set()
         super().stop()
         self._write_gathered()
 
@@ -123,7 +131,9 @@ class _Writer(QueueListener):
         if block and self._lines.empty():
             self._write_gathered()
             first = self._lines.get()
-            self._stopping.wait(_GATHERING_S)
+            if not self._stopping:
+                self._entrance.hurry.wait(_GATHERING_S)
+                self._entrance.hurry.clear()
             return first
         return self._lines.get(block)
 

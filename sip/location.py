@@ -41,7 +41,8 @@ class Binding:
 
     `contact` and `parameters` (the rest of the Contact, without expires) are kept to the letter.  `instance` names the
     device for as long as it exists, whatever its contact: `+sip.instance` with `reg-id`, "" when it gave none.
-    `given` is the Contact as its last REGISTER had it, and `asked_s` what that asked for by its own `expires`.
+    `given` is the Contact as its last REGISTER had it, "" for the URI in angle brackets alone, and `asked_s` what it
+    asked for by its own `expires`.
     `connection_lost_at` is when the connection it was reached by was lost, None while it has one or needs none;
     `silent_since_at`, since when it does not answer pings.  `via_host` is where its last REGISTER said to come from.
     `password_mark` (`Credentials.mark`) tells which password its last REGISTER has shown, "" none.  `server` names the
@@ -85,6 +86,10 @@ class Binding:
     def __lt__(self, other: Binding) -> bool:
         """In the order in which they are looked at."""
         return self.looked_at < other.looked_at
+
+    def is_given_as(self, value: str) -> bool:
+        """That Contact value is what its last REGISTER had."""
+        return value == (self.given or f"<{self.contact.text}>")
 
     @property
     def authenticated(self) -> bool:

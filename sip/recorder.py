@@ -88,6 +88,7 @@ def restored(stored: StoredBinding, flow: Flow, wall_offset: float) -> Binding:
         call_id=stored.call_id,
         cseq=stored.cseq,
         expires=expires,
+        given=f"<{stored.contact}>{stored.parameters}" if stored.parameters else "",
         q=stored.q,
         user_agent=stored.user_agent,
         behind_nat=stored.behind_nat,

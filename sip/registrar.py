@@ -218,8 +218,8 @@ class Registrar:
         binding = known or Binding(number, contact.uri, flow, registered_at=now_at)
         if binding.flow is not flow and binding.flow != flow:
             log.info("%s moved from %s to %s", number, binding.flow, flow)
-        if binding.given != value:
-            binding.given = value
+        if not binding.is_given_as(value):
+            binding.given = "" if value == f"<{contact.uri.text}>" else value
             binding.contact, binding.parameters, binding.instance, binding.q, binding.asked_s = contact
         via_host = request.via.host
         binding.behind_nat = is_other_address(via_host, flow) or is_other_address(contact.uri.host, flow)
@@ -279,7 +279,7 @@ def _find(value: str, bindings: list[Binding]) -> tuple[_Contact, Binding | None
     """What a Contact says, and the binding that it means.  A phone sends the same one each time, which is read once.
     Raises `ParseError`, or `Refusal` for what no phone can be reached at."""
     for binding in bindings:
-        if binding.given == value:
+        if binding.is_given_as(value):
             known = _Contact(binding.contact, binding.parameters, binding.instance, binding.q, binding.asked_s)
             return known, binding
     contact = _read_contact(value)

@@ -43,8 +43,8 @@ _WRITE_WAIT_MS = 50
 """How long the writer waits for somebody else's lock at a time."""
 _READ_WAIT_MS = 1_000
 _MAX_WAL_BYTES = 16 * 1024 * 1024
-_CACHE_KIB = 500
-"""Of pages, for each connection: a quarter of what SQLite would take, and hardly slower: the system has them too."""
+_CACHE_KIB = 250
+"""Of pages, for each connection: an eighth of what SQLite would take, and hardly slower: the system has them too."""
 
 Connect = Callable[[str], sqlite3.Connection]
 

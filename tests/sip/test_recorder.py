@@ -264,6 +264,21 @@ def test_the_first_refresh_after_a_restart_is_written_only_if_it_must(office: Co
     assert later.recorder.tickets == 0
 
 
+def test_a_restored_phone_that_registers_with_another_contact_value_is_kept_by_that(office: CoreHarness) -> None:
+    """The URI is the same, so it is the same binding; what stands around it is what the last REGISTER said."""
+    phone = FakePhone(office, "105", "192.0.2.50", 5066, contact_parameters=';+sip.instance="<urn:uuid:7>";q=0.7')
+    phone.registered()
+    again = restarted(office)
+    phone.office = again
+
+    phone.register(f"<{phone.contact_uri}>")
+
+    phone.expect("200 REGISTER")
+    kept = only_binding(again)
+    assert (kept.contact, kept.parameters, kept.instance, kept.q) == (phone.contact_uri, "", "", 1.0)
+    assert [contact.uri for contact in again.core.registrations(again.now)[0].contacts] == [phone.contact_uri]
+
+
 def test_a_restored_binding_expires_in_time(office: CoreHarness, alice: FakePhone) -> None:
     later = restarted(office, 10.0)
     later.advance(3590 + REFRESH_SLACK_S - 0.1)
