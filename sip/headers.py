@@ -604,9 +604,9 @@ def first_value(text: str) -> str:
 
 def checked_text(text: str) -> str:
     """A start line itself; raises `LocalProtocolError` when it would break out of its line."""
-    if "\0" in text:
-        raise LocalProtocolError("NUL in a start line of our own")
-    return _checked_value(text)
+    if "\0" in text or "\r" in text or "\n" in text:
+        raise LocalProtocolError("CR, LF or NUL in a start line of our own")
+    return text
 
 
 def _checked_value(text: str) -> str:

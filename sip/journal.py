@@ -50,6 +50,7 @@ class Entry(NamedTuple):
     details: Details = NO_DETAILS
 
 
+_RECEIVED, _SENT = EntryKind.RECEIVED, EntryKind.SENT
 _new_tuple = tuple.__new__
 """Makes an entry without the detour by the `__new__` of its named tuple: each message of a call is one."""
 
@@ -78,10 +79,10 @@ class Journal:
         self.dropped = 0
 
     def received(self, at: float, flow: Flow, data: bytes) -> None:
-        self._append(_new_tuple(Entry, (at, EntryKind.RECEIVED, flow, len(data), data, "", "", NO_DETAILS)))
+        self._append(_new_tuple(Entry, (at, _RECEIVED, flow, len(data), data, "", "", NO_DETAILS)))
 
     def sent(self, at: float, flow: Flow, data: bytes) -> None:
-        self._append(_new_tuple(Entry, (at, EntryKind.SENT, flow, len(data), data, "", "", NO_DETAILS)))
+        self._append(_new_tuple(Entry, (at, _SENT, flow, len(data), data, "", "", NO_DETAILS)))
 
     def decided(self, at: float, text: str, fact: str = "", details: Details = NO_DETAILS) -> None:
         """A decision of the server, as a sentence."""

@@ -163,7 +163,7 @@ class Message:
     @property
     def size(self) -> int:
         """About as many bytes as on the wire."""
-        return sum(map(len, self.headers.lines)) + len(self.body)
+        return sum([len(field.line) for field in self.headers.fields]) + len(self.body)
 
     # -------------------------------------------------------------------------------------------- changing
 
@@ -190,7 +190,7 @@ class Message:
     def to_bytes(self) -> bytes:
         """Wire form.  A missing Content-Length is added: TCP needs it (18.3) and UDP does not mind."""
         headers = self.headers
-        lines = [checked_text(self.start_line), *headers.lines]
+        lines = [checked_text(self.start_line), *[field.line for field in headers.fields]]
         if "content-length" not in headers.first:
             lines.append(f"Content-Length: {len(self.body)}")
         lines.append("\r\n")

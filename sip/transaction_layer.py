@@ -282,7 +282,8 @@ class TransactionLayer:
 
     def receive_response(self, response: Response, flow: Flow, now: float) -> None:
         """A validated response (17.1.3)."""
-        transaction = self.find_client(response.via.branch, response.cseq.method)
+        branch = response.via.parameters.get("branch") or ""
+        transaction = self._clients.get((branch, response.cseq.method))
         if transaction is None:
             self.user.on_stray_response(response, flow, now)
         else:

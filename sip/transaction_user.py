@@ -346,18 +346,18 @@ class TransactionUser:
     def _note_received(self, message: Message, data: bytes, flow: Flow) -> None:
         call = self._exchange.calls.by_call_id(message.call_id)
         if call is not None and self._exchange.takes_part(call, flow):
-            call.journal.received(self._wall(self._now), flow, data)
+            call.journal.received(self._now + self.wall_offset, flow, data)
 
     def _send_message(self, flow: Flow, message: Message, call: Call | None) -> None:
         data = message.to_bytes()
         if call is not None:
-            call.journal.sent(self._wall(self._now), flow, data)
+            call.journal.sent(self._now + self.wall_offset, flow, data)
         self._effects.append(Send(flow, data, None))
 
     def _transmit(self, flow: Flow, data: bytes, transaction: ServerTransaction | ClientTransaction | None) -> None:
         call = self._call_of(transaction)
         if call is not None:
-            call.journal.sent(self._wall(self._now), flow, data)
+            call.journal.sent(self._now + self.wall_offset, flow, data)
         self._effects.append(Send(flow, data, transaction, transaction.ticket if transaction is not None else 0))
 
     def _call_of(self, transaction: ServerTransaction | ClientTransaction | None) -> Call | None:

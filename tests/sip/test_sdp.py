@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from sip import sdp
 from sip.errors import ParseError
 from sip.sdp import MAX_MEDIA, MAX_SDP_SIZE, SessionDescription
 from sip.sdp_values import AddressKind, Direction, SdpError, classify_address, connection_value
@@ -202,6 +203,48 @@ def test_refused(body: bytes, status: int) -> None:
 )
 def test_tolerated(body: bytes) -> None:
     assert SessionDescription.parse(body).to_bytes() == body
+
+
+def test_a_form_that_is_known_gives_each_description_its_own_values() -> None:
+    """What lies between the values is read once, of whoever sends it."""
+    first = SessionDescription.parse(PJSUA)
+    other = PJSUA.replace(b"3905071234", b"7").replace(b"4002", b"4100").replace(b"4003", b"4199")
+    second = SessionDescription.parse(other.replace(b"c=IN IP4 192.168.1.20", b"c=IN IP4 0.0.0.0"))
+    (before,), (media,) = first.media, second.media
+    assert media.rtpmap is before.rtpmap
+    assert (before.port, before.rtcp_port, media.port, media.rtcp_port) == (4002, 4003, 4100, 4199)
+    assert before.connection is not None
+    assert media.connection is not None
+    assert (before.connection.kind, media.connection.kind) == (AddressKind.UNICAST, AddressKind.UNSPECIFIED)
+    second.set_port(media, 0)
+    assert first.to_bytes() == PJSUA
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        (b"m=audio 65536 RTP", "media port 65536 is outside 0 to 65535"),
+        (b"m=audio 040020 RTP", "malformed m= line"),
+        (b"m=audio 4002 RTP/AVP 96 0 8 101\r\nc=IN\r\na=x:", "malformed c= line"),
+    ],
+)
+def test_values_are_judged_also_where_the_form_is_known(value: bytes, fault: str) -> None:
+    body = PJSUA.replace(b"m=audio 4002 RTP", value)
+    for _ in range(2):
+        with pytest.raises(SdpError, match=fault):
+            SessionDescription.parse(body)
+
+
+def test_forms_with_keys_or_candidates_and_long_ones_are_not_kept() -> None:
+    """They never come again; and strangers fill no memory."""
+    sdp._KEPT.clear()
+    SessionDescription.parse(TWO_STREAMS)
+    SessionDescription.parse(PJSUA + b"a=candidate:1 1 UDP 1 10.0.1.1 8998 typ host\r\n")
+    SessionDescription.parse(PJSUA + b"a=x:" + b"x" * sdp._MAX_KEPT_SIZE)
+    assert sdp._KEPT == {}
+    for number in range(2 * sdp._MAX_KEPT):
+        SessionDescription.parse(PJSUA + b"a=x:%d\r\n" % number)
+        assert len(sdp._KEPT) <= sdp._MAX_KEPT
 
 
 def test_port_is_replaced_in_place() -> None:
