@@ -327,14 +327,8 @@ class Field:
     @classmethod
     def own(cls, name: str, value: str) -> Field:
         """A line of ours, `name` in its wire spelling.  Raises `LocalProtocolError` when it would break out of it."""
-        if "\r" in value or "\n" in value:
-            raise LocalProtocolError("CR or LF in a message of our own")
-        known = _CANONICAL.get(name)
-        if known is None:
-            if not TOKEN.fullmatch(name):
-                raise LocalProtocolError("malformed header name")
-            known = canonical_name(name)
-        return cls(f"{name}: {value}", known, value.strip(LWS))
+        line = own_line(name, value)
+        return cls(line, canonical_name(name), value.strip(LWS))
 
     @classmethod
     def known(cls, name: str, value: str, parsed: object) -> Field:
@@ -344,10 +338,9 @@ class Field:
         _keep(line, field)
         return field
 
-    def with_parameter(self, parameter: str) -> Field:
-        """The same with `;parameter` at its end; what stands there already stays to the letter."""
-        end = f";{_checked_value(parameter)}"
-        return Field(self.line.rstrip(_PARAMETER_ENDS) + end, self.name, self.value.rstrip(_PARAMETER_ENDS) + end)
+    def line_with(self, parameter: str) -> str:
+        """The line with `;parameter` at its end; what stands there already stays to the letter."""
+        return f"{self.line.rstrip(_PARAMETER_ENDS)};{_checked_value(parameter)}"
 
 
 _PARAMETER_ENDS = ";" + LWS
@@ -607,6 +600,15 @@ def checked_text(text: str) -> str:
     if "\0" in text or "\r" in text or "\n" in text:
         raise LocalProtocolError("CR, LF or NUL in a start line of our own")
     return text
+
+
+def own_line(name: str, value: str) -> str:
+    """A header line of ours; raises `LocalProtocolError` when it would break out of it."""
+    if "\r" in value or "\n" in value:
+        raise LocalProtocolError("CR or LF in a message of our own")
+    if name not in _CANONICAL and not TOKEN.fullmatch(name):
+        raise LocalProtocolError("malformed header name")
+    return f"{name}: {value}"
 
 
 def _checked_value(text: str) -> str:

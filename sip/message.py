@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NoReturn, Self
+from typing import NoReturn
 
 from sip.constants import MAX_FORWARDS, MAX_HEADER_LINES, MAX_MESSAGE_SIZE, METHODS, REASON_PHRASES
 from sip.errors import HeaderError, LocalProtocolError, MessageTooLarge, ParseError
@@ -25,6 +25,7 @@ from sip.headers import (
     checked_text,
     delta_seconds,
     first_value,
+    own_line,
     parse_decimal,
     split_commas,
 )
@@ -182,7 +183,7 @@ class Message:
             self.headers.set("Content-Type", content_type)
         self.headers.set("Content-Length", str(len(body)))
 
-    def copy(self) -> Self:
+    def copy(self) -> Message:
         raise NotImplementedError
 
     # -------------------------------------------------------------------------------------------- writing
@@ -247,8 +248,8 @@ class Request(Message):
         """20.34, topmost first."""
         return [route for field in self.headers.all("route") for route in _addresses("Route", field)]
 
-    def copy(self) -> Self:
-        return type(self)(self.method, self.uri_text, self.headers.copy(), self.body, self._uri)
+    def copy(self) -> Request:
+        return Request(self.method, self.uri_text, self.headers.copy(), self.body, self._uri)
 
 
 class Response(Message):
@@ -269,8 +270,8 @@ class Response(Message):
     def start_line(self) -> str:
         return f"SIP/2.0 {self.status} {self.reason}"
 
-    def copy(self) -> Self:
-        return type(self)(self.status, self.reason, self.headers.copy(), self.body)
+    def copy(self) -> Response:
+        return Response(self.status, self.reason, self.headers.copy(), self.body)
 
 
 # ------------------------------------------------------------------------------------------------ parsing
@@ -401,7 +402,36 @@ def content_length(message: Request | Response) -> int | None:
 # ------------------------------------------------------------------------------------------------ derived messages
 
 _COPIED = ("via", "from", "to", "call-id", "cseq")
-_NO_BODY = Field.own("Content-Length", "0")
+
+
+class Answer(Response):
+    """A response of our own, as the lines it goes out with.  Its headers are read when somebody asks for them; most are
+    sent and forgotten."""
+
+    __slots__ = ("_headers", "_lines")
+
+    def __init__(self, status: int, reason: str, lines: list[str], body: bytes) -> None:
+        self.status = status
+        self.reason = reason
+        self.body = body
+        self._lines = lines
+        self._headers: Headers | None = None
+
+    @property
+    def headers(self) -> Headers:
+        if self._headers is None:
+            self._headers = Headers.parse(self._lines)
+        return self._headers
+
+    @headers.setter
+    def headers(self, headers: Headers) -> None:
+        self._headers = headers
+
+    def to_bytes(self) -> bytes:
+        if self._headers is not None:
+            return super().to_bytes()
+        text = "\r\n".join([checked_text(self.start_line), *self._lines, "\r\n"])
+        return text.encode("utf-8", "surrogateescape") + self.body
 
 
 def make_response(
@@ -416,21 +446,19 @@ def make_response(
     """A response by 8.2.6: Via, From, To, Call-ID and CSeq as received (absent ones stay absent), `to_tag` added
     when the request had none, then `headers`."""
     source = request.headers
-    first = {name: source.first[name] for name in _COPIED if name in source.first}
+    first = source.first
+    lines = [first[name].line for name in _COPIED if name in first]
     if to_tag is not None and "to" in first and _lacks_tag(request):
-        first["to"] = first["to"].with_parameter(f"tag={to_tag}")
-    fields = list(first.values())
+        lines[lines.index(first["to"].line)] = first["to"].line_with(f"tag={to_tag}")
     # Of a header that may stand only once the first is copied: the answer to a bad request is no bad response.
-    if len(source.first) < len(source.fields):
-        fields[:1] = source.all("via") or fields[:1]
-    added = [Field.own(name, value) for name, value in headers]
-    added.append(Field.own("Content-Length", str(len(body))) if body else _NO_BODY)
-    if status == 100 and "timestamp" in source.first:
-        added.insert(0, source.first["timestamp"])
-    for field in added:
-        fields.append(field)
-        first.setdefault(field.name, field)
-    return Response(status, reason or REASON_PHRASES.get(status, "Unknown"), Headers(fields, first), body)
+    if len(first) < len(source.fields):
+        lines[:1] = [field.line for field in source.all("via")] or lines[:1]
+    if status == 100 and "timestamp" in first:
+        lines.append(first["timestamp"].line)
+    for name, value in headers:
+        lines.append(own_line(name, value))
+    lines.append(f"Content-Length: {len(body)}")
+    return Answer(status, reason or REASON_PHRASES.get(status, "Unknown"), lines, body)
 
 
 def _lacks_tag(request: Request) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from config import Config
@@ -103,22 +103,24 @@ class Registrar:
         self._date = ""
         self._date_second = 0
 
-    def process(self, register: Register, to_tag: str) -> Response:
-        """The response to a validated and admitted REGISTER; bindings are changed on the way."""
+    def process(self, register: Register, to_tag: str, banner: Sequence[tuple[str, str]]) -> Response:
+        """The response to a validated and admitted REGISTER; bindings are changed on the way.  `banner`: headers that
+        say who answers."""
         request, now = register.request, register.now
         try:
             self._register(register)
         except Refusal as refusal:
             self.denial = refusal.denial
-            return make_response(request, refusal.status, refusal.reason, to_tag=to_tag, headers=refusal.headers)
+            headers = [*refusal.headers, *banner]
+            return make_response(request, refusal.status, refusal.reason, to_tag=to_tag, headers=headers)
         except ParseError as error:
             self.denial = Denial.MALFORMED
-            return make_response(request, error.status, error.reason, to_tag=to_tag)
+            return make_response(request, error.status, error.reason, to_tag=to_tag, headers=banner)
         headers = [
             ("Contact", f"<{each.contact.text}>{each.parameters};expires={max(1, int(each.expires - now + 0.5))}")
             for each in self._location.bindings(register.number)
         ]
-        headers.append(("Date", self._http_date(register.now_at)))
+        headers += (("Date", self._http_date(register.now_at)), *banner)
         return make_response(request, 200, to_tag=to_tag, headers=headers)
 
     def _register(self, register: Register) -> None:

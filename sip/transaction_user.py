@@ -224,9 +224,7 @@ class TransactionUser:
             request, flow, now, now + self.wall_offset, number, request.call_id, request.cseq.number, mark
         )
         self._promised = 0
-        response = self._registrar.process(register, self._exchange.identity.new_tag())
-        for name, value in self._banner:
-            response.headers.append(name, value)
+        response = self._registrar.process(register, self._exchange.identity.new_tag(), self._banner)
         if response.status >= 400 and response.status not in _NEGOTIATED:
             words = f"the phone's registration can't be used: {response.reason}"
             self.admission.note_failure(request, flow, number, response.status, words, self._registrar.denial, now)
