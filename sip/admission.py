@@ -149,7 +149,7 @@ class Admission:
 
     def note_neighbours(self, flows: Mapping[str, Flow]) -> None:
         """What comes from these servers comes from many phones: the guards know that."""
-        for name in self._neighbours - flows.keys():
+        for name in self._neighbours.difference(flows):
             self.live.drop(name)
             self._proven.drop(name)
         for name, flow in flows.items():

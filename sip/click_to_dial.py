@@ -14,7 +14,7 @@ of a phone; once both have answered they are joined (`sip.joined`).
 from __future__ import annotations
 
 from functools import partial
-from typing import Final, cast
+from typing import Final
 
 from sip.black_hole import black_hole_answer
 from sip.call import Call, Dialog, Leg, Party
@@ -126,7 +126,7 @@ class Dialler:
         request = self._control.request_to(called, "INVITE", caller.address, call.call_id, cseq, headers)
         upstream = Upstream(self, call, caller.flow)
         # The upstream is no transaction that could end; the branches go when theirs have.
-        context = ResponseContext(_as_transaction(upstream), request, caller.flow, call, ended=True)
+        context = ResponseContext(upstream, request, caller.flow, call, ended=True)
         goals = targets(dialled, x.location.bindings(call.to_number), x.neighbours)
         if not goals:
             text = f"{call.to_number} is no longer registered"
@@ -254,11 +254,6 @@ class Dialler:
         if call.legs.pop(call.joined.tag, None) is not None:
             cseq = call.joined.next_cseq(CALLER)
             self._control.send_bye_to(call, call.caller, call.joined.callee, cseq, text, now)
-
-
-def _as_transaction(upstream: Upstream) -> ServerTransaction:
-    """It answers to the only thing that is asked of one here."""
-    return cast(ServerTransaction, upstream)
 
 
 def _quiet_answer(offer: bytes) -> bytes:

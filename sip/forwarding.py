@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from sip.call import Call, Leg
 from sip.flow import Flow
@@ -14,7 +15,15 @@ from sip.media import MediaAnchor
 from sip.message import Request, Response
 from sip.timers import Timer
 from sip.transaction_client import ClientTransaction
-from sip.transaction_server import ServerTransaction
+
+
+class Answerable(Protocol):
+    """What answers go to: a server transaction, or what stands in its place."""
+
+    flow: Flow
+    ticket: int
+
+    def respond(self, response: Response, now: float) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -25,7 +34,7 @@ class ResponseContext:
     all the same, as long as no other final response went first.
     """
 
-    server: ServerTransaction
+    server: Answerable
     request: Request
     sender_flow: Flow
     call: Call | None = None

@@ -20,7 +20,7 @@ from sip.events import DigitWay
 from sip.exchange import Exchange
 from sip.facts import Fact
 from sip.flow import Flow
-from sip.forwarding import ResponseContext
+from sip.forwarding import Answerable, ResponseContext
 from sip.journal import Details
 from sip.key_info import KEY_TYPES, pressed_key
 from sip.local_dialog import LocalDialog, OpenAnswer
@@ -377,7 +377,7 @@ class LocalAgent:
 
     def _reply(
         self,
-        transaction: ServerTransaction,
+        transaction: Answerable,
         request: Request,
         status: int,
         now: float,
