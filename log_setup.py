@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from config import AUDIT_LOG_NAME, ERROR_LOG_NAME, Config, wrong_value
@@ -125,17 +125,26 @@ class _Writer(QueueListener):
 
     def dequeue(self, block: bool) -> Any:
         """The next line. After a pause more lines are let gather: a thread that wakes up for each one takes the
-        interpreter from signalling and media each time, and so does each write."""
+        interpreter from signalling and media each time, and so does each write. Where several have gathered, more are
+        expected, and nobody need wake us for the next."""
         if len(self._gathered) >= _MAX_TOGETHER:
             self._write_gathered()
         if block and self._lines.empty():
+            more_expected = len(self._gathered) > 1
             self._write_gathered()
+            if more_expected:
+                self._let_gather()
+                with contextlib.suppress(Empty):
+                    return self._lines.get_nowait()
             first = self._lines.get()
-            if not self._stopping:
-                self._entrance.hurry.wait(_GATHERING_S)
-                self._entrance.hurry.clear()
+            self._let_gather()
             return first
         return self._lines.get(block)
+
+    def _let_gather(self) -> None:
+        if not self._stopping:
+            self._entrance.hurry.wait(_GATHERING_S)
+            self._entrance.hurry.clear()
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """A masked copy; the original may still be in the hands of another handler."""
