@@ -30,7 +30,6 @@ MAX_DEPARTURES_PER_NUMBER = 8
 MAX_DEPARTED_NUMBERS = 10_000
 """Numbers whose last departures are remembered; one more forgets those of the number that was left longest ago."""
 
-_NOT_WAITING: Final = -1.0
 _COMPACTION_FLOOR: Final = 64
 """So many bindings that are gone may lie among those that wait for their expiry before it is worth looking."""
 
@@ -80,8 +79,8 @@ class Binding:
     kept_password_mark: str = ""
     counted_host: str = ""
     counted_proven: bool = False
-    looked_at: float = _NOT_WAITING
-    """When `LocationService` looks whether it has expired, no later than `expires`."""
+    looked_at: float = 0.0
+    """When `LocationService` looks whether it has expired, no later than `expires`; a key of its heap."""
 
     def __lt__(self, other: Binding) -> bool:
         """In the order in which they are looked at."""
@@ -305,15 +304,14 @@ class LocationService:
         known = self._known(binding.number)
         known.bindings = (*known.bindings, binding)
         self._await_expiry(binding)
+        self._set_timer()
 
     def _take_out(self, binding: Binding) -> None:
         known = self._numbers[binding.number]
         known.bindings = tuple(other for other in known.bindings if other is not binding)
-        if binding.looked_at != _NOT_WAITING:
-            # It goes up the heap from now on, and out when it is on top.
-            binding.looked_at = _NOT_WAITING
-            self._gone += 1
-            self._compact()
+        # It stays in the heap until its time comes: what lies there must not change its place.
+        self._gone += 1
+        self._compact()
 
     def restore_record(self, record: NumberRecord) -> None:
         """Go on counting the REGISTER requests of earlier runs."""
@@ -349,7 +347,7 @@ class LocationService:
 
     def remove(self, binding: Binding, why: Departure, now: float, by: str = "") -> None:
         """`by` is the address of the phone that has asked for it, if one has."""
-        if binding not in self._of(binding.number).bindings:
+        if self._is_gone(binding):
             return
         departure = binding.departure(why, self._wall(now), by)
         self.note_departure(departure)
@@ -370,13 +368,12 @@ class LocationService:
     def _await_expiry(self, binding: Binding) -> None:
         binding.looked_at = binding.expires
         heappush(self._waiting, binding)
-        self._set_timer()
 
     def _set_timer(self) -> None:
         """For the first that waits."""
         if not self._waiting:
             return
-        first = max(0.0, self._waiting[0].looked_at)
+        first = self._waiting[0].looked_at
         if self._timer is None or first < self._timer_at:
             if self._timer is not None:
                 self._timer.cancel()
@@ -388,15 +385,19 @@ class LocationService:
         try:
             while waiting and waiting[0].looked_at <= now:
                 binding = heappop(waiting)
-                if binding.looked_at == _NOT_WAITING:
+                if self._is_gone(binding):
                     self._gone -= 1
                 elif binding.expires > now:
                     self._await_expiry(binding)
                 else:
-                    binding.looked_at = _NOT_WAITING
+                    # Out of the heap already; `_take_out` counts it as still there.
+                    self._gone -= 1
                     self._expire(binding, now)
         finally:
             self._set_timer()
+
+    def _is_gone(self, binding: Binding) -> bool:
+        return binding not in self._of(binding.number).bindings
 
     def _compact(self) -> None:
         """Let go of bindings that are gone, if it is half of all that wait."""
@@ -408,7 +409,7 @@ class LocationService:
                 self._timer = None
         elif self._gone > _COMPACTION_FLOOR and 2 * self._gone > len(self._waiting):
             # In place: `_look` may be at work on this very list.
-            self._waiting[:] = [binding for binding in self._waiting if binding.looked_at != _NOT_WAITING]
+            self._waiting[:] = [binding for binding in self._waiting if not self._is_gone(binding)]
             heapify(self._waiting)
             self._gone = 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 
 import pytest
@@ -109,6 +110,43 @@ def test_removing_twice_is_harmless_and_stops_the_timer() -> None:
     bench.location.remove(binding, Departure.ADMINISTRATOR, 1.0)
     assert len(bench.timers) == 0
     assert [what for what, _ in bench.observer.seen] == ["bound", "unbound"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_comes_and_goes_each_binding_ends_at_its_own_time(seed: int) -> None:
+    """Made, refreshed for longer or shorter, removed, in any order; one timer for all of them."""
+    bench, chance = Bench(), random.Random(seed)
+    live: list[Binding] = []
+    for second in range(600):
+        now = float(second)
+        bench.timers.fire_due(now)
+        live = [binding for binding in live if binding.expires > now]
+        assert sorted(bench.location.all(), key=id) == sorted(live, key=id)
+        assert len(bench.timers) == bool(live)
+        for _ in range(chance.randrange(4)):
+            choice = chance.random()
+            if choice < 0.4 or not live:
+                number = str(chance.randrange(100, 111))
+                live.append(bench.add(f"sip:{second}@h", number, expires=now + chance.randrange(1, 90)))
+            elif choice < 0.8:
+                binding = chance.choice(live)
+                binding.expires = now + chance.randrange(1, 90)
+                bench.location.refreshed(binding, now)
+            else:
+                bench.location.remove(live.pop(chance.randrange(len(live))), Departure.ADMINISTRATOR, now)
+    ended = [binding for what, binding in bench.observer.seen if what == "unbound"]
+    assert len(ended) == len(set(map(id, ended)))
+
+
+def test_bindings_that_are_gone_are_let_go_of_before_they_would_have_expired() -> None:
+    bench = Bench()
+    for number in range(1_000):
+        binding = bench.add(f"sip:{number}@h", "100", expires=7200.0)
+        if number % 2:
+            bench.location.remove(binding, Departure.ADMINISTRATOR, 1.0)
+    for binding in list(bench.location.all())[10:]:
+        bench.location.remove(binding, Departure.ADMINISTRATOR, 1.0)
+    assert len(bench.location._waiting) < 100
 
 
 def test_the_device_of_a_contact_is_found_by_user_host_and_port() -> None:
