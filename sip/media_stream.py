@@ -67,13 +67,9 @@ class Announcement(NamedTuple):
 
     def describe(self) -> SideDescription:
         media = self.media
-        return SideDescription(
-            address=f"{bracket(media.connection.address)}:{media.port}" if media.connection is not None else "",
-            codecs=media.codecs,
-            direction=media.direction,
-            secure=media.secure,
-            rejected=media.is_rejected,
-        )
+        connection = media.connection
+        address = f"{bracket(connection.address)}:{media.port}" if connection is not None else ""
+        return SideDescription(address, media.codecs, media.direction, media.secure, media.is_rejected)
 
 
 def announce(media: MediaDescription, sender_host: str, *, offered: bool) -> Announcement:
@@ -124,15 +120,11 @@ def describe_streams(
     sides: Sequence[Sequence[Announcement] | None], relay_ports: Sequence[tuple[int, int] | None]
 ) -> tuple[StreamDescription, ...]:
     """What caller and callee have said of each stream.  Last ones without `relay_ports` may be absent there."""
-    return tuple(
-        StreamDescription(
-            place=place,
-            kind=media.kind,
-            protocol=media.protocol,
-            caller=None if caller is None else caller.describe(),
-            callee=None if callee is None else callee.describe(),
-            relay_ports=relay_ports[place] if place < len(relay_ports) else None,
-        )
-        for place, (caller, callee) in enumerate(zip_longest(*(side or () for side in sides)))
-        for media in ((caller or callee).media,)
-    )
+    found = []
+    for place, (caller, callee) in enumerate(zip_longest(*(side or () for side in sides))):
+        media = (caller or callee).media
+        ports = relay_ports[place] if place < len(relay_ports) else None
+        offered = None if caller is None else caller.describe()
+        answered = None if callee is None else callee.describe()
+        found.append(StreamDescription(place, media.kind, media.protocol, offered, answered, ports))
+    return tuple(found)

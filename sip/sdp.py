@@ -50,6 +50,8 @@ class MediaDescription(NamedTuple):
     formats: tuple[str, ...]
     rtpmap: Mapping[int, tuple[str, int]]
     """Payload type to encoding name and clock rate in Hz, as far as a=rtpmap says."""
+    codecs: tuple[str, ...]
+    """Encoding names in order of preference; a format nobody named stays a number."""
     direction: Direction
     secure: bool
     """Keys are offered: SDES (RFC 4568), DTLS (RFC 5763) or MIKEY (RFC 4567)."""
@@ -62,17 +64,6 @@ class MediaDescription(NamedTuple):
     def is_rejected(self) -> bool:
         """Port 0 (RFC 3264 6, 8.2), unless it is there only for the bundle."""
         return self.port == 0 and not self.bundle_only
-
-    @property
-    def codecs(self) -> tuple[str, ...]:
-        """Encoding names in order of preference; a format nobody named stays a number."""
-        return tuple(self._codec(text) for text in self.formats)
-
-    def _codec(self, text: str) -> str:
-        if not text.isdecimal():
-            return text
-        mapped = self.rtpmap.get(int(text)) if len(text) < 4 else None
-        return mapped[0] if mapped is not None else _STATIC_ENCODINGS.get(text, text)
 
 
 _OF_THE_FORM: Final = 6
@@ -259,7 +250,8 @@ class _Media(_Section):
         self.bundle_only = False
 
     def section(self) -> MediaDescription:
-        kind, count, protocol, formats = self.match.groups()
+        kind, count, protocol, listed = self.match.groups()
+        formats = tuple(listed.decode("latin-1").split())
         return MediaDescription(
             port=0,
             connection=None,
@@ -275,13 +267,20 @@ class _Media(_Section):
             port_count=int(count) if count is not None else 1,
             protocol=protocol.decode("latin-1"),
             is_rtp=b"RTP/" in protocol.upper(),
-            formats=tuple(formats.decode("latin-1").split()),
+            formats=formats,
             rtpmap=self.rtpmap,
+            codecs=tuple([self._codec(text) for text in formats]),
             direction=self.direction,
             secure=self.secure,
             rtcp_mux=self.rtcp_mux,
             bundle_only=self.bundle_only,
         )
+
+    def _codec(self, text: str) -> str:
+        if not text.isdecimal():
+            return text
+        mapped = self.rtpmap.get(int(text)) if len(text) < 4 else None
+        return mapped[0] if mapped is not None else _STATIC_ENCODINGS.get(text, text)
 
 
 class _FormReader:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sip.snapshots import CallSnapshot, CallState, TerminationReason
-from store.sql import TEXT, Connection, ForRows, insert, upsert, values_of
+from store.sql import TEXT, Connection, ForRows, insert, plain, upsert, values_of
 
 if TYPE_CHECKING:
     from sip.media_relay import StreamFigures
@@ -80,14 +80,15 @@ _TEXTS = frozenset(
 
 _LIVE_KEY = ("call_id", "invited_at")
 _PARTY_COLUMNS = ("number", "ended_at", "call")
-_CALL_VALUES = (*CALL_COLUMNS, "mos")
+_CALL_VALUES = tuple(column for column in CALL_COLUMNS if column != "termination_reason")
+_ENDED_VALUES = (*_CALL_VALUES, "termination_reason", "mos")
 _MEDIA_VALUES = ("call", "place", *MEDIA_COLUMNS)
 
 _PUT_LIVE = ForRows(lambda rows: upsert("live_call", (*_LIVE_COLUMNS, "server"), _TEXTS, _LIVE_KEY, rows))
 _IS_CALL = f"(call_id = {TEXT} AND invited_at = ?)"
 END_LIVE = ForRows(lambda rows: f"DELETE FROM live_call WHERE {' OR '.join([_IS_CALL] * rows)}")  # noqa: S608
 _LIVE = f"SELECT {', '.join(_LIVE_COLUMNS)} FROM live_call WHERE server = {TEXT} ORDER BY call_id, invited_at"  # noqa: S608
-_ADD_CALL = ForRows(lambda rows: f"{insert('call', _CALL_VALUES, _TEXTS, rows)} RETURNING call_id, invited_at, id")
+_ADD_CALL = ForRows(lambda rows: f"{insert('call', _ENDED_VALUES, _TEXTS, rows)} RETURNING call_id, invited_at, id")
 _ADD_PARTY = ForRows(lambda rows: insert("party", _PARTY_COLUMNS, _TEXTS, rows))
 _ADD_MEDIA = ForRows(lambda rows: insert("media", _MEDIA_VALUES, _TEXTS, rows))
 _REMOVE_PARTY = f"DELETE FROM party WHERE number = {TEXT} AND ended_at = ? AND call = ?"  # noqa: S608
@@ -147,7 +148,10 @@ class EndCall(_OfCall):
 
 def _add_ended(connection: Connection, works: Sequence[EndCall]) -> None:
     """To the history."""
-    calls = [(*values_of(work.call, CALL_COLUMNS), _mean_mos(work.streams)) for work in works]
+    calls = [
+        (*values_of(work.call, _CALL_VALUES), plain(work.call.termination_reason), _mean_mos(work.streams))
+        for work in works
+    ]
     rows = {(call_id, invited_at): row for call_id, invited_at, row in _ADD_CALL.fetch(connection, calls)}
     parties: list[Sequence[object]] = []
     media: list[Sequence[object]] = []
