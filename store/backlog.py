@@ -28,8 +28,8 @@ ENOUGH = 8
 have waited together, the rest is the longest."""
 MOST_HEAVY = 8
 """Changes with a weight in one transaction, unless many wait: they take so long that others would wait for them."""
-_SHARE = 8
-"""Of many such a part is taken, so that more of them than that can come."""
+_SHARE = 16
+"""Of many such a part is taken, so that more of them than that can come; of few too, when somebody waits for others."""
 LEISURE_S = 0.25
 """How long changes wait that nobody waits for: the beginning of a call that rings for a while, its answer, and its end
 if it was short, share a transaction."""
@@ -222,13 +222,14 @@ class Backlog:
                 timeout_s = 0.0
 
     def take(self, *, whole: bool = False) -> list[Work]:
-        """All that waits, but for what has a weight beyond `MOST_HEAVY`, unless the whole is asked for.  It is to be
-        settled, by `stored` or `failed`, before more is taken."""
+        """All that waits, but only a portion of what has a weight, unless the whole is asked for.  It is to be settled,
+        by `stored` or `failed`, before more is taken."""
         with self._lock:
             taken, self._light = self._light, {}
             self._renewed = {}
             if count := len(self._heavy):
-                for key in list(islice(self._heavy, count if whole else max(MOST_HEAVY, count // _SHARE))):
+                portion = max(-(-count // _SHARE), 1 if self._urgency else MOST_HEAVY)
+                for key in list(islice(self._heavy, count if whole else portion)):
                     taken[key], weight = self._heavy.pop(key)
                     self._weight -= weight
             self._taken = taken

@@ -286,15 +286,31 @@ def test_what_weighs_much_is_taken_in_pieces_behind_what_others_wait_for(monkeyp
     assert backlog.wait_stored(0)
 
 
-def test_of_many_that_weigh_much_a_part_is_taken_so_that_they_do_not_pile_up() -> None:
+@pytest.mark.parametrize("hurries", [False, True])
+def test_of_many_that_weigh_much_a_part_is_taken_so_that_they_do_not_pile_up(hurries: bool) -> None:
     backlog = Backlog()
-    for number in range(200):
+    for number in range(320):
         backlog.put(Note(f"trace {number}", weight=1))
-    taken = []
+    assert taken(backlog, hurries=hurries) == [20, 19, 18]
+
+
+def test_who_waits_waits_for_hardly_anything_that_weighs_much() -> None:
+    backlog = Backlog()
+    for number in range(20):
+        backlog.put(Note(f"trace {number}", weight=1))
+    assert taken(backlog, hurries=True) == [2, 2, 1]
+    assert taken(backlog, hurries=False) == [8, 7, 0]
+
+
+def taken(backlog: Backlog, *, hurries: bool) -> list[int]:
+    """How many are taken in three transactions, each of which somebody may wait for."""
+    counts = []
     for _ in range(3):
-        taken.append(len(backlog.take()))
+        if hurries:
+            backlog.hurry()
+        counts.append(len(backlog.take()))
         backlog.stored()
-    assert taken == [25, 21, 19]
+    return counts
 
 
 def test_the_whole_is_taken_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
