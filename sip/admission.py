@@ -67,7 +67,8 @@ class Admission:
         """Requests not let in since the start."""
         self._attempts = Attempts()
         self._records = TokenBucket(_RECORDED_PER_S)
-        self._neighbours: frozenset[str] = frozenset()
+        self._neighbours: dict[str, str] = {}
+        """Hosts of the other servers, by their names."""
 
     def configure(self, config: Config) -> None:
         """Go by these settings from now on."""
@@ -90,20 +91,18 @@ class Admission:
     def bound(self, binding: Binding) -> None:
         """A binding was made or refreshed."""
         host, proven = binding.flow.remote_host, binding.password_mark != ""
-        if binding.counted_host == host and binding.counted_proven is proven:
-            return
-        binding.counted_host, binding.counted_proven = host, proven
-        self.live.hold(binding, host)
-        if proven:
-            self._proven.hold(binding, host)
-        else:
-            self._proven.drop(binding)
+        if binding.counted_host != host or binding.counted_proven is not proven:
+            self._count(binding, host, proven=proven)
 
     def unbound(self, binding: Binding) -> None:
         """A binding is gone."""
-        binding.counted_host = ""
-        self.live.drop(binding)
-        self._proven.drop(binding)
+        self._count(binding, "", proven=False)
+
+    def _count(self, binding: Binding, host: str, *, proven: bool) -> None:
+        before = binding.counted_host
+        self.live.move(before, host)
+        self._proven.move(before if binding.counted_proven else "", host if proven else "")
+        binding.counted_host, binding.counted_proven = host, proven
 
     def admits(self, request: Request, flow: Flow, now: float) -> bool:
         """Whether it may begin a transaction; else it has been answered."""
@@ -149,13 +148,12 @@ class Admission:
 
     def note_neighbours(self, flows: Mapping[str, Flow]) -> None:
         """What comes from these servers comes from many phones: the guards know that."""
-        for name in self._neighbours.difference(flows):
-            self.live.drop(name)
-            self._proven.drop(name)
-        for name, flow in flows.items():
-            self.live.hold(name, flow.remote_host)
-            self._proven.hold(name, flow.remote_host)
-        self._neighbours = frozenset(flows)
+        hosts = {name: flow.remote_host for name, flow in flows.items()}
+        for name in self._neighbours | hosts:
+            before, after = self._neighbours.get(name, ""), hosts.get(name, "")
+            self.live.move(before, after)
+            self._proven.move(before, after)
+        self._neighbours = hosts
 
     def _refuse(self, request: Request, flow: Flow, status: int, *headers: tuple[str, str]) -> bool:
         return self._answer(request, flow, Refused(status, None, Cause.FORBIDDEN, "", "", Denial.NO_CALL, headers))

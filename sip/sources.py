@@ -6,7 +6,6 @@ Pure.  `source_of` may be called by any thread.  `LiveSources` is changed under 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from functools import lru_cache
 from ipaddress import IPv6Address
 
@@ -42,7 +41,6 @@ class LiveSources:
     """
 
     def __init__(self) -> None:
-        self._source_of: dict[Hashable, str] = {}
         self._counts: dict[str, int] = {}
 
     def __contains__(self, source: str) -> bool:
@@ -52,26 +50,15 @@ class LiveSources:
         """Sources, each counted once."""
         return len(self._counts)
 
-    def hold(self, holder: Hashable, host: str) -> None:
-        """This binding was made or refreshed from that host, perhaps another one than before."""
-        source = source_of(host)
-        before = self._source_of.get(holder)
-        if source == before:
-            return
-        if before is not None:
-            self._release(before)
-        self._source_of[holder] = source
-        self._counts[source] = self._counts.get(source, 0) + 1
-
-    def drop(self, holder: Hashable) -> None:
-        """This binding is gone; harmless when it is not known."""
-        source = self._source_of.pop(holder, None)
-        if source is not None:
-            self._release(source)
-
-    def _release(self, source: str) -> None:
-        left = self._counts[source] - 1
-        if left:
-            self._counts[source] = left
-        else:
-            del self._counts[source]
+    def move(self, before: str, after: str) -> None:
+        """A holder that was counted at host `before` is at host `after` now; "" is nowhere."""
+        counts = self._counts
+        if after:
+            source = source_of(after)
+            counts[source] = counts.get(source, 0) + 1
+        if before:
+            source = source_of(before)
+            if counts[source] > 1:
+                counts[source] -= 1
+            else:
+                del counts[source]

@@ -36,35 +36,28 @@ def test_only_this_machine_is_loopback(source: str, expected: bool) -> None:
 
 def test_a_source_lives_as_long_as_the_last_binding_from_there() -> None:
     live = LiveSources()
-    live.hold("desk phone", "203.0.113.7")
-    live.hold("soft phone", "203.0.113.7")
-    live.drop("desk phone")
+    for _ in ("desk phone", "soft phone"):
+        live.move("", "203.0.113.7")
+    assert len(live) == 1
+    live.move("203.0.113.7", "")
     assert "203.0.113.7" in live
-    live.drop("soft phone")
+    live.move("203.0.113.7", "")
     assert "203.0.113.7" not in live
-    assert len(live) == 0
-
-
-def test_a_refreshed_binding_counts_once() -> None:
-    live = LiveSources()
-    for _ in range(3):
-        live.hold("phone", "203.0.113.7")
-    live.drop("phone")
     assert len(live) == 0
 
 
 def test_a_phone_that_moved_leaves_its_old_source() -> None:
     live = LiveSources()
-    live.hold("phone", "203.0.113.7")
-    live.hold("phone", "2001:db8::7")
+    live.move("", "203.0.113.7")
+    live.move("203.0.113.7", "2001:db8::7")
     assert "203.0.113.7" not in live
     assert "2001:db8::/64" in live
 
 
-def test_dropping_what_is_not_held_is_harmless() -> None:
+def test_a_phone_that_stays_where_it_is_counts_once() -> None:
     live = LiveSources()
-    live.hold("phone", "203.0.113.7")
-    live.drop("another")
-    live.drop("phone")
-    live.drop("phone")
+    live.move("", "2001:db8::7")
+    live.move("2001:db8::7", "2001:db8::8")
+    live.move("2001:db8::8", "")
+    live.move("", "")
     assert len(live) == 0
