@@ -218,6 +218,40 @@ def test_any_mixture_of_start_cancel_and_fire_agrees_with_a_plain_list() -> None
         assert queue.next_deadline() == min((entry[0] for entry in waiting.values()), default=None)
 
 
+# ------------------------------------------------------------------------------------------------ gathered
+
+
+def test_what_nobody_waits_for_fires_together_at_most_so_much_later() -> None:
+    queue, log = TimerQueue(gather_s=0.25), Log()
+    for deadline in (5.01, 5.1, 5.25, 5.26):
+        queue.start_gathered(deadline, log.labelled(str(deadline)))
+    queue.start(5.2, log.labelled("exact"))
+    assert queue.next_deadline() == 5.2
+    queue.fire_due(5.2)
+    assert log.fired == [("exact", 5.2)]
+    assert queue.next_deadline() == 5.25
+    queue.fire_due(5.25)
+    assert log.fired[1:] == [("5.01", 5.25), ("5.1", 5.25), ("5.25", 5.25)]
+    assert queue.next_deadline() == 5.5
+
+
+def test_unless_gathering_is_wanted_it_fires_at_its_time() -> None:
+    queue, log = TimerQueue(), Log()
+    queue.start_gathered(5.01, log.labelled("a"))
+    assert queue.next_deadline() == 5.01
+
+
+def test_a_lane_is_gathered_with_the_others_and_never_early() -> None:
+    queue = TimerQueue(gather_s=0.25)
+    lane, ended = lane_of(queue, wait_s=2.0)
+    for at, item in ((10.1, "a"), (10.2, "b"), (10.3, "c")):
+        lane.append(item, at)
+    assert queue.next_deadline() == 12.25
+    queue.fire_due(12.25)
+    assert ended == [("a", 12.25), ("b", 12.25)]
+    assert queue.next_deadline() == 12.5
+
+
 # ------------------------------------------------------------------------------------------------ the lane
 
 
