@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
@@ -347,12 +347,28 @@ _PARAMETER_ENDS = ";" + LWS
 _NO_VALUE = ("", ",")
 """How a list begins that may be empty."""
 _KEPT: dict[str, Field] = {}
-_MAX_KEPT = 512
+_MAX_KEPT = 4_096
+"""Those of 300 calls at once and of all phones; they take 3 MB."""
+_OF_ONE_REGISTER = frozenset({"authorization", "call-id", "contact", "cseq", "from", "to", "via"})
 
 
 def _read_line(line: str) -> Field:
     """What is read in a line that is not among `_KEPT`, where it is from now on.  The lines of a call come with every
     message of it, many of a phone all day.  Any thread.  Raises `ParseError` when it is no header line."""
+    field = _field_of(line)
+    _keep(line, field)
+    return field
+
+
+def read_once(line: str) -> Field:
+    """The same for lines of a REGISTER: those by which it differs from all others come once and are not kept."""
+    field = _field_of(line)
+    if field.name not in _OF_ONE_REGISTER:
+        _keep(line, field)
+    return field
+
+
+def _field_of(line: str) -> Field:
     name, colon, text = line.partition(":")
     known = _CANONICAL.get(name)
     if known is None or not colon:
@@ -361,9 +377,7 @@ def _read_line(line: str) -> Field:
         text = FOLD.sub(" ", text)
         if "\n" in text or "\r" in text:
             raise ParseError("CR or LF on its own inside the headers")
-    field = Field(line, known, text.strip(LWS))
-    _keep(line, field)
-    return field
+    return Field(line, known, text.strip(LWS))
 
 
 def _keep(line: str, field: Field) -> None:
@@ -393,13 +407,13 @@ class Headers:
         self.first = first if first is not None else {}
 
     @classmethod
-    def parse(cls, lines: list[str]) -> Headers:
-        """Raises `ParseError` when one of them is no header line."""
-        kept = _KEPT.get
+    def parse(cls, lines: list[str], read: Callable[[str], Field] | None = None) -> Headers:
+        """`read` is how lines are read that are not kept.  Raises `ParseError` when one of them is no header line."""
+        kept, read = _KEPT.get, read or _read_line
         fields: list[Field] = []
         first: dict[str, Field] = {}
         for line in lines:
-            field = kept(line) or _read_line(line)
+            field = kept(line) or read(line)
             fields.append(field)
             if field.name not in first:
                 first[field.name] = field

@@ -27,6 +27,7 @@ from sip.headers import (
     first_value,
     own_line,
     parse_decimal,
+    read_once,
     split_commas,
 )
 from sip.uri import Uri
@@ -316,7 +317,7 @@ def parse_head(head: bytes) -> Request | Response:
     read_start_line = _read_status_line if start_line[:4].upper() == "SIP/" else _read_request_line
     if len(lines) <= MAX_HEADER_LINES:
         try:
-            headers = Headers.parse(lines)
+            headers = Headers.parse(lines, read_once if start_line[:9] == "REGISTER " else None)
         except ParseError:
             pass  # A fold, most likely: no header name begins with white space.
         else:
