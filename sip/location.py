@@ -68,7 +68,7 @@ class Binding:
     connection_lost_at: float | None = None
     silent_since_at: float | None = None
     via_host: str = ""
-    binding_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    binding_id: str = field(default_factory=lambda: secrets.token_hex(7))
     given: str = ""
     asked_s: int | None = None
     kept_expires: float = 0.0
