@@ -15,7 +15,7 @@ from pathlib import Path
 import history
 import system_calls
 from load import Load, LoadError, Result, measure_timed_part
-from servers import KAMAILIO, KAMAILIO_RTPENGINE, SIPSERVER, Candidate, RunningServer
+from servers import BARE, KAMAILIO, KAMAILIO_RTPENGINE, SIPSERVER, Candidate, RunningServer
 
 Figures = dict[str, float]
 
@@ -385,7 +385,7 @@ class Measure:
 
 
 _OWN = frozenset({SIPSERVER})
-_SIGNALLING = _OWN | {KAMAILIO}
+_SIGNALLING = _OWN | {KAMAILIO, BARE}
 _MEDIA = _OWN | {KAMAILIO_RTPENGINE}
 
 MEASURES: dict[str, Measure] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from measures import Plan
-from servers import KAMAILIO, KAMAILIO_RTPENGINE, SIPSERVER
+from servers import BARE, KAMAILIO, KAMAILIO_RTPENGINE, SIPSERVER
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
@@ -159,7 +159,7 @@ def medians(plan: Plan, rounds: Mapping[str, Mapping[str, list[float]]]) -> dict
 
 def table(shown: Iterable[Row], figures: Medians) -> str:
     """Markdown.  In brackets after a peer's figure: sipserver's, divided by it."""
-    servers = [name for name in (SIPSERVER, KAMAILIO, KAMAILIO_RTPENGINE) if name in figures]
+    servers = [name for name in (SIPSERVER, KAMAILIO, KAMAILIO_RTPENGINE, BARE) if name in figures]
     lines = [_line(["", *servers, "target", "reached"]), _line(["---", *["---:"] * len(servers), "---", "---"])]
     for row in shown:
         own = figures[SIPSERVER].get(row.key)

@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     plan: Plan = options.plan
     out: Path = options.out
-    candidates = [servers.sipserver(), *(servers.installed_peers() if plan.peers else [])]
+    candidates = [servers.sipserver(), *(servers.installed_peers() if plan.peers else []), servers.bare()]
     with _ended_like_ctrl_c(), contextlib.ExitStack() as stack:
         start = servers.Lasting(stack).running if plan.one_server else servers.running
         bench = Bench(plan, load.build(out.resolve()), start)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -25,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PEERS = Path(__file__).resolve().parent / "peers"
 
 SIPSERVER, KAMAILIO, KAMAILIO_RTPENGINE = "sipserver", "kamailio", "kamailio + rtpengine"
+BARE = "bare Python"
+"""Nothing but moving lines from one datagram to the other in this interpreter (`peers/bare.py`)."""
 
 HOST = "127.0.0.1"
 FIRST_NUMBER, LAST_NUMBER = 1000, 9999
@@ -243,6 +246,14 @@ def _first_line(*command: str) -> str:
 def sipserver() -> Candidate:
     version = _first_line(sys.executable, str(ROOT / "sipserver.py"), "--version").removeprefix("sipserver ")
     return Candidate(SIPSERVER, version, _sipserver_programs)
+
+
+def bare() -> Candidate:
+    def programs(place: Place) -> list[Program]:
+        command = [sys.executable, str(PEERS / "bare.py"), str(place.sip_port)]
+        return [Program(command, place.sip_port, _options(place.sip_port))]
+
+    return Candidate(BARE, platform.python_version(), programs)
 
 
 def installed_peers() -> list[Candidate]:
