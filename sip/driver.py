@@ -213,7 +213,8 @@ class Driver:
 
     def _lets_in(self, host: str) -> bool:
         """Whether a datagram from there is looked at.  Thread `sip-udp`, which owns the guard; no core lock."""
-        return not self._is_banned(host) and self._guard.allow(host, time.monotonic())
+        now = time.monotonic()
+        return not self._core.admission.bans.is_banned(host, now) and self._guard.allow(host, now)
 
     def _is_banned(self, host: str) -> bool:
         """Any thread, without the core lock."""
