@@ -50,6 +50,12 @@ VIA_SENT_BY: Final = re.compile(
 )
 # sent-protocol LWS sent-by: what stands before the parameters of a Via.
 
+SIP_VIA: Final = re.compile(
+    rf"SIP/2\.0/(UDP|TCP|TLS) ({HOST.pattern})(?::([0-9]{{1,5}}))?(;rport)?;branch=({TOKEN.pattern})(;rport)?",
+    re.ASCII,
+)
+# What nearly every Via of a phone is, in one pass.  Transport, host, port, rport, branch, rport.
+
 NAME_ADDR: Final = re.compile(
     r"(?:\"(?P<quoted>(?:[^\"\\\r\n]++|\\[^\r\n])*)\"[ \t]*+|(?P<plain>[^\"<>,;:\r\n]*+))"
     rf"<(?P<uri>[^<>]*+)>(?P<parameters>{PARAMETERS.pattern})",

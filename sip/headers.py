@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from sip.grammar import (
     PARAMETERS,
     QUOTED_PAIR,
     SIP_NAME_ADDR,
+    SIP_VIA,
     TOKEN,
     VIA_SENT_BY,
 )
@@ -140,19 +140,16 @@ class Via(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Via:
-        before, has_branch, rest = text.partition(";branch=")
-        branch, semicolon, after = rest.partition(";")
-        if (
-            not has_branch
-            or len(text) > _CACHEABLE_LENGTH
-            or '"' in text
-            or "branch" in before.lower()
-            or not TOKEN.fullmatch(branch)
-        ):
+        match = SIP_VIA.fullmatch(text)
+        if match is None:
             return _parse_via(text)
-        # The branch differs each time, what stands around it hardly ever.
-        form = _via_form(f"{before};branch{semicolon}{after}")
-        return form.with_parameters(form.parameters | {"branch": branch})
+        transport, host, port_text, before, branch, after = match.groups()
+        port = _via_port(port_text)
+        sent_by = f"{host.lower()}:{port or (SIPS_PORT if transport == 'TLS' else SIP_PORT)}"
+        parameters: dict[str, str | None] = {"branch": branch}
+        if before or after:
+            parameters["rport"] = None
+        return _new_tuple(cls, (transport, sys.intern(host), port, sent_by, parameters))
 
     def with_parameters(self, parameters: dict[str, str | None]) -> Via:
         """The same with these instead."""
@@ -179,18 +176,23 @@ _new_tuple = tuple.__new__
 
 
 def _parse_via(text: str) -> Via:
+    """In all the forms that the grammar allows."""
     match = VIA_SENT_BY.match(text)
     if match is None or not PARAMETERS.fullmatch(text, match.end()):
         raise HeaderError("Via", "malformed")
-    port = int(match["port"]) if match["port"] is not None else None
-    if port is not None and not 0 < port < 65536:
-        raise HeaderError("Via", "port outside 1 to 65535")
+    port = _via_port(match["port"])
     transport, host = sys.intern(match["transport"].upper()), sys.intern(match["host"])
     sent_by = f"{host.lower()}:{port or (SIPS_PORT if transport == 'TLS' else SIP_PORT)}"
     return Via(transport, host, port, sent_by, parse_parameters(text[match.end() :]))
 
 
-_via_form = lru_cache(maxsize=256)(_parse_via)
+def _via_port(text: str | None) -> int | None:
+    if text is None:
+        return None
+    port = int(text)
+    if not 0 < port < 65536:
+        raise HeaderError("Via", "port outside 1 to 65535")
+    return port
 
 
 class NameAddr(NamedTuple):
