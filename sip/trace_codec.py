@@ -45,8 +45,8 @@ _MEMORY = 5
 _sample_values = attrgetter(*(each.name for each in fields(QualitySample)))
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
-
 _NO_COLUMNS: tuple[tuple[()], ...] = ((),) * len(Entry._fields)
+"""Of a journal without entries."""
 
 
 class UnreadableTrace(ValueError):

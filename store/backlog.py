@@ -21,8 +21,8 @@ MAX_WEIGHT = 32 * 1024 * 1024
 """Bytes that those may hold which have a weight."""
 
 REST_S = 0.02
-"""The longest rest from the end of one transaction to the next, so that what comes at short intervals shares one.  Who
-waited for a transaction alone is not followed by any rest."""
+"""The longest rest from the end of one transaction to the next, so that what comes at short intervals shares one.  A
+transaction that nobody waited for, or one alone, is followed by none."""
 ENOUGH = 8
 """Unless so many wait for the next one; with fewer to a transaction a busy server would be slowed down.  When so many
 have waited together, the rest is the longest."""
@@ -33,7 +33,6 @@ _SHARE = 16
 LEISURE_S = 0.25
 """How long changes wait that nobody waits for: the beginning of a call that rings for a while, its answer, and its end
 if it was short, share a transaction."""
-
 
 _Key = tuple[object, ...]
 
