@@ -64,4 +64,5 @@ def _find_place(host: str) -> _Place:
 
 
 _CACHEABLE_LENGTH = 64
-_place_cached = lru_cache(maxsize=256)(_find_place)
+_place_cached = lru_cache(maxsize=4096)(_find_place)
+"""Those of all phones: each is asked for with every REGISTER and INVITE."""

@@ -17,7 +17,7 @@ def parse_ip(host: str) -> IPv4Address | IPv6Address | None:
     return _parse_ip_cached(unbracket(host)) if len(host) <= _LONGEST_ADDRESS else None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _parse_ip_cached(host: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(host)
