@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sip import headers
+
 MARGIN_BLOCKS = 10_000
 """Objects more than at the beginning that are no leak: caches of the interpreter and of the parsers."""
 MARGIN_KIB = 8 * 1024
@@ -28,6 +30,8 @@ class Level:
 
     @classmethod
     def now(cls) -> Level:
+        # What is remembered of header lines is bounded, and more than a short run fills.
+        headers._KEPT.clear()
         gc.collect()
         names = sorted(thread.name for thread in threading.enumerate())
         return cls(sys.getallocatedblocks(), _resident_kib(), tuple(names), _descriptors())
