@@ -36,9 +36,7 @@ _GATHERING_S = 0.2
 """How long the writer lets lines gather when it has been idle, unless there are `_MANY` before."""
 
 _MANY = 200
-
-_MAX_TOGETHER = 500
-"""Lines written in one go while more and more are waiting."""
+"""Lines that are written in one go; each takes a kilobyte meanwhile."""
 
 _lock = threading.Lock()
 
@@ -127,7 +125,7 @@ class _Writer(QueueListener):
         """The next line. After a pause more lines are let gather: a thread that wakes up for each one takes the
         interpreter from signalling and media each time, and so does each write. Where several have gathered, more are
         expected, and nobody need wake us for the next."""
-        if len(self._gathered) >= _MAX_TOGETHER:
+        if len(self._gathered) >= _MANY:
             self._write_gathered()
         if block and self._lines.empty():
             more_expected = len(self._gathered) > 1
