@@ -33,7 +33,7 @@ def our_word(headers: Headers, number: str, host: str) -> Field | None:
     return _line(number, host)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _line(number: str, host: str) -> Field:
     return Field.own("P-Asserted-Identity", f"<sip:{number}@{bracket(host)}>")
 

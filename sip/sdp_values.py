@@ -79,7 +79,7 @@ def parse_connection(value: bytes) -> Connection:
     return _parse_connection(value)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _parse_connection(value: bytes) -> Connection:
     words = value.decode("latin-1").split()
     if len(words) != 3:

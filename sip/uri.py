@@ -191,4 +191,4 @@ def _number(user: str) -> str:
     return unquote(user, errors="surrogateescape") if "%" in user else user
 
 
-_parse_cached = lru_cache(maxsize=4096)(parse_uri)
+_parse_cached = lru_cache(maxsize=512)(parse_uri)
