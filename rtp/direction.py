@@ -13,15 +13,15 @@ from collections.abc import Callable
 from rtp.header_log import HeaderLog
 from rtp.keys import KeyPress, read_key
 from rtp.latch import Address
-from rtp.loop import RelayLoop
 from rtp.packet import FIXED_HEADER, FIXED_HEADER_LENGTH, PAYLOAD_TYPE_MASK, PacketKind, classify
 from rtp.stats import StreamStats
+from rtp.udp import MAX_DATAGRAM
 
 _unpack_header = FIXED_HEADER.unpack_from
 
-Transmit = Callable[[memoryview], object]
-Receive = Callable[[bytearray], int]
-OnRtcp = Callable[[memoryview, float], None]
+Transmit = Callable[[bytes], object]
+Receive = Callable[[int], bytes]
+OnRtcp = Callable[[bytes, float], None]
 OnKey = Callable[[KeyPress, float], None]
 
 
@@ -29,24 +29,22 @@ class NoDestination(OSError):
     """The other side has said that it wants nothing, or not yet where."""
 
 
-def nowhere(_data: memoryview) -> None:
+def nowhere(_packet: bytes) -> None:
     """Sends nothing."""
     raise NoDestination
 
 
-def _nothing(_buffer: bytearray) -> int:
+def _nothing(_size: int) -> bytes:
     raise BlockingIOError
 
 
 class Direction:
     """`transmit` sends to the receiving side; `stats` counts what comes from the sending one."""
 
-    __slots__ = ("_buffer", "_last_key", "_on_key", "_on_rtcp", "_receive", "_view", "stats", "transmit")
+    __slots__ = ("_last_key", "_on_key", "_on_rtcp", "_receive", "stats", "transmit")
 
-    def __init__(self, loop: RelayLoop, stats: StreamStats, on_rtcp: OnRtcp, on_key: OnKey) -> None:
+    def __init__(self, stats: StreamStats, on_rtcp: OnRtcp, on_key: OnKey) -> None:
         """`on_rtcp(packet, now)` is told of RTCP on the RTP port, `on_key(key, now)` of each key that is pressed."""
-        self._buffer = loop.buffer
-        self._view = loop.view
         self._on_rtcp = on_rtcp
         self._on_key = on_key
         self._last_key: KeyPress | None = None
@@ -59,47 +57,49 @@ class Direction:
 
     def trust(self, twin: socket.socket) -> None:
         """Only the learnt source can be heard at `twin`, so `on_twin` need not look at it."""
-        self._receive = twin.recv_into
+        self._receive = twin.recv
 
     def on_twin(self, now: float) -> None:
         """A packet from the learnt source; the kernel has seen to that."""
         try:
-            length = self._receive(self._buffer)
+            packet = self._receive(MAX_DATAGRAM)
         except OSError:  # an ICMP error answers something sent earlier; nothing is lost here
             return
-        self.pass_on(length, now)
+        self.pass_on(packet, now)
 
-    def pass_on(self, length: int, now: float) -> None:
-        """Count the packet in the buffer and send it to the other side as it is: who has got it, finds it counted."""
-        prefix, sequence_number, rtp_timestamp, ssrc = _unpack_header(self._buffer)
+    def pass_on(self, packet: bytes, now: float) -> None:
+        """Count the packet and send it to the other side as it is: who has got it, finds it counted."""
+        length = len(packet)
+        if length < FIXED_HEADER_LENGTH:
+            self._pass_on_other(classify(packet), packet, now)
+            return
+        prefix, sequence_number, rtp_timestamp, ssrc = _unpack_header(packet)
         stats = self.stats
-        # Bytes behind a shorter packet are those of an earlier one.
-        if prefix != stats.prefix or length < FIXED_HEADER_LENGTH:
-            kind = classify(self._view[:length])
+        if prefix != stats.prefix:
+            kind = classify(packet)
             if kind is not PacketKind.RTP:
-                self._pass_on_other(kind, length, now)
+                self._pass_on_other(kind, packet, now)
                 return
         is_plain = stats.on_packet(prefix, sequence_number, rtp_timestamp, ssrc, length, now)
         try:
-            self.transmit(self._view[:length])
+            self.transmit(packet)
         except OSError:
             stats.on_dropped()
         if not is_plain and prefix & PAYLOAD_TYPE_MASK in stats.key_types:
-            self._note_key(length, now)
+            self._note_key(packet, now)
 
-    def _note_key(self, length: int, now: float) -> None:
+    def _note_key(self, packet: bytes, now: float) -> None:
         """A packet of a key: the first one of each press is told."""
-        key = read_key(self._view[:length])
+        key = read_key(packet)
         if key is not None and key != self._last_key:
             self._last_key = key
             self._on_key(key, now)
 
-    def _pass_on_other(self, kind: PacketKind, length: int, now: float) -> None:
+    def _pass_on_other(self, kind: PacketKind, packet: bytes, now: float) -> None:
         """RTCP on the RTP port (RFC 5761), STUN, ZRTP, DTLS: passed on, not counted as media."""
         if kind is PacketKind.UNKNOWN:
             self.stats.on_rejected()
             return
-        packet = self._view[:length]
         if kind is PacketKind.RTCP:
             self._on_rtcp(packet, now)
         try:
@@ -113,14 +113,14 @@ class LoggingDirection(Direction):
 
     __slots__ = ("_log",)
 
-    def __init__(self, loop: RelayLoop, stats: StreamStats, on_rtcp: OnRtcp, on_key: OnKey, log: HeaderLog) -> None:
-        super().__init__(loop, stats, on_rtcp, on_key)
+    def __init__(self, stats: StreamStats, on_rtcp: OnRtcp, on_key: OnKey, log: HeaderLog) -> None:
+        super().__init__(stats, on_rtcp, on_key)
         self._log = log
 
     def heard_from(self, source: Address) -> None:
         self._log.heard_from(source)
 
-    def pass_on(self, length: int, now: float) -> None:
-        if classify(self._view[:length]) is PacketKind.RTP:
-            self._log.note(now, length, self._buffer)
-        super().pass_on(length, now)
+    def pass_on(self, packet: bytes, now: float) -> None:
+        if classify(packet) is PacketKind.RTP:
+            self._log.note(now, len(packet), packet)
+        super().pass_on(packet, now)

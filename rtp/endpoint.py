@@ -26,7 +26,7 @@ from rtp.series import QualityOverTime, StreamSeries
 from rtp.session import MediaSession
 from rtp.sounds import duration_s, said
 from rtp.srtp import SrtpStream
-from rtp.udp import plain_address, socket_address
+from rtp.udp import MAX_DATAGRAM, plain_address, socket_address
 
 Figures = tuple[StreamSnapshot, StreamSnapshot]
 
@@ -209,10 +209,9 @@ class RtpEndpoint:
     def _on_rtp(self, now: float) -> None:
         """A packet from anybody at the RTP port."""
         try:
-            length, source = self._pair.rtp.recvfrom_into(self._loop.buffer)
+            packet, source = self._pair.rtp.recvfrom(MAX_DATAGRAM)
         except OSError:  # an ICMP error answers something sent earlier
             return
-        packet = self._loop.view[:length]
         verdict = self._talk.media.sides[PHONE].judge_rtp(plain_address(source), packet, now)
         if verdict in (Verdict.ACCEPTED, Verdict.LATCHED):
             reply = self._talk.on_rtp_port(packet, now)
@@ -221,10 +220,9 @@ class RtpEndpoint:
 
     def _on_rtcp(self, now: float) -> None:
         try:
-            length, source = self._pair.rtcp.recvfrom_into(self._loop.buffer)
+            packet, source = self._pair.rtcp.recvfrom(MAX_DATAGRAM)
         except OSError:
             return
-        packet = self._loop.view[:length]
         verdict = self._talk.media.sides[PHONE].judge_rtcp(plain_address(source), packet, now)
         if verdict is not Verdict.REJECTED and classify(packet) is PacketKind.RTCP:
             self._talk.on_rtcp(packet, now)

@@ -18,7 +18,7 @@ from rtp.loop import RelayLoop
 from rtp.packet import PacketKind, classify
 from rtp.ports import PortPair
 from rtp.session import Description, MediaSession
-from rtp.udp import CAN_TWIN, connected_twin, part_from_peer, plain_address, socket_address
+from rtp.udp import CAN_TWIN, MAX_DATAGRAM, connected_twin, part_from_peer, plain_address, socket_address
 
 Source = tuple[str, int]
 
@@ -43,7 +43,6 @@ class RtpPort:
     """
 
     __slots__ = (
-        "_buffer",
         "_inward",
         "_line",
         "_loop",
@@ -53,7 +52,6 @@ class RtpPort:
         "_sock",
         "_source",
         "_twin",
-        "_view",
     )
 
     def __init__(
@@ -64,8 +62,6 @@ class RtpPort:
         self._number = number
         self._inward = inward
         self._outward = outward
-        self._buffer = loop.buffer
-        self._view = loop.view
         self._side = line.media.sides[number]
         self._sock = sock
         self._twin: socket.socket | None = None
@@ -78,7 +74,7 @@ class RtpPort:
     def _take(self, sock: socket.socket, now: float) -> bool:
         """Read one packet with its source and pass it on if that may send; False when there is none."""
         try:
-            length, source = sock.recvfrom_into(self._buffer)
+            packet, source = sock.recvfrom(MAX_DATAGRAM)
         except BlockingIOError:
             return False
         except OSError:  # an ICMP error, behind which there may be packets
@@ -86,13 +82,13 @@ class RtpPort:
         if source == self._source:
             if self._line.is_lent:
                 self._line.keep()
-            self._inward.pass_on(length, now)
+            self._inward.pass_on(packet, now)
             return True
-        verdict = self._side.judge_rtp(plain_address(source), self._view[:length], now)
+        verdict = self._side.judge_rtp(plain_address(source), packet, now)
         if verdict is Verdict.LATCHED:
             self._line.withdraw(partial(self._learn, source))
         if verdict in (Verdict.ACCEPTED, Verdict.LATCHED):
-            self._inward.pass_on(length, now)
+            self._inward.pass_on(packet, now)
         return True
 
     def _learn(self, source: Source) -> None:
@@ -195,10 +191,9 @@ class RtcpPorts:
     def on_packet(self, number: int, now: float) -> None:
         """A packet from anybody at the port facing side `number`."""
         try:
-            length, source = self._socks[number].recvfrom_into(self._loop.buffer)
+            packet, source = self._socks[number].recvfrom(MAX_DATAGRAM)
         except OSError:
             return
-        packet = self._loop.view[:length]
         side = self._sides[number]
         verdict = side.judge_rtcp(plain_address(source), packet, now)
         if verdict is Verdict.REJECTED:
@@ -240,8 +235,8 @@ class Legs:
         """`lock` guards who counts, see `Line`."""
         caller, callee = pairs
         self._logs = (HeaderLog(), HeaderLog()) if logs_headers else ()
-        from_caller = self._direction(loop, media, 0)
-        from_callee = self._direction(loop, media, 1)
+        from_caller = self._direction(media, 0)
+        from_callee = self._direction(media, 1)
         self.media = media
         self._loop = loop
         self._line = Line(loop, lender, media, (from_caller, from_callee), lock)
@@ -251,10 +246,10 @@ class Legs:
         )
         self._rtcp = RtcpPorts(loop, self._line, (caller.rtcp, callee.rtcp))
 
-    def _direction(self, loop: RelayLoop, media: MediaSession, number: int) -> Direction:
+    def _direction(self, media: MediaSession, number: int) -> Direction:
         """For what side `number` sends."""
         stats, told = media.sides[number].stats, (partial(media.on_rtcp, number), partial(media.on_key, number))
-        return LoggingDirection(loop, stats, *told, self._logs[number]) if self._logs else Direction(loop, stats, *told)
+        return LoggingDirection(stats, *told, self._logs[number]) if self._logs else Direction(stats, *told)
 
     def headers(self, wall_offset_s: float) -> tuple[LoggedHeaders, ...]:
         """Of what side 0 and what side 1 sends, if they are kept; any thread."""

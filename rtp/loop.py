@@ -25,18 +25,15 @@ log = logging.getLogger(__name__)
 Command = Callable[[], None]
 Handler = Callable[[float], object]
 
-MAX_DATAGRAM = 65536
 MAX_WAITING = 64
 """So many commands that may wait gather at most while the loop sleeps."""
 
 
 class RelayLoop:
-    """One buffer serves all sockets, since a packet is passed on before the next is read."""
+    """Invariant: every socket that the poller watches has a handler."""
 
     def __init__(self, clock: Callable[[], float], poller: Poller | None = None) -> None:
         self.clock = clock
-        self.buffer = bytearray(MAX_DATAGRAM)
-        self.view = memoryview(self.buffer)
         self._poller = poller or new_poller()
         self._handlers: dict[int, Handler] = {}
         self._inbox: deque[Command] = deque()
@@ -126,7 +123,7 @@ class RelayLoop:
     def throw_away(self, sock: socket.socket) -> None:
         """A packet at a socket nobody uses: read and forget."""
         with suppress(OSError):
-            sock.recv_into(self.buffer)
+            sock.recv(1)
 
     def remove(self, sock: socket.socket) -> None:
         """Stop serving `sock`; it is closed after this round, in which it may still be called ready."""

@@ -12,6 +12,9 @@ from rtp.latch import Address
 CAN_TWIN = sys.platform == "linux"
 """Whether two sockets may share a port so that the connected one gets exactly its peer's packets."""
 
+MAX_DATAGRAM = 65_535
+"""More than any has: what is read is whole."""
+
 _MAPPED_PREFIX = "::ffff:"
 
 

@@ -63,9 +63,7 @@ class LineServer:
             stats = SharedStats(
                 partial(self._on_new_ssrc, slot, side), codecs[side], self._memory, record_offset(slot, side)
             )
-            direction = Direction(
-                self._loop, stats, partial(self._on_rtcp, slot, side), partial(self._on_key, slot, side)
-            )
+            direction = Direction(stats, partial(self._on_rtcp, slot, side), partial(self._on_key, slot, side))
             direction.trust(twin)
             direction.transmit = other.send
             self._loop.add(twin, direction.on_twin)
@@ -80,9 +78,9 @@ class LineServer:
         # They are closed at the end of this round.
         self._loop.post(partial(self._channel.send, Word.RELEASED, slot, wait=True))
 
-    def _on_rtcp(self, slot: int, side: int, packet: memoryview, now: float) -> None:
+    def _on_rtcp(self, slot: int, side: int, packet: bytes, now: float) -> None:
         with suppress(OSError):
-            self._channel.send(Word.RTCP, slot, side, now, bytes(packet))
+            self._channel.send(Word.RTCP, slot, side, now, packet)
 
     def _on_key(self, slot: int, side: int, key: KeyPress, now: float) -> None:
         with suppress(OSError):

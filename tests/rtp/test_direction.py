@@ -9,7 +9,6 @@ import pytest
 
 from rtp.direction import Direction, LoggingDirection
 from rtp.header_log import RECORD, HeaderLog
-from rtp.loop import RelayLoop
 from rtp.stats import StreamStats
 
 Make = Callable[..., bytes]
@@ -19,16 +18,14 @@ class Ends:
     """A direction between two pairs of sockets: what is written to `phone` comes out at `other`."""
 
     def __init__(self) -> None:
-        self.loop = RelayLoop(lambda: 5.0)
         self.phone, self.twin = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.sending, self.other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.rtcp: list[tuple[bytes, float]] = []
         self.keys: list[tuple[int, int, float]] = []
         self.stats = StreamStats(lambda _old, _new, _now: None)
         self.direction = Direction(
-            self.loop,
             self.stats,
-            lambda packet, now: self.rtcp.append((bytes(packet), now)),
+            lambda packet, now: self.rtcp.append((packet, now)),
             lambda key, now: self.keys.append((*key, now)),
         )
         self.direction.trust(self.twin)
@@ -43,7 +40,6 @@ class Ends:
     def close(self) -> None:
         for sock in (self.phone, self.twin, self.sending, self.other):
             sock.close()
-        self.loop.close()
 
 
 @pytest.fixture
@@ -61,7 +57,7 @@ def test_a_packet_is_counted_and_passed_on_as_it_is(ends: Ends, rtp: Make) -> No
 
 
 def test_before_the_other_side_is_known_packets_are_dropped(ends: Ends, rtp: Make) -> None:
-    direction = Direction(ends.loop, ends.stats, lambda _packet, _now: None, lambda _key, _now: None)
+    direction = Direction(ends.stats, lambda _packet, _now: None, lambda _key, _now: None)
     direction.trust(ends.twin)
     ends.phone.send(rtp(1))
     direction.on_twin(5.0)
@@ -72,7 +68,7 @@ def test_before_the_other_side_is_known_packets_are_dropped(ends: Ends, rtp: Mak
     "code", [errno.ECONNREFUSED, errno.EAGAIN, errno.ENETUNREACH, errno.EPERM, errno.ENOBUFS, errno.EMSGSIZE]
 )
 def test_a_send_error_ends_only_that_packet(ends: Ends, rtp: Make, code: int) -> None:
-    def fail(_data: memoryview) -> None:
+    def fail(_packet: bytes) -> None:
         raise OSError(code, os.strerror(code))
 
     transmit, ends.direction.transmit = ends.direction.transmit, fail
@@ -106,7 +102,7 @@ def test_rfc5761_rtcp_is_passed_on_told_and_not_counted(ends: Ends, report: Make
 
 def test_a_logging_direction_notes_rtp_and_nothing_else_and_passes_all_on(ends: Ends, rtp: Make) -> None:
     log = HeaderLog()
-    direction = LoggingDirection(ends.loop, ends.stats, lambda _packet, _now: None, lambda _key, _now: None, log)
+    direction = LoggingDirection(ends.stats, lambda _packet, _now: None, lambda _key, _now: None, log)
     direction.trust(ends.twin)
     direction.transmit = ends.sending.send
     direction.heard_from(("192.0.2.10", 4000))
