@@ -35,7 +35,7 @@ _CONSOLE = "console"
 _GATHERING_S = 0.2
 """How long the writer lets lines gather when it has been idle, unless there are `_MANY` before."""
 
-_MANY = 200
+_MANY = 100
 """Lines that are written in one go; each takes a kilobyte meanwhile."""
 
 _lock = threading.Lock()
