@@ -90,7 +90,7 @@ class Admission:
 
     def bound(self, binding: Binding) -> None:
         """A binding was made or refreshed."""
-        host, proven = binding.flow.remote_host, binding.password_mark != ""
+        host, proven = binding.flow.remote_host, binding.authenticated
         if binding.counted_host != host or binding.counted_proven is not proven:
             self._count(binding, host, proven=proven)
 

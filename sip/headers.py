@@ -28,7 +28,7 @@ from sip.grammar import (
     TOKEN,
     VIA_SENT_BY,
 )
-from sip.uri import Uri, parse_uri, sip_uri
+from sip.uri import Uri, new_tuple, parse_uri, sip_uri
 
 _CACHEABLE_LENGTH = 200
 """Characters of a text that is remembered: a stranger can't fill memory with its own."""
@@ -149,12 +149,12 @@ class Via(NamedTuple):
         parameters: dict[str, str | None] = {"branch": branch}
         if before or after:
             parameters["rport"] = None
-        return _new_tuple(cls, (transport, sys.intern(host), port, sent_by, parameters))
+        return new_tuple(cls, (transport, sys.intern(host), port, sent_by, parameters))
 
     def with_parameters(self, parameters: dict[str, str | None]) -> Via:
         """The same with these instead."""
         transport, host, port, sent_by, _ = self
-        return _new_tuple(Via, (transport, host, port, sent_by, parameters))
+        return new_tuple(Via, (transport, host, port, sent_by, parameters))
 
     @property
     def branch(self) -> str:
@@ -169,10 +169,6 @@ class Via(NamedTuple):
         """Filled-in rport; None when absent or still empty (RFC 3581 4)."""
         port = parse_decimal(self.parameters.get("rport"))
         return port if port is not None and 0 < port < 65536 else None
-
-
-_new_tuple = tuple.__new__
-"""Makes a value without the detour by the `__new__` of its named tuple."""
 
 
 def _parse_via(text: str) -> Via:
@@ -213,7 +209,7 @@ class NameAddr(NamedTuple):
         quoted, plain, uri, scheme, user, password, host, port, parameters, tag = match.groups()
         address = sip_uri(uri, scheme, user, password, host, port, parameters, None)
         name = quoted if plain is None else plain.strip(LWS) if plain else ""
-        return _new_tuple(cls, (name, address, _NO_PARAMETERS if tag is None else {"tag": tag}, tag))
+        return new_tuple(cls, (name, address, _NO_PARAMETERS if tag is None else {"tag": tag}, tag))
 
     @property
     def expires(self) -> int | None:
@@ -271,7 +267,7 @@ class CSeq(NamedTuple):
             raise HeaderError("CSeq", "malformed")
         if number >= _MAX_SEQUENCE:
             raise HeaderError("CSeq", "number must be below 2**31")
-        return _new_tuple(cls, (number, method))
+        return new_tuple(cls, (number, method))
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"

@@ -294,7 +294,8 @@ def _find(value: str, bindings: list[Binding]) -> tuple[_Contact, Binding | None
 def _read_contact(value: str) -> _Contact:
     if len(value) > MAX_CONTACT:
         raise Refusal(400, "Contact Too Long", denial=Denial.CONTACT)
-    uri, parameters = (address := NameAddr.parse(value)).uri, address.parameters
+    address = NameAddr.parse(value)
+    uri, parameters = address.uri, address.parameters
     if not uri.is_sip:
         raise Refusal(400, "Contact Must Be A SIP URI", denial=Denial.CONTACT)
     instance = parameters.get("+sip.instance") or ""

@@ -178,11 +178,11 @@ def sip_uri(
         # The same number stands in many URIs that are kept.
         user = number = _intern(user)
     scheme = "sip" if scheme == "sip" else scheme.lower()
-    return _new_tuple(Uri, (text, scheme, user, password, _intern(host), port, parameters or "", headers or "", number))
+    return new_tuple(Uri, (text, scheme, user, password, _intern(host), port, parameters or "", headers or "", number))
 
 
 _intern = sys.intern
-_new_tuple = tuple.__new__
+new_tuple = tuple.__new__
 """Makes a value without the detour by the `__new__` of its named tuple."""
 
 
