@@ -110,12 +110,6 @@ class Exchange:
         explanation = self.get(f"/api/calls/{quote(call['callId'], safe='')}/explain")
         return explanation["verdict"], [finding["rule"] for finding in explanation["findings"]]
 
-    def assert_well(self, call: dict[str, Any]) -> None:
-        """Nothing is said against the call but what is true on a machine without time for its phones: that their
-        packets come unevenly."""
-        verdict, rules = self.explained(call)
-        assert (verdict, rules) in (("good", []), ("troubled", ["high-jitter"]))
-
     def assert_idle(self) -> None:
         """No call, no stream, and no more media ports bound than rest for the next call or wait to be closed."""
         eventually(lambda: self.get("/api/calls") == [], "no call is left")

@@ -51,7 +51,7 @@ def test_call_with_sound_both_ways(
     callee.expect("CALL_CLOSED")
     [call] = exchange.ended_calls(1)
     assert (call["terminationReason"], call["statusCode"], call["endedBy"]) == ("normal", 200, ended_by)
-    exchange.assert_well(call)
+    assert exchange.explained(call) == ("good", [])
     exchange.assert_idle()
 
     caller.quit()
@@ -122,7 +122,7 @@ def test_hold_and_resume(exchange: Exchange, baresip: Phones) -> None:
     caller.expect("CALL_CLOSED")
     [call] = exchange.ended_calls(1)
     assert call["terminationReason"] == "normal"
-    exchange.assert_well(call)
+    assert exchange.explained(call) == ("good", [])
     exchange.assert_idle()
 
 

@@ -84,7 +84,7 @@ def assert_ended_normally(exchange: Exchange, caller: str, callee: str, ended_by
     [call] = exchange.ended_calls(1)
     assert (call["fromNumber"], call["toNumber"]) == (caller, callee)
     assert (call["terminationReason"], call["statusCode"], call["endedBy"]) == ("normal", 200, ended_by)
-    exchange.assert_well(call)
+    assert exchange.explained(call) == ("good", [])
     exchange.assert_idle()
 
 
