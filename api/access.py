@@ -40,6 +40,8 @@ MAX_GUESSES = 10
 
 _CHALLENGE = 'Bearer realm="sipserver"'
 _PROXY_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
+_LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+"""Not `is_loopback` of the address: what that says of IPv4 mapped into IPv6 depends on the version of Python."""
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:\[\]]+))(?::[0-9]{1,5})?", re.IGNORECASE)
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")
 
@@ -47,9 +49,10 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a socket bound to `host`."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host.lower() == "localhost"
+    return any(address in network for network in _LOOPBACK)
 
 
 def cookie_name(config: Config) -> str:

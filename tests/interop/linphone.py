@@ -10,6 +10,7 @@ from tests.interop.programs import Program, free_port
 from tests.interop.tone import read_wav, tone, write_wav
 
 _TONE_S = 5.0
+_PROMPT = "linphonec> "
 
 _CONFIG = """\
 [sip]
@@ -100,26 +101,27 @@ class Linphone:
         self._heard = 0
         if registers:
             exchange.user(number)
+        self._program.wait_for(_PROMPT)
         for command in ("soundcard use files", "record heard.wav", "play tone.wav"):
-            self._program.type(command)
+            self._command(command)
 
     def dial(self, number: str) -> None:
-        self._program.type(f"call {self._exchange.uri(number)}")
+        self._command(f"call {self._exchange.uri(number)}")
 
     def answer(self) -> None:
-        self._program.type("answer")
+        self._command("answer")
 
     def hold(self) -> None:
-        self._program.type("pause")
+        self._command("pause")
 
     def resume(self) -> None:
-        self._program.type("resume")
+        self._command("resume")
 
     def press(self, key: str) -> None:
-        self._program.type(key)
+        self._command(key)
 
     def hang_up(self) -> None:
-        self._program.type("terminate")
+        self._command("terminate")
 
     def expect(self, pattern: str) -> None:
         """Wait until it says so, after what was expected before."""
@@ -128,7 +130,14 @@ class Linphone:
     def quit(self) -> None:
         """End it in order; it unregisters."""
         self._program.type("quit")
+        self._program.end_input()  # linphone 5.3 does not end as long as it may read a line
         self._program.wait()
+
+    def _command(self, line: str) -> None:
+        """Type it and wait until it is taken: linphone 5.3 forgets a line that comes before it asks for one."""
+        start = len(self._program.output)
+        self._program.type(line)
+        self._program.wait_for(_PROMPT, start)
 
     def recording(self) -> list[int]:
         """What it heard; complete after `quit`."""

@@ -169,6 +169,11 @@ class Program:
         self._stdin.write(line.encode() + b"\n")
         self._stdin.flush()
 
+    def end_input(self) -> None:
+        """There is nothing more for it to read."""
+        assert self._stdin is not None
+        self._stdin.close()
+
     def wait(self, limit_s: float = LIMIT_S) -> int:
         """Its exit status."""
         try:
