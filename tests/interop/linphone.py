@@ -62,8 +62,8 @@ realm=sipserver
 
 
 class Linphone:
-    """A phone with one number, registered once made unless `registers` is false.  `frequency_hz` is the tone that it
-    speaks."""
+    """A phone with one number, registered once made and able to talk, unless `registers` is false.  `frequency_hz` is
+    the tone that it speaks."""
 
     def __init__(
         self,
@@ -99,11 +99,11 @@ class Linphone:
         }
         self._program = launch([path, "-c", "linphonerc"], self._directory, environment, terminal=True)
         self._heard = 0
+        self._program.wait_for(_PROMPT)
         if registers:
             exchange.user(number)
-        self._program.wait_for(_PROMPT)
-        for command in ("soundcard use files", "record heard.wav", "play tone.wav"):
-            self._command(command)
+            for command in ("soundcard use files", "record heard.wav", "play tone.wav"):
+                self._command(command)
 
     def dial(self, number: str) -> None:
         self._command(f"call {self._exchange.uri(number)}")
