@@ -15,6 +15,7 @@ from typing import Protocol
 from sip.call import Call, Dialog
 from sip.events import EventSink, EventType
 from sip.facts import Fact
+from sip.flow import Flow
 from sip.journal import Budget, Details, Journal
 from sip.media_relay import CALLEE, CALLER, StreamFigures
 from sip.message import Request
@@ -131,6 +132,14 @@ class CallTable:
         return len(self._calls)
 
     # -------------------------------------------------------------------------------------------- changing
+
+    def follow(self, number: str, before: Flow, flow: Flow, now_at: float) -> None:
+        """The phone of that number which was reached by `before` is reached by `flow` from now on."""
+        for call in self._live.values():
+            for party in call.parties():
+                if party.number == number and party.flow == before != flow:
+                    party.flow = flow
+                    call.journal.decided(now_at, f"{number} is reached at {flow} from now on")
 
     def new_journal(self) -> Journal:
         """For a call that begins."""

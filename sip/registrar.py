@@ -92,9 +92,12 @@ class Registrar:
         plan: NumberPlan,
         location: LocationService,
         contact_fault: Callable[[Uri, Flow], str | None],
+        moved: Callable[[str, Flow, Flow, float], None],
     ) -> None:
-        """`contact_fault(uri, flow)`: what is wrong with a Contact, None when nothing is."""
+        """`contact_fault(uri, flow)`: what is wrong with a Contact, None when nothing is.  `moved(number, before, flow,
+        now_at)` is told of a phone that is reached in another way than before."""
         self._contact_fault = contact_fault
+        self._moved = moved
         self.config = config
         self._plan = plan
         self._location = location
@@ -159,6 +162,8 @@ class Registrar:
                 self._remove(change.existing, register)
                 log.info("%s unregistered %s", register.number, change.existing.flow)
         for binding, why in displaced:
+            if why is Departure.REPLACED:
+                self._follow(binding, register)
             self._location.remove(binding, why, register.now, address_text(register.flow))
 
     def _remove(self, binding: Binding, register: Register) -> None:
@@ -220,6 +225,9 @@ class Registrar:
         binding = known or Binding(number, contact.uri, flow, registered_at=now_at)
         if binding.flow is not flow and binding.flow != flow:
             log.info("%s moved from %s to %s", number, binding.flow, flow)
+            # One with the same contact and nothing else in common may be another phone, behind another router.
+            if binding.flow.remote_host == flow.remote_host or _is_same(binding, change, register):
+                self._follow(binding, register)
         if not binding.is_given_as(value):
             binding.given = "" if value == f"<{contact.uri.text}>" else value
             binding.contact, binding.parameters, binding.instance, binding.q, binding.asked_s = contact
@@ -244,6 +252,12 @@ class Registrar:
             log.info("%s registered from %s for %d s (%s)", number, flow, expires_s, binding.user_agent)
         else:
             self._location.refreshed(binding, now)
+
+    def _follow(self, binding: Binding, register: Register) -> None:
+        """The phone of that binding is reached by the flow of this request from now on, in its calls, too: its old
+        connection may be long dead without anybody having noticed.  What goes by way of another server stays there."""
+        if not binding.server:
+            self._moved(binding.number, binding.flow, register.flow, register.now_at)
 
     def _displaced(self, register: Register, changes: list[_Change], new: list[_Change]) -> list[_Displaced]:
         """A device that shows up with another contact replaces its old binding: phones learn their public address by

@@ -122,7 +122,7 @@ class TransactionUser:
         self.admission = Admission(x)
         self._keepalive = NatKeepAlive(x)
         self.sharing = Sharing(x, self.admission, self._keepalive, self._keep)
-        self._registrar = Registrar(config, plan, x.location, x.contact_fault)
+        self._registrar = Registrar(config, plan, x.location, x.contact_fault, x.calls.follow)
         self._control = CallControl(x)
         self._responses = ResponseProcessor(x, self._control)
         self._numbers = ServiceNumbers(config, timers, self._control, x.calls.live, self._wall)

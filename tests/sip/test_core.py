@@ -203,6 +203,53 @@ def test_a_call_survives_the_reconnection_of_a_phone(office: CoreHarness, alice:
     callee.expect("INFO")
 
 
+def test_a_call_follows_a_phone_whose_old_connection_is_not_known_to_be_dead(
+    office: CoreHarness, alice: FakePhone
+) -> None:
+    """A phone that lost its network comes back by a new connection; the old one seems to live on for long."""
+    FakePhone(office, "101", "192.0.2.13").registered()
+    phone = tcp_phone(office, "101", 7).registered()
+    call = establish(alice, phone)
+    phone.connection, phone.port = 8, 43_999
+    phone.registered()
+    hang_up(call.caller, call.callee)
+    office.close_connection(("192.0.2.12", 43_210), 7)
+    assert "101 is reached at tcp:192.0.2.12:43999 from now on" in office.journal()
+
+
+def test_a_call_follows_a_phone_that_comes_back_with_another_contact(office: CoreHarness, alice: FakePhone) -> None:
+    """One that writes the port of its connection into its Contact."""
+    FakePhone(office, "101", "192.0.2.13").registered()
+    phone = tcp_phone(office, "101", 7)
+    phone.contact_parameters = ';+sip.instance="<urn:uuid:00000000-0000-1000-8000-000a95a0e128>"'
+    call = establish(phone.registered(), alice)
+    phone.connection, phone.port, phone.own = 8, 43_999, "192.0.2.12:43999"
+    phone.register()
+    call.callee.request("INFO")
+    assert office.sent[-1].flow.connection == 8
+
+
+def test_a_call_follows_a_phone_into_another_network(office: CoreHarness, alice: FakePhone) -> None:
+    phone = FakePhone(office, "101", "192.0.2.12")
+    phone.contact_parameters = ';+sip.instance="<urn:uuid:00000000-0000-1000-8000-000a95a0e128>"'
+    call = establish(alice, phone.registered())
+    phone.host = "192.0.2.77"
+    phone.register()
+    call.caller.request("INFO")
+    assert office.sent[-1].flow.remote == ("192.0.2.77", 5060)
+
+
+def test_a_call_stays_with_its_phone_when_another_registers_the_same_contact(
+    office: CoreHarness, alice: FakePhone
+) -> None:
+    """Behind two routers two phones may have the same private address."""
+    phone = FakePhone(office, "101", "198.51.100.9", 40_000, own="10.0.0.5:5060").registered()
+    call = establish(alice, phone)
+    FakePhone(office, "101", "203.0.113.4", 41_000, own="10.0.0.5:5060").registered()
+    call.caller.request("INFO")
+    assert office.sent[-1].flow.remote == ("198.51.100.9", 40_000)
+
+
 def test_a_lost_connection_with_a_live_call_leaves_nothing(office: CoreHarness, alice: FakePhone) -> None:
     phone = tcp_phone(office, "101", 7).registered()
     call = establish(alice, phone)
