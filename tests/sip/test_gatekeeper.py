@@ -466,7 +466,8 @@ def seen(desk: Desk, request: Request, flow: Flow, *secrets: str) -> bytes:
     response = desk.response(request, flow)
     nonce = find_nonce(response)
     text = response.to_bytes().decode()
-    for secret in filter(None, (*secrets, nonce, response.to.tag or "")):
+    # What is random first: there may be a number in it.
+    for secret in filter(None, (nonce, response.to.tag or "", *secrets)):
         text = text.replace(secret, "#" * 8)
     return text.encode()
 
