@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from rtp.sounds import BEEP, BEEPS, KEYS, MELODY, PIECE_SAMPLES, Note, duration_s, piece, rest, said
+from rtp.sounds import BEEP, BEEPS, KEYS, MELODY, PIECE_SAMPLES, RINGING, Note, duration_s, piece, rest, said
 
 _NOTHING = (rest(1000),)
 
 
 class Program:
     """`name`: "echo" (a beep, then all that comes is sent back), "quality" (beeps), "tone" (a melody, and the tone of
-    each key)."""
+    each key), "ringback" (the tone of a telephone that rings elsewhere)."""
 
     def __init__(self, name: str) -> None:
         self._first: deque[Note] = deque((BEEP,) if name == "echo" else ())
-        self._loop: Sequence[Note] = {"quality": BEEPS, "tone": MELODY}.get(name, ())
+        self._loop: Sequence[Note] = {"quality": BEEPS, "tone": MELODY, "ringback": RINGING}.get(name, ())
         self._place = 0
         self._note: Note | None = None
         self._piece = 0

@@ -51,6 +51,9 @@ MELODY = (
 
 BEEPS = (BEEP, rest(800))
 
+RINGING = (Note((425.0,), 1000), rest(4000))
+"""What a caller hears while the other telephone rings, as in most countries of Europe (ITU-T E.180, supplement 2)."""
+
 _ROWS_HZ = (697.0, 770.0, 852.0, 941.0)
 _COLUMNS_HZ = (1209.0, 1336.0, 1477.0, 1633.0)
 _KEYPAD = ("123A", "456B", "789C", "*0#D")

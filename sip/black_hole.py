@@ -18,7 +18,7 @@ def black_hole_answer(offer: bytes) -> bytes:
     has_accepted = False
     ends = [media.line for media in description.media[1:]] + [len(description.lines)]
     for media, end in zip(description.media, ends, strict=True):
-        if not has_accepted and _is_plain_sound(media):
+        if not has_accepted and is_plain_sound(media):
             has_accepted = True
             lines += _held(media, description.lines[media.line : end])
         else:
@@ -26,7 +26,8 @@ def black_hole_answer(offer: bytes) -> bytes:
     return "".join(f"{line}\r\n" for line in lines).encode("latin-1", "replace")
 
 
-def _is_plain_sound(media: MediaDescription) -> bool:
+def is_plain_sound(media: MediaDescription) -> bool:
+    """A stream of sound that is wanted, and without encryption."""
     is_secure = media.secure or "SAVP" in media.protocol.upper()
     return media.kind == "audio" and media.is_rtp and not media.is_rejected and not is_secure
 

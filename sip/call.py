@@ -208,7 +208,8 @@ class FirstLeg(Protocol):
     def abandon(self, text: str, now: float) -> None:
         """The server ends the call: let go of phones that are not in it yet."""
 
-    def stop_timer(self) -> None: ...
+    def end(self) -> None:
+        """The call is over: stop its timer, free its ports."""
 
 
 class Dialog(NamedTuple):

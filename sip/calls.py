@@ -215,7 +215,7 @@ class CallTable:
         if call.local is not None:
             call.local.stop_timers()
         if call.first_leg is not None:
-            call.first_leg.stop_timer()
+            call.first_leg.end()
         call.close_media()
         call.context = None
         self.settled(call)

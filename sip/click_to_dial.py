@@ -5,7 +5,7 @@ Pure; guarded by the core lock.  The call is one `Call` from the start. To the f
 client; towards the second number the call goes through the proxy like any other, its upstream being this module instead
 of a phone; once both have answered they are joined (`sip.joined`).
 
-    server -> 100   INVITE without an offer; 200 with an offer; ACK with an answer that wants no sound yet
+    server -> 100   INVITE without an offer; 200 with an offer; ACK with an answer that leads to the ringing tone
     proxy  -> 101   INVITE without an offer; 200 with 101's offer
     server -> 100   re-INVITE with 101's offer; 200 with 100's answer; ACK
     server -> 101   ACK with 100's answer
@@ -19,6 +19,7 @@ from typing import Final
 from sip.black_hole import black_hole_answer
 from sip.call import Call, Dialog, Leg, Party
 from sip.call_control import CallControl
+from sip.endpoint import EndpointRelay
 from sip.errors import ParseError
 from sip.exchange import Exchange
 from sip.first_leg import ALLOW, FirstLeg, FirstPhones, Rejoin, own_contact
@@ -31,6 +32,7 @@ from sip.media import NoMediaPorts
 from sip.media_relay import CALLER
 from sip.message import Request, Response, make_response
 from sip.proxy import Proxy
+from sip.ringback import Ringback
 from sip.sdp_values import SdpError
 from sip.snapshots import TerminationReason
 from sip.targets import targets
@@ -66,13 +68,16 @@ class Upstream:
             self._dialler.second_failed(self._call, now)
         elif response.status >= 200:
             self._dialler.second_answered(self._call, response, now)
+        elif response.status >= 180:
+            self._dialler.second_rings(self._call, now)
 
 
 class Dialler:
     """Begins calls between two numbers."""
 
-    def __init__(self, exchange: Exchange, control: CallControl, proxy: Proxy) -> None:
+    def __init__(self, exchange: Exchange, relay: EndpointRelay, control: CallControl, proxy: Proxy) -> None:
         self._x = exchange
+        self._relay = relay
         self._control = control
         self._proxy = proxy
         self.first = FirstPhones(exchange, control, self._call_second)
@@ -89,7 +94,7 @@ class Dialler:
         caller = Party(from_number, "", f"<sip:{from_number}@{flow.sent_by}>", flow, contact=bindings[0].contact)
         call = Call(identity.new_call_id(), caller, to_number, x.wall(now), x.calls.new_journal())
         call.joined = Joined(tag, callee, f"<{contact}>")
-        call.first_leg = leg = FirstLeg(self, call)
+        call.first_leg = leg = FirstLeg(self, call, Ringback(self._relay, x.timers))
         x.calls.add(call)
         text = f"asked to connect {from_number} with {to_number}: {from_number} is rung first"
         call.journal.decided(x.wall(now), text)
@@ -138,6 +143,10 @@ class Dialler:
         self._control.watch_setup(call, now)
         self._proxy.fork(context, goals, now)
 
+    def second_rings(self, call: Call, now: float) -> None:
+        if isinstance(call.first_leg, FirstLeg):
+            call.first_leg.ringback.ring(now)
+
     def second_failed(self, call: Call, now: float) -> None:
         """Nobody there takes the call: hang up on the first phone."""
         leg = call.first_leg
@@ -156,6 +165,7 @@ class Dialler:
                 cseq = call.joined.next_cseq(1 - CALLER)
                 self._control.send_bye_to(call, leg.party, call.caller.address, cseq, "answered elsewhere", now)
         elif call.legs.pop(call.joined.tag, None) is not None:
+            first_leg.ringback.fall_silent()
             first_leg.rejoin = Rejoin(call, leg, cseq, response.body)
             if response.body:
                 self._rejoin(first_leg.rejoin, now)
@@ -192,6 +202,8 @@ class Dialler:
             return
         if response.status < 300:
             self.first.acknowledge(call, call.caller, response.cseq.number)
+            if isinstance(first_leg, FirstLeg):
+                first_leg.ringback.close()
             if call.live and isinstance(first_leg, FirstLeg) and first_leg.second_ack is None:
                 self._pass_on(rejoin, first_leg, response, now)
         elif response.status == 491 and rejoin.glares < _MAX_GLARES and call.live:

@@ -107,5 +107,5 @@ class EndpointRelay(MediaRelay, Protocol):
     """Gives out streams that end here, too."""
 
     def open_endpoint(self, call_id: str, program: str, address: str) -> Endpoint | None:
-        """`program` is what it does: a value of `sip.service_numbers.Service`; `address` is the host that the phone
-        knows the server by.  None when no ports are left."""
+        """`program` is what it does: a value of `sip.service_numbers.Service`, or `sip.ringback.PROGRAM`; `address` is
+        the host that the phone knows the server by.  None when no ports are left."""

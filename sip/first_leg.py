@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
-from sip.black_hole import black_hole_answer
 from sip.call import Call, Leg, Party
 from sip.call_control import CallControl, remote_target
 from sip.errors import ParseError
@@ -23,6 +22,7 @@ from sip.location import Binding
 from sip.media_relay import CALLER
 from sip.message import Request, Response, make_response
 from sip.outcome import outcome
+from sip.ringback import Ringback
 from sip.routing import route_sets
 from sip.sips import target_uri
 from sip.snapshots import TerminationReason
@@ -76,6 +76,7 @@ class FirstLeg:
 
     owner: Owner
     call: Call
+    ringback: Ringback
     calls: list[FirstCall] = field(default_factory=list)
     timer: Timer | None = None
     cancel_cause: str = ""
@@ -97,6 +98,11 @@ class FirstLeg:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+
+    def end(self) -> None:
+        """The call is over: stop its timer, free its ports."""
+        self.stop_timer()
+        self.ringback.close()
 
 
 class FirstPhones:
@@ -195,7 +201,7 @@ class FirstPhones:
             return
         try:
             offer = find_description(response.headers.get("content-type") or "", response.body)
-            leg.ack_body = black_hole_answer(offer)
+            leg.ack_body = leg.ringback.answer(offer, call.call_id, party.flow)
         except ParseError as error:
             self._decline(call, party, response, now, is_first=True)
             text = f"the phone of {call.caller.number} offers no sound that can be used: {error}"

@@ -128,7 +128,7 @@ class TransactionUser:
         self._numbers = ServiceNumbers(config, timers, self._control, x.calls.live, self._wall)
         self._agent = LocalAgent(x, relay, self._control, self._numbers)
         self._proxy = Proxy(x, self._control, self._responses, self._agent)
-        self._dialler = Dialler(x, self._control, self._proxy)
+        self._dialler = Dialler(x, relay, self._control, self._proxy)
 
     # -------------------------------------------------------------------------------------------- requests
 

@@ -62,7 +62,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("sip.local_sdp", "sip.quality_verdict"),
     ("sip.local_media",),
-    ("sip.local_dialog",),
+    ("sip.local_dialog", "sip.ringback"),
     ("sip.journal", "sip.media_watch", "sip.routing", "sip.sips", "sip.trace_words", "sip.transaction"),
     ("sip.location", "sip.trace"),
     ("sip.call", "sip.trace_keeper"),

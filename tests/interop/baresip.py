@@ -49,7 +49,7 @@ ringback_disabled yes
 
 _ACCOUNT = (
     '<sip:{number}@{address};transport={transport}>;outbound="sip:{address};transport={transport}"'
-    ";answermode=auto;regint=60;audio_codecs=pcma{options}\n"
+    ";answermode={answermode};regint=60;audio_codecs=pcma{options}\n"
 )
 
 
@@ -68,7 +68,8 @@ class Registrar(Protocol):
 
 class Baresip:
     """A phone with one number, registered once made unless `registers` is false.  `frequency_hz` is the tone that it
-    speaks, `encryption` is a value of baresip's `mediaenc`, "" for none; `host` is its own address."""
+    speaks, `encryption` is a value of baresip's `mediaenc`, "" for none; `host` is its own address.  It `answers` by
+    itself, or when told to `accept`."""
 
     def __init__(
         self,
@@ -83,6 +84,7 @@ class Baresip:
         password: str = "",
         registers: bool = True,
         host: str = "127.0.0.1",
+        answers: bool = True,
     ) -> None:
         self._exchange = exchange
         self._directory = directory / f"baresip-{number}"
@@ -98,6 +100,7 @@ class Baresip:
         if password:
             options += f";auth_user={number};auth_pass={password}"
         self._number = number
+        self._answermode = "auto" if answers else "manual"
         account = self._account(address, transport, options)
         (self._directory / "config").write_text(config, "utf-8")
         (self._directory / "accounts").write_text(account, "utf-8")
@@ -111,10 +114,19 @@ class Baresip:
             exchange.user(number)
 
     def _account(self, address: str, transport: str, options: str) -> str:
-        return _ACCOUNT.format(number=self._number, address=address, transport=transport, options=options)
+        return _ACCOUNT.format(
+            number=self._number,
+            address=address,
+            transport=transport,
+            answermode=self._answermode,
+            options=options,
+        )
 
     def dial(self, number: str) -> None:
         self._command("dial", self._exchange.uri(number))
+
+    def accept(self) -> None:
+        self._command("accept")
 
     def hold(self) -> None:
         self._command("hold")

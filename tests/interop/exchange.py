@@ -18,6 +18,8 @@ from tests.support.tls import TlsFiles
 MEDIA_PORTS = 400
 """Ports for media: a hundred calls at a time."""
 
+_RINGBACK_PACKETS = 60
+
 # Below the ports that the system hands out by itself, and away from those of the phones.
 _MEDIA_RANGE = range(11_000, 30_000)
 
@@ -90,6 +92,10 @@ class Exchange:
             return streams if len(arrived) == 2 and all(arrived) else {}
 
         return eventually(flowing, f"{packets} packets of audio in each direction")
+
+    def wait_for_ringback(self) -> None:
+        """Until the ringing tone has been sent to the first phone for a second and more."""
+        eventually(lambda: self._streams().get("callee", {}).get("packets", 0) >= _RINGBACK_PACKETS, "a ringing tone")
 
     def _streams(self) -> dict[str, dict[str, Any]]:
         return {stream["sender"]: stream for stream in self.get("/api/rtp-streams")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 
 import pytest
 
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.interop
 Phones = Callable[..., Baresip]
 
 LOW_HZ, HIGH_HZ = 440, 1000
+RINGBACK_HZ = 425
 
 TALK_PACKETS = 100
 """Two seconds each way."""
@@ -65,12 +67,17 @@ def test_call_with_sound_both_ways(
 def test_a_call_that_the_server_begins_has_sound_both_ways(
     exchange: Exchange, baresip: Phones, first_by: str, second_by: str, encryption: str
 ) -> None:
-    """Click to dial: the first phone is rung, then the second; each hears the other."""
+    """Click to dial: the first phone is rung, then the second; each hears the other.  The first hears ringing until the
+    second is picked up, unless its sound must be encrypted."""
     first = baresip("100", LOW_HZ, first_by, encryption)
-    second = baresip("101", HIGH_HZ, second_by, encryption)
+    second = baresip("101", HIGH_HZ, second_by, encryption, answers=bool(encryption))
     call = exchange.post("/api/calls", {"from": "100", "to": "101"})
     assert (call["fromNumber"], call["toNumber"], call["state"]) == ("100", "101", "INITIATED")
     first.expect("CALL_ESTABLISHED")
+    if not encryption:
+        second.expect("CALL_INCOMING")
+        exchange.wait_for_ringback()
+        second.accept()
     second.expect("CALL_ESTABLISHED")
     exchange.wait_for_audio(TALK_PACKETS)
     [live] = exchange.get("/api/calls")
@@ -83,7 +90,9 @@ def test_a_call_that_the_server_begins_has_sound_both_ways(
     exchange.assert_idle()
     first.quit()
     second.quit()
-    assert_heard_only(first.recording(), HIGH_HZ, not_hz=LOW_HZ)
+    heard = list(chain(*first.recordings()))
+    assert (seconds_of_tone(heard, RINGBACK_HZ) >= 0.8) == (not encryption)
+    assert_heard_only(heard, HIGH_HZ, not_hz=LOW_HZ)
     assert_heard_only(second.recording(), LOW_HZ, not_hz=HIGH_HZ)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.interop.tone import seconds_of_tone
 pytestmark = pytest.mark.interop
 
 LINPHONE_HZ, BARESIP_HZ = 700, 1000
+RINGBACK_HZ = 425
 
 TALK_PACKETS = 100
 """Two seconds each way."""
@@ -47,11 +49,13 @@ def test_the_server_connects_linphone_and_baresip(
     baresip: Callable[..., Baresip],
     linphone_is_first: bool,
 ) -> None:
-    """Click to dial: INVITEs without an offer, and a re-INVITE that brings the sound."""
+    """Click to dial: INVITEs without an offer, a ringing tone, and a re-INVITE that brings the sound."""
     one, other = linphone("102", LINPHONE_HZ), baresip("101", BARESIP_HZ)
     numbers = ("102", "101") if linphone_is_first else ("101", "102")
     exchange.post("/api/calls", dict(zip(("from", "to"), numbers, strict=True)))
     one.expect("Receiving new incoming call")
+    if not linphone_is_first:
+        exchange.wait_for_ringback()
     one.answer()
     other.expect("CALL_ESTABLISHED")
     exchange.wait_for_audio(TALK_PACKETS)
@@ -59,7 +63,12 @@ def test_the_server_connects_linphone_and_baresip(
     one.hang_up()
     other.expect("CALL_CLOSED")
     assert_ended_normally(exchange, *numbers, "caller" if linphone_is_first else "callee")
-    assert_heard_each_other(one, other)
+    one.quit()
+    other.quit()
+    assert seconds_of_tone(one.recording(), BARESIP_HZ) >= 1.0
+    heard = list(chain(*other.recordings()))
+    assert seconds_of_tone(heard, LINPHONE_HZ) >= 1.0
+    assert (seconds_of_tone(heard, RINGBACK_HZ) >= 0.8) == (not linphone_is_first)
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])

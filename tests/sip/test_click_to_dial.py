@@ -10,6 +10,7 @@ import pytest
 from sip.black_hole import black_hole_answer
 from sip.click_to_dial import GLARE_S, DialRefused
 from sip.first_leg import RING_S
+from sip.ringback import DELAY_S
 from sip.sdp import SessionDescription
 from sip.sdp_values import Direction, SdpError
 from sip.snapshots import CallSnapshot, CallState
@@ -25,21 +26,24 @@ def dial(office: CoreHarness, *, auto_answer: bool = False) -> CallSnapshot:
 
 
 def ended(office: CoreHarness) -> tuple[str, str, str]:
-    """Reason, by whom, in words; of the call that ended last."""
+    """Reason, by whom, in words; of the call that ended last, which leaves no tone."""
+    assert office.relay.open_endpoints == []
     snapshot = office.ended_calls()[-1].snapshot
     return str(snapshot.termination_reason), snapshot.ended_by, snapshot.reason_text
 
 
 def pick_up(alice: FakePhone) -> Dialog:
-    """The first phone answers the INVITE without an offer by one of its own, and is held."""
+    """The first phone answers the INVITE without an offer by one of its own, and is led to the ringing tone."""
     invite = alice.expect("INVITE")
     assert invite.body == b""
     alice.respond(invite, 180)
     dialog = alice.answer(invite)
     ack = alice.expect("ACK")
     answer = SessionDescription.parse(ack.body)
-    assert [(media.kind, media.direction) for media in answer.media] == [("audio", Direction.INACTIVE)]
-    assert b"c=IN IP4 0.0.0.0" in ack.body
+    assert [(media.kind, media.direction) for media in answer.media] == [("audio", Direction.SENDRECV)]
+    (endpoint,) = alice.office.relay.open_endpoints
+    assert endpoint.program == "ringback"
+    assert media_addresses(ack.body)[0] == ("192.0.2.1", endpoint.port)
     return dialog
 
 
@@ -472,6 +476,85 @@ def test_a_call_of_the_server_leaves_no_reference_cycle(office: CoreHarness, ali
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+# ------------------------------------------------------------------------------------------------ the ringing tone
+
+
+def test_the_first_hears_ringing_from_the_first_ring_of_the_second_to_its_answer(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone
+) -> None:
+    dial(office)
+    pick_up(alice)
+    (tone,) = office.relay.open_endpoints
+    assert tone.terms[-1].rtp == ("192.0.2.10", 20_000)
+    assert tone.told == []
+    second = bob.expect("INVITE")
+    bob.respond(second, 100)
+    assert tone.told == []
+    bob.respond(second, 180)
+    assert tone.told == []
+    office.advance(DELAY_S)
+    bob.respond(second, 180)
+    office.advance(DELAY_S)
+    assert tone.told == ["start"]
+    bob.answer(second)
+    assert tone.told[-1] == "announce "
+    assert office.relay.open_endpoints == [tone]
+    join(alice, bob)
+    assert office.relay.open_endpoints == []
+
+
+def test_a_phone_that_answers_by_itself_is_joined_without_a_tone(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone
+) -> None:
+    dial(office)
+    pick_up(alice)
+    (tone,) = office.relay.open_endpoints
+    second = bob.expect("INVITE")
+    bob.respond(second, 180)
+    bob.answer(second)
+    office.advance(DELAY_S)
+    assert "start" not in tone.told
+    join(alice, bob)
+
+
+OPUS = b"v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\n" + (
+    b"m=audio 20000 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\n"
+)
+ENCRYPTED = OPUS.replace(b"RTP/AVP 96\r\na=rtpmap:96 opus/48000/2", b"RTP/SAVP 0\r\na=crypto:1 %b") % (
+    b"AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"
+)
+
+
+@pytest.mark.parametrize("offer", [OPUS, ENCRYPTED], ids=["opus", "encrypted"])
+def test_a_phone_that_the_server_cannot_play_to_waits_in_silence(
+    office: CoreHarness, alice: FakePhone, bob: FakePhone, offer: bytes
+) -> None:
+    dial(office)
+    alice.respond(alice.expect("INVITE"), 200, "OK", body=offer)
+    assert alice.expect("ACK").body == black_hole_answer(offer)
+    assert office.relay.open_endpoints == []
+    bob.answer(bob.expect("INVITE"))
+    join(alice, bob)
+
+
+def test_without_a_free_port_the_first_waits_in_silence(office: CoreHarness, alice: FakePhone, bob: FakePhone) -> None:
+    office.relay.free = 0
+    dial(office)
+    dialog = alice.answer(alice.expect("INVITE"))
+    assert b"a=inactive" in alice.expect("ACK").body
+    bob.expect("INVITE")
+    dialog.request("BYE")
+    assert ended(office)[1] == "caller"
+
+
+def test_the_tone_ends_when_the_first_hangs_up(office: CoreHarness, alice: FakePhone, bob: FakePhone) -> None:
+    dial(office)
+    dialog = pick_up(alice)
+    bob.respond(bob.expect("INVITE"), 180)
+    dialog.request("BYE")
+    assert office.relay.open_endpoints == []
 
 
 # ------------------------------------------------------------------------------------------------ the black hole
