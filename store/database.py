@@ -214,26 +214,19 @@ class Database:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        with self._alone:
-            connection = self._open_writer()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.rollback()
-                raise
+        with self._alone, _transaction(self._open_writer()) as connection:
+            yield connection
 
     @contextlib.contextmanager
     def syncing(self) -> Iterator[sqlite3.Connection]:
-        connection = self._open_writer()
-        connection.execute("PRAGMA synchronous = FULL")
-        try:
-            with self.writing() as same:
-                yield same
-        finally:
-            connection.execute("PRAGMA synchronous = NORMAL")
+        with self._alone:
+            connection = self._open_writer()
+            connection.execute("PRAGMA synchronous = FULL")
+            try:
+                with _transaction(connection):
+                    yield connection
+            finally:
+                connection.execute("PRAGMA synchronous = NORMAL")
 
     def announce(self, connection: Connection, keys: Sequence[tuple[object, ...]]) -> None:
         """There is no other server on a file."""
@@ -262,6 +255,19 @@ class Database:
         connection.execute("PRAGMA query_only = ON")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         return connection
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Committed at the end; with an exception nothing of it has happened."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.rollback()
+        raise
 
 
 def check(connection: sqlite3.Connection, pragma: str, limit_s: float) -> None:

@@ -249,6 +249,22 @@ class TestUsing:
         with pytest.raises(sqlite3.OperationalError, match="isn't open"), Database(None).reading():
             raise AssertionError("not reached")
 
+    def test_in_memory_every_statement_has_its_turn(self) -> None:
+        """Two at once on one connection fail, one of them with what the other has met."""
+        database = Database(None)
+        database.open(NOON_AT)
+        in_turn: list[bool] = []
+        with database.reading() as connection:
+            connection.set_trace_callback(lambda _sql: in_turn.append(database._alone.locked()))
+        for use in (database.reading, database.writing, database.syncing):
+            with use() as same:
+                assert same.execute("SELECT 1").fetchone() == (1,)
+        database.examine()
+        assert len(in_turn) > 10
+        assert all(in_turn)
+        connection.set_trace_callback(None)
+        database.close()
+
     def test_syncing_is_for_one_transaction_alone(self, opened: Callable[[], Database]) -> None:
         database = opened()
         with database.syncing() as connection:
