@@ -1,6 +1,8 @@
-"""How a process that does nothing but serve sets up its Python interpreter.
+"""Which Python interpreter the program runs in, and how a process that does nothing but serve sets it up.
 
-For the main thread only; an embedded `SipServer` leaves its host's interpreter alone.
+For the main thread only; an embedded `SipServer` leaves its host's interpreter alone.  The first module to be loaded,
+and written so that an interpreter that won't do can load it too: it says so in a sentence, where those that follow
+would end in a traceback.
 """
 
 from __future__ import annotations
@@ -8,6 +10,20 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+
+_OLDEST = (3, 11)
+
+
+def unfit(implementation: str, version: tuple[int, int]) -> str:
+    """Why such an interpreter won't do, "" when it will; `version` is that of the language."""
+    if implementation == "cpython" and version >= _OLDEST:
+        return ""
+    kind = "" if implementation == "cpython" else f", as {implementation} has it"
+    return f"sipserver needs Python 3.11 or newer from python.org (CPython); this is {version[0]}.{version[1]}{kind}"
+
+
+if why := unfit(sys.implementation.name, sys.version_info[:2]):
+    sys.exit(why)
 
 _SWITCH_INTERVAL_S = 0.0005
 

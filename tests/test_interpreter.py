@@ -1,4 +1,4 @@
-"""The garbage collector runs when nobody is on the phone, or when it must."""
+"""Which interpreters will do; and the garbage collector, which runs when nobody is on the phone, or when it must."""
 
 from __future__ import annotations
 
@@ -14,6 +14,24 @@ import interpreter
 from interpreter import Collector
 
 HOUR_S = 3600.0
+
+
+@pytest.mark.parametrize("version", [(3, 11), (3, 12), (3, 15), (4, 0)])
+def test_pythons_that_will_do(version: tuple[int, int]) -> None:
+    assert interpreter.unfit("cpython", version) == ""
+
+
+@pytest.mark.parametrize(
+    ("implementation", "version", "given"),
+    [
+        ("cpython", (3, 10), "this is 3.10"),
+        ("cpython", (2, 7), "this is 2.7"),
+        ("pypy", (3, 11), "this is 3.11, as pypy has it"),
+    ],
+)
+def test_others_are_told_so_in_a_sentence(implementation: str, version: tuple[int, int], given: str) -> None:
+    needed = "sipserver needs Python 3.11 or newer from python.org (CPython)"
+    assert interpreter.unfit(implementation, version) == f"{needed}; {given}"
 
 
 @pytest.fixture
