@@ -22,8 +22,9 @@ def unfit(implementation: str, version: tuple[int, int]) -> str:
     return f"sipserver needs Python 3.11 or newer from python.org (CPython); this is {version[0]}.{version[1]}{kind}"
 
 
-if why := unfit(sys.implementation.name, sys.version_info[:2]):
-    sys.exit(why)
+_why_not = unfit(sys.implementation.name, sys.version_info[:2])
+if _why_not:
+    sys.exit(_why_not)
 
 _SWITCH_INTERVAL_S = 0.0005
 
