@@ -2,7 +2,7 @@
 
 For the main thread only; an embedded `SipServer` leaves its host's interpreter alone.  The first module to be loaded,
 and written so that an interpreter that won't do can load it too: it says so in a sentence, where those that follow
-would end in a traceback.
+would end in a traceback.  So it does of packages that are not installed.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+from importlib.util import find_spec
 
 _OLDEST = (3, 11)
+_MODULES = ("cryptography", "dotenv", "flask", "waitress")
 
 
 def unfit(implementation: str, version: tuple[int, int]) -> str:
@@ -22,7 +24,19 @@ def unfit(implementation: str, version: tuple[int, int]) -> str:
     return f"sipserver needs Python 3.11 or newer from python.org (CPython); this is {version[0]}.{version[1]}{kind}"
 
 
-_why_not = unfit(sys.implementation.name, sys.version_info[:2])
+def lacking(modules: tuple[str, ...]) -> str:
+    """What to do when one of these is not installed, "" when all are."""
+    for name in modules:
+        if find_spec(name) is None:
+            return (
+                f"sipserver needs the packages in requirements.txt, and {name} is not installed here.  In the "
+                "directory of sipserver.py:\n\n"
+                "  python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/python sipserver.py"
+            )
+    return ""
+
+
+_why_not = unfit(sys.implementation.name, sys.version_info[:2]) or lacking(_MODULES)
 if _why_not:
     sys.exit(_why_not)
 

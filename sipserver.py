@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-import interpreter  # first: it says if this Python is too old for all that follows
+import interpreter  # first: it says if this Python can't load what follows
 from answers import Answers
 from config import Config, ConfigError, NotYet, dotenv_warnings, load, wrong_value
 from log_setup import start_logging

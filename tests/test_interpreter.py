@@ -34,6 +34,13 @@ def test_others_are_told_so_in_a_sentence(implementation: str, version: tuple[in
     assert interpreter.unfit(implementation, version) == f"{needed}; {given}"
 
 
+def test_a_package_that_is_not_installed_is_named_with_what_to_do() -> None:
+    assert interpreter.lacking(("flask", "waitress")) == ""
+    why_not = interpreter.lacking(("flask", "no_such_package_at_all"))
+    assert "no_such_package_at_all is not installed" in why_not
+    assert "pip install -r requirements.txt" in why_not
+
+
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     """Made at second 0, with small limits; whatever it does to the interpreter is undone."""
