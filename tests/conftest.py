@@ -63,7 +63,9 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Half of what a test process does before its first test is to rewrite the assertions of all test files.  Each of
-    them does it for a share of the files, and finds the others' where it keeps its own."""
+    them does it for a share of the files, and finds the others' where it keeps its own.  Until the tests are collected
+    hardly anything is garbage, and to look for it takes longer than all else."""
+    gc.disable()
     place = getattr(config, "workerinput", {}).get("compiled")
     if place is None:
         return
@@ -104,6 +106,7 @@ def pytest_collection_finish() -> None:
     """Thousands of collected tests are no garbage: who asks for a collection need not wait until all are looked at."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
