@@ -204,8 +204,8 @@ class Dialler:
             self.first.acknowledge(call, call.caller, response.cseq.number)
             if isinstance(first_leg, FirstLeg):
                 first_leg.ringback.close()
-            if call.live and isinstance(first_leg, FirstLeg) and first_leg.second_ack is None:
-                self._pass_on(rejoin, first_leg, response, now)
+                if call.live and first_leg.second_ack is None:
+                    self._pass_on(rejoin, first_leg, response, now)
         elif response.status == 491 and rejoin.glares < _MAX_GLARES and call.live:
             rejoin.glares += 1
             self._x.timers.start(now + GLARE_S, partial(self._rejoin, rejoin))

@@ -65,10 +65,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Half of what a test process does before its first test is to rewrite the assertions of all test files.  Each of
     them does it for a share of the files, and finds the others' where it keeps its own.  Until the tests are collected
     hardly anything is garbage, and to look for it takes longer than all else."""
-    gc.disable()
     place = getattr(config, "workerinput", {}).get("compiled")
     if place is None:
         return
+    gc.disable()
     if place:
         sys.dont_write_bytecode, sys.pycache_prefix = False, place
     number, count = int(config.workerinput["workerid"].removeprefix("gw")), config.workerinput["workercount"]

@@ -10,6 +10,7 @@ import re
 import socket
 from collections import deque
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -168,6 +169,10 @@ class Baresip:
     def recordings(self) -> list[list[int]]:
         """What it heard in each of its calls; complete after `quit`."""
         return [read_wav(path) for path in sorted((self._directory / "recorded").glob("*-dec.wav"))]
+
+    def heard(self) -> list[int]:
+        """What it heard in all its calls, one after the other; complete after `quit`."""
+        return list(chain(*self.recordings()))
 
     def _command(self, command: str, parameters: str = "", harmless: str | None = None) -> None:
         """Fails when baresip complains, unless with what is `harmless`."""

@@ -19,6 +19,7 @@ MEDIA_PORTS = 400
 """Ports for media: a hundred calls at a time."""
 
 _RINGBACK_PACKETS = 60
+RINGBACK_HZ = 425
 
 # Below the ports that the system hands out by itself, and away from those of the phones.
 _MEDIA_RANGE = range(11_000, 30_000)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 
 import pytest
 
 from tests.interop.baresip import Baresip
-from tests.interop.exchange import Exchange
+from tests.interop.exchange import RINGBACK_HZ, Exchange
 from tests.interop.tone import seconds_of_tone
 
 pytestmark = pytest.mark.interop
@@ -16,7 +15,6 @@ pytestmark = pytest.mark.interop
 Phones = Callable[..., Baresip]
 
 LOW_HZ, HIGH_HZ = 440, 1000
-RINGBACK_HZ = 425
 
 TALK_PACKETS = 100
 """Two seconds each way."""
@@ -90,7 +88,7 @@ def test_a_call_that_the_server_begins_has_sound_both_ways(
     exchange.assert_idle()
     first.quit()
     second.quit()
-    heard = list(chain(*first.recordings()))
+    heard = first.heard()
     assert (seconds_of_tone(heard, RINGBACK_HZ) >= 0.8) == (not encryption)
     assert_heard_only(heard, HIGH_HZ, not_hz=LOW_HZ)
     assert_heard_only(second.recording(), LOW_HZ, not_hz=HIGH_HZ)

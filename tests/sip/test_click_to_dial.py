@@ -15,8 +15,9 @@ from sip.sdp import SessionDescription
 from sip.sdp_values import Direction, SdpError
 from sip.snapshots import CallSnapshot, CallState
 from tests.support.bench_phone import Dialog, FakePhone
-from tests.support.harness import CoreHarness
+from tests.support.harness import CoreHarness, FakeEndpoint
 from tests.support.rtp import media_addresses
+from tests.support.sip_text import SipText
 
 
 def dial(office: CoreHarness, *, auto_answer: bool = False) -> CallSnapshot:
@@ -45,6 +46,14 @@ def pick_up(alice: FakePhone) -> Dialog:
     assert endpoint.program == "ringback"
     assert media_addresses(ack.body)[0] == ("192.0.2.1", endpoint.port)
     return dialog
+
+
+def wait_for_second(office: CoreHarness, alice: FakePhone, bob: FakePhone) -> tuple[FakeEndpoint, SipText]:
+    """The first phone has picked up: its tone, and the INVITE to the second."""
+    dial(office)
+    pick_up(alice)
+    (tone,) = office.relay.open_endpoints
+    return tone, bob.expect("INVITE")
 
 
 @dataclass
@@ -484,12 +493,9 @@ def test_a_call_of_the_server_leaves_no_reference_cycle(office: CoreHarness, ali
 def test_the_first_hears_ringing_from_the_first_ring_of_the_second_to_its_answer(
     office: CoreHarness, alice: FakePhone, bob: FakePhone
 ) -> None:
-    dial(office)
-    pick_up(alice)
-    (tone,) = office.relay.open_endpoints
+    tone, second = wait_for_second(office, alice, bob)
     assert tone.terms[-1].rtp == ("192.0.2.10", 20_000)
     assert tone.told == []
-    second = bob.expect("INVITE")
     bob.respond(second, 100)
     assert tone.told == []
     bob.respond(second, 180)
@@ -508,10 +514,7 @@ def test_the_first_hears_ringing_from_the_first_ring_of_the_second_to_its_answer
 def test_a_phone_that_answers_by_itself_is_joined_without_a_tone(
     office: CoreHarness, alice: FakePhone, bob: FakePhone
 ) -> None:
-    dial(office)
-    pick_up(alice)
-    (tone,) = office.relay.open_endpoints
-    second = bob.expect("INVITE")
+    tone, second = wait_for_second(office, alice, bob)
     bob.respond(second, 180)
     bob.answer(second)
     office.advance(DELAY_S)
